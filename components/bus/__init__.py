@@ -1,0 +1,8 @@
+"""Carry batches and the feed's status from a feed to the routers.
+
+``BusWriter`` is a feed's side, ``BusReader`` a router's. ``wamp`` is the bus of a single node.
+"""
+
+from components.bus.interface import BusReader, BusWriter, OnBatch, OnStatus
+
+__all__ = ["BusReader", "BusWriter", "OnBatch", "OnStatus"]

@@ -1,0 +1,132 @@
+"""The bus of a single node: batches travel as WAMP calls into the node's own router.
+
+A call rather than a publication, because its result tells the writer that the relay has the batch: that is what bounds
+the batches on their way. Owns that window; never looks into a batch.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from autobahn.wamp import ApplicationError
+from autobahn.wamp.interfaces import ISession
+from autobahn.wamp.types import RegisterOptions
+from twisted.python.failure import Failure
+
+from components.bus.interface import OnBatch, OnStatus
+from components.core.batch import Batch, MalformedBatch, decode_batch, encode_batch
+from components.uris import BUS_PUSH, BUS_STATUS, ERROR_INVALID_ARGUMENT
+
+
+@dataclass(frozen=True, slots=True)
+class WampBusLimits:
+    """Bounds of a writer."""
+
+    calls_in_flight: int = 8
+    """Batches sent and not yet acknowledged. More hide a slow relay, fewer leave it idle between two."""
+
+    batches_waiting: int = 64
+    """Batches held back; at this many the exchange is no longer read, at half of them it is again."""
+
+
+class WampBusWriter:
+    """A feed's side: at most ``calls_in_flight`` batches under way, the rest waiting in order."""
+
+    def __init__(
+        self,
+        session: ISession,
+        *,
+        on_full: Callable[[], None],
+        on_drained: Callable[[], None],
+        on_lost: Callable[[Failure], None],
+        limits: WampBusLimits | None = None,
+    ) -> None:
+        """Write to the router that ``session`` joined.
+
+        ``on_lost`` is called once, with the cause, when a batch or status could not be delivered; nothing is sent after it.
+        """
+        self._session = session
+        self._on_full = on_full
+        self._on_drained = on_drained
+        self._on_lost = on_lost
+        self._limits = limits or WampBusLimits()
+        self._in_flight = 0
+        self._waiting: deque[Batch] = deque()
+        self._full = False
+        self._lost = False
+        self._status_in_flight = False
+        self._status_waiting: bytes | None = None
+
+    @property
+    def batches_waiting(self) -> int:
+        """Batches handed over and not yet sent."""
+        return len(self._waiting)
+
+    def write(self, batch: Batch) -> None:
+        """See ``BusWriter.write``."""
+        if self._lost:
+            return
+        self._waiting.append(batch)
+        self._send_waiting()
+        if len(self._waiting) >= self._limits.batches_waiting and not self._full:
+            self._full = True
+            self._on_full()
+
+    def write_status(self, status: bytes) -> None:
+        """See ``BusWriter.write_status``."""
+        if self._lost:
+            return
+        if self._status_in_flight:
+            self._status_waiting = status
+            return
+        self._status_in_flight = True
+        self._session.call(BUS_STATUS, status).addCallbacks(self._status_arrived, self._failed)
+
+    def _send_waiting(self) -> None:
+        while self._waiting and self._in_flight < self._limits.calls_in_flight and not self._lost:
+            self._in_flight += 1
+            self._session.call(BUS_PUSH, encode_batch(self._waiting.popleft())).addCallbacks(
+                self._arrived, self._failed
+            )
+
+    def _arrived(self, _result: object) -> None:
+        self._in_flight -= 1
+        self._send_waiting()
+        if self._full and len(self._waiting) <= self._limits.batches_waiting // 2:
+            self._full = False
+            self._on_drained()
+
+    def _status_arrived(self, _result: object) -> None:
+        self._status_in_flight = False
+        if self._status_waiting is not None:
+            status, self._status_waiting = self._status_waiting, None
+            self.write_status(status)
+
+    def _failed(self, failure: Failure) -> None:
+        if not self._lost:
+            self._lost = True
+            self._waiting.clear()
+            self._on_lost(failure)
+
+
+class WampBusReader:
+    """A router's side: registers the procedures that a feed calls."""
+
+    def __init__(self, session: ISession) -> None:
+        """Read what feeds write through the router that ``session`` joined."""
+        self._session = session
+
+    async def start(self, on_batch: OnBatch, on_status: OnStatus) -> None:
+        """See ``BusReader.start``."""
+
+        def push(data: bytes) -> None:
+            try:
+                batch = decode_batch(data)
+            except MalformedBatch as error:
+                raise ApplicationError(ERROR_INVALID_ARGUMENT, str(error)) from error
+            on_batch(batch)
+
+        await self._session.register(push, BUS_PUSH, options=RegisterOptions())
+        await self._session.register(on_status, BUS_STATUS)

@@ -1,0 +1,18 @@
+"""The ``crosstick`` command; one module per group of subcommands."""
+
+from __future__ import annotations
+
+import click
+
+from components.cli.exchange import exchange, fault
+from components.cli.run import run
+from components.cli.token import token
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def main() -> None:
+    """Crosstick: a market-data gateway built on Crossbar.io."""
+
+
+for command in (run, token, exchange, fault):
+    main.add_command(command)

@@ -1,0 +1,143 @@
+"""``crosstick run``: start a development node, say where it is, and end it cleanly.
+
+Owns the node's process and its end; what runs inside is Crossbar's business and the configuration's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+import click
+import yaml
+
+from components.cli.token import DEFAULT_NODE_DIRECTORY
+from components.settings import SettingsError, load_settings
+from components.tokens import TokenKeyError, create_development_key, load_authority
+
+LIVE_EXCHANGE_URL = "wss://data-stream.binance.vision"
+READY_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 4.0
+PAGE_TOKEN_TTL_S = 7 * 86_400
+
+
+class _Interrupted(Exception):
+    """A signal asked for the end."""
+
+
+@click.command()
+@click.option(
+    "--feed",
+    type=click.Choice(["simulated", "binance"]),
+    default="simulated",
+    show_default=True,
+    help="The built-in simulated exchange, or Binance's live market data.",
+)
+@click.option(
+    "--cbdir",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    default=DEFAULT_NODE_DIRECTORY,
+    help="The node directory.",
+)
+def run(feed: str, cbdir: Path) -> None:
+    """Start a node for development, print the page's address, and stop it all on Ctrl-C."""
+    environment = dict(os.environ)
+    if feed == "binance":
+        environment.setdefault("CROSSTICK_EXCHANGE_URL", LIVE_EXCHANGE_URL)
+    create_development_key(cbdir)
+    try:
+        settings = load_settings(environment)
+        authority = load_authority(environment, cbdir)
+    except (SettingsError, TokenKeyError) as error:
+        raise click.ClickException(str(error)) from error
+    base_url = _public_url(cbdir)
+
+    with _signals_as_exceptions():
+        # A session of its own, so that Ctrl-C reaches this process only and the node gets one orderly request to end.
+        node = subprocess.Popen(
+            [str(Path(sys.executable).with_name("crossbar")), "start", "--cbdir", str(cbdir)],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            if not _wait_until_ready(node, base_url):
+                _stop(node)
+                raise click.ClickException(f"the node was not ready within {READY_TIMEOUT_S:g} s; its log is above")
+            page_token = authority.mint(
+                sub="page", role="viewer", realm="market", now_s=int(time.time()), ttl_s=PAGE_TOKEN_TTL_S
+            )
+            source = settings.feed.exchange_url if settings.simulator is None else "the simulated exchange"
+            click.echo(f"\nCrosstick is ready, with {len(settings.feed.symbols)} symbols from {source}.")
+            click.echo(f"Open {base_url}/#token={page_token}\nCtrl-C stops it.\n")
+            code = node.wait()
+            raise click.ClickException(f"the node ended by itself (exit code {code}); its log is above")
+        except _Interrupted:
+            click.echo("\nStopping …")
+        finally:
+            _stop(node)
+
+
+@contextlib.contextmanager
+def _signals_as_exceptions() -> Iterator[None]:
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        # Once is enough: a second Ctrl-C must not break off the stopping.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        raise _Interrupted
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _public_url(cbdir: Path) -> str:
+    config = yaml.safe_load((cbdir / "config.yaml").read_text())
+    for worker in config["workers"]:
+        for transport in worker.get("transports", ()):
+            if transport["type"] == "web":
+                endpoint = transport["endpoint"]
+                return f"http://{endpoint.get('interface', '127.0.0.1')}:{endpoint['port']}"
+    raise click.ClickException(f"{cbdir / 'config.yaml'} has no web transport")
+
+
+def _wait_until_ready(node: subprocess.Popen[bytes], base_url: str) -> bool:
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    while time.monotonic() < deadline and node.poll() is None:
+        if _is_ready(base_url):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def _is_ready(base_url: str) -> bool:
+    connection = http.client.HTTPConnection(base_url.removeprefix("http://"), timeout=2)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False  # not listening yet
+    finally:
+        connection.close()
+
+
+def _stop(node: subprocess.Popen[bytes]) -> None:
+    """End the node: ask it, wait, and take down whatever is left of its process group."""
+    if node.poll() is None:
+        node.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            node.wait(STOP_TIMEOUT_S)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(node.pid, signal.SIGKILL)
+    node.wait()

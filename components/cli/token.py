@@ -1,0 +1,70 @@
+"""``crosstick token``: mint a ticket."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from pathlib import Path
+
+import click
+
+from components.tokens import CLIENT_ROLES, TokenKeyError, load_authority
+
+DEFAULT_NODE_DIRECTORY = Path(__file__).resolve().parents[2] / ".crossbar"
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+class Duration(click.ParamType):
+    """A whole number with a unit: ``90s``, ``15m``, ``1h``, ``7d``."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the duration in seconds."""
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", str(value))
+        if match is None:
+            self.fail(f"must be a number with s, m, h or d behind it, such as 1h; was {value!r}", param, ctx)
+        return int(match[1]) * _UNITS_S[match[2]]
+
+
+def _globs(value: str | None) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    globs = tuple(part.strip() for part in value.split(",") if part.strip())
+    if not globs:
+        raise click.BadParameter("must name at least one, was empty")
+    return globs
+
+
+@click.command()
+@click.option("--sub", required=True, help="Who it is for; clients join with it as their authid.")
+@click.option("--role", required=True, type=click.Choice(sorted(CLIENT_ROLES)), help="What the bearer may do.")
+@click.option("--realm", default="market", show_default=True, help="The realm it opens.")
+@click.option("--ttl", default="1h", show_default=True, type=Duration(), help="How long it is valid: 90s, 15m, 1h, 7d.")
+@click.option("--symbols", help="Only these symbols: comma-separated, with * and ?, such as BTC*,ETHUSDT.")
+@click.option("--services", help="These services' topics and procedures: comma-separated, with * and ?.")
+@click.option(
+    "--cbdir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=DEFAULT_NODE_DIRECTORY,
+    help="The node directory whose development key is used when the environment names no key.",
+)
+def token(sub: str, role: str, realm: str, ttl: int, symbols: str | None, services: str | None, cbdir: Path) -> None:
+    """Print a token (a JWT) that a client joins with, alone on its line."""
+    try:
+        authority = load_authority(os.environ, cbdir)
+        minted = authority.mint(
+            sub=sub,
+            role=role,
+            realm=realm,
+            now_s=int(time.time()),
+            ttl_s=ttl,
+            symbols=_globs(symbols),
+            services=_globs(services) or (),
+        )
+    except (TokenKeyError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(minted)

@@ -1,0 +1,211 @@
+"""Turn Binance spot stream frames into values: one frame in, one frozen value out.
+
+Pure: knows the exchange's messages and nothing of sockets, sequences or topics. Prices and quantities stay the decimal
+text that the exchange sent. Source: Binance's public spot API documentation, "WebSocket Streams".
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import msgspec
+
+MAX_STREAMS_PER_CONNECTION = 1024
+
+# A JSON number without sign or exponent, so that the exchange's text may stand in JSON unquoted.
+_DECIMAL = re.compile(r"(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
+
+
+class MalformedFrame(ValueError):
+    """A frame that is not what the exchange documents; the text says what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """One trade, or several that one taker order made at one price (``aggTrade``)."""
+
+    symbol: str
+    price: str
+    volume: str
+    side: str
+    """The taker's side, ``buy`` or ``sell``."""
+
+    ts_ms: int
+    id: int
+    """The exchange's id of this message: of the trade, or of the aggregate."""
+
+    first_trade_id: int
+    last_trade_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class BookTicker:
+    """Best bid and ask. The exchange gives no time for them."""
+
+    symbol: str
+    update_id: int
+    bid: str
+    bid_volume: str
+    ask: str
+    ask_volume: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to a control message; ``error`` is ``None`` when it was accepted."""
+
+    id: int | str | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerShutdown:
+    """The exchange is about to close this connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """A well-formed frame of a stream that is not turned into ticks."""
+
+    stream: str
+
+
+Frame = Trade | BookTicker | Reply | ServerShutdown | Ignored
+
+
+class _Envelope(msgspec.Struct):
+    # Combined streams: {"stream": …, "data": …}. Control replies: {"result": null, "id": 1}, {"code": 2, "msg": …},
+    # and {"error": {"code": 2, "msg": …}, "id": 1} as some servers of the exchange send it.
+    stream: str | None = None
+    data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    id: int | str | None = None
+    code: int | None = None
+    msg: str | None = None
+    e: str | None = None
+
+
+class _Trade(msgspec.Struct):
+    # {"e":"trade","E":1,"s":"BNBBTC","t":12345,"p":"0.001","q":"100","T":2,"m":true,"M":true}
+    s: str
+    t: int
+    p: str
+    q: str
+    T: int
+    m: bool
+
+
+class _AggTrade(msgspec.Struct):
+    # {"e":"aggTrade","E":1,"s":"BNBBTC","a":12345,"p":"0.001","q":"100","f":100,"l":105,"T":2,"m":true,"M":true}
+    s: str
+    a: int
+    p: str
+    q: str
+    f: int
+    l: int  # noqa: E741 - the exchange's name
+    T: int
+    m: bool
+
+
+class _BookTicker(msgspec.Struct):
+    # {"u":400900217,"s":"BNBUSDT","b":"25.35190000","B":"31.21","a":"25.36520000","A":"40.66"}
+    u: int
+    s: str
+    b: str
+    B: str
+    a: str
+    A: str
+
+
+_envelope = msgspec.json.Decoder(_Envelope)
+_trade = msgspec.json.Decoder(_Trade)
+_agg_trade = msgspec.json.Decoder(_AggTrade)
+_book_ticker = msgspec.json.Decoder(_BookTicker)
+
+
+def parse_frame(frame: bytes) -> Frame:
+    """Return what one text frame of a combined connection says.
+
+    Fields never seen before are ignored, and so are whole streams (``Ignored``).
+
+    Raises:
+        MalformedFrame: not JSON, a documented field missing or of another type, or a price that is no plain decimal.
+    """
+    try:
+        envelope = _envelope.decode(frame)
+        if envelope.stream is None:
+            return _uncombined(envelope)
+        if envelope.data is msgspec.UNSET:
+            raise MalformedFrame("a combined frame needs data, had none")
+        stream = envelope.stream
+        kind = stream[stream.find("@") + 1 :]
+        if kind == "trade":
+            return _from_trade(_trade.decode(envelope.data))
+        if kind == "bookTicker":
+            return _from_book_ticker(_book_ticker.decode(envelope.data))
+        if kind == "aggTrade":
+            return _from_agg_trade(_agg_trade.decode(envelope.data))
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise MalformedFrame(str(error)) from error
+    if kind == "!serverShutdown":
+        return ServerShutdown()
+    return Ignored(stream)
+
+
+def _uncombined(envelope: _Envelope) -> Frame:
+    if envelope.e == "serverShutdown":
+        return ServerShutdown()
+    if envelope.code is not None:
+        return Reply(envelope.id, f"{envelope.code}: {envelope.msg}")
+    if envelope.error is not msgspec.UNSET:
+        return Reply(envelope.id, bytes(envelope.error).decode())
+    if envelope.result is not msgspec.UNSET:
+        return Reply(envelope.id, None)
+    raise MalformedFrame("expected a combined frame or a control reply, was neither")
+
+
+def _from_trade(raw: _Trade) -> Trade:
+    return Trade(
+        symbol=raw.s,
+        price=_decimal("p", raw.p),
+        volume=_decimal("q", raw.q),
+        side="sell" if raw.m else "buy",
+        ts_ms=raw.T,
+        id=raw.t,
+        first_trade_id=raw.t,
+        last_trade_id=raw.t,
+    )
+
+
+def _from_agg_trade(raw: _AggTrade) -> Trade:
+    if raw.f > raw.l:
+        raise MalformedFrame(f"aggTrade must have f <= l, had {raw.f} > {raw.l}")
+    return Trade(
+        symbol=raw.s,
+        price=_decimal("p", raw.p),
+        volume=_decimal("q", raw.q),
+        side="sell" if raw.m else "buy",
+        ts_ms=raw.T,
+        id=raw.a,
+        first_trade_id=raw.f,
+        last_trade_id=raw.l,
+    )
+
+
+def _from_book_ticker(raw: _BookTicker) -> BookTicker:
+    return BookTicker(
+        symbol=raw.s,
+        update_id=raw.u,
+        bid=_decimal("b", raw.b),
+        bid_volume=_decimal("B", raw.B),
+        ask=_decimal("a", raw.a),
+        ask_volume=_decimal("A", raw.A),
+    )
+
+
+def _decimal(name: str, text: str) -> str:
+    if not _DECIMAL.fullmatch(text):
+        raise MalformedFrame(f"{name} must be a plain decimal, was {text[:40]!r}")
+    return text

@@ -1,0 +1,41 @@
+"""The JSON of one event as the feed made it, and what the binary serializers make of it.
+
+Owns how exact decimal digits leave the node; never touches a serializer or a transport.
+"""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+
+def exact_number(text: str) -> float | str:
+    """Return the double that prints the same decimal value, or the text itself where there is none.
+
+    Doubles carry 15 significant digits without loss, which covers what the exchange sends; a longer number stays text
+    rather than turn into another one. Trailing zeros are not part of the value: ``0.35280000`` is ``0.3528``.
+    """
+    number = float(text)
+    return number if Decimal(repr(number)) == Decimal(text) else text
+
+
+class EncodedPayload:
+    """One application payload as JSON bytes, wrapped and never re-encoded on its way to JSON clients.
+
+    Clients of binary serializers, which have no decimal numbers, get ``value()``.
+    """
+
+    __slots__ = ("_value", "json")
+
+    def __init__(self, json_bytes: bytes) -> None:
+        self.json = json_bytes
+        self._value: object = None
+
+    def value(self) -> object:
+        """Return the payload decoded; numbers with a fraction by ``exact_number``. Decoded once and kept."""
+        if self._value is None:
+            self._value = json.loads(self.json, parse_float=exact_number)
+        return self._value
+
+    def __repr__(self) -> str:
+        return f"EncodedPayload({self.json!r})"

@@ -1,0 +1,56 @@
+"""The feed as a Crossbar container component: joins the node's router over the local socket and starts a ``Feed``."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from autobahn.twisted.wamp import ApplicationSession
+from autobahn.wamp.types import Challenge, CloseDetails, SessionDetails
+from twisted.internet.error import ConnectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from components.bus.wamp import WampBusWriter
+from components.environment import NodeEnvironment
+from components.feed.feed import Feed
+
+
+class FeedComponent(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no types
+    """Runs the node's feed for as long as the session to the router lasts."""
+
+    log = Logger()
+
+    def __init__(self, config: Any = None) -> None:
+        super().__init__(config)
+        self._environment = NodeEnvironment.load(config)
+        self._feed: Feed | None = None
+
+    def onConnect(self) -> None:
+        self.join(self.config.realm, ["ticket"], "feed")
+
+    def onChallenge(self, challenge: Challenge) -> str:
+        return self._environment.internal_token("feed", self.config.realm)
+
+    def onJoin(self, details: SessionDetails) -> None:
+        from twisted.internet import reactor
+
+        self._feed = Feed(
+            reactor,
+            self._environment.settings.feed,
+            lambda feed: WampBusWriter(self, on_full=feed.pause, on_drained=feed.resume, on_lost=self._bus_lost),
+            lambda: time.time_ns() // 1_000_000,
+        )
+        self._feed.start()
+
+    async def onLeave(self, details: CloseDetails) -> None:
+        feed, self._feed = self._feed, None
+        if feed is not None:
+            await feed.stop()
+        self.disconnect()
+
+    def _bus_lost(self, failure: Failure) -> None:
+        # Batches were lost, so this epoch has a hole: the feed ends, and with it the worker, rather than lie about seq.
+        if self._feed is not None and failure.check(ConnectionDone) is None:
+            self.log.error("the relay did not take a batch: {error}", error=failure.getErrorMessage())
+            self.leave("crosstick.error.bus_lost")

@@ -1,0 +1,304 @@
+"""One connection to the exchange, kept up: subscribe in few paced messages, reconnect with back-off, notice silence.
+
+Owns the socket's life and its control messages; never looks into market data.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
+from twisted.application.internet import ClientService
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
+from twisted.internet.ssl import optionsForClientTLS
+from twisted.logger import Logger
+
+from components.core.backoff import Backoff
+from components.core.binance import Reply
+
+POLICY_VIOLATION = 1008
+
+
+class UpstreamState(enum.Enum):
+    """Where one connection stands."""
+
+    CONNECTING = "connecting"
+    SUBSCRIBING = "subscribing"
+    LIVE = "live"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamRules:
+    """Times and sizes of a connection, set by what the exchange allows."""
+
+    params_per_message: int = 200
+    """Streams named in one SUBSCRIBE. Few long messages, since each counts towards 5 a second."""
+
+    message_interval_s: float = 0.4
+    """Least time between two control messages: half of what is allowed, which leaves the rest to pongs."""
+
+    subscribe_timeout_s: float = 15.0
+    """From the TCP connection to the last acknowledgement."""
+
+    idle_timeout_s: float = 30.0
+    """A subscribed connection without one frame for this long is given up."""
+
+    max_frame_bytes: int = 1_048_576
+
+
+class FrameConsumer(Protocol):
+    """Who takes what the connection brings."""
+
+    def connection_started(self) -> None:
+        """Be told that frames from here on come from a connection made anew."""
+
+    def frame(self, frame: bytes) -> Reply | None:
+        """Take one text frame; return it parsed when it answers a control message."""
+
+    def read_ended(self) -> None:
+        """Be told that all frames of one read from the socket were handed over."""
+
+    def state_changed(self) -> None:
+        """Be told that ``Upstream.state`` is another one."""
+
+
+class Upstream:
+    """A connection that carries up to 1,024 streams and comes back by itself until it is stopped."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        url: str,
+        streams: Sequence[str],
+        consumer: FrameConsumer,
+        backoff: Backoff,
+        rules: UpstreamRules | None = None,
+    ) -> None:
+        """Make a connection to ``url`` (``ws://host[:port]``) that subscribes to ``streams``; ``start`` opens it."""
+        self.url = url
+        self.streams = tuple(streams)
+        self.rules = rules or UpstreamRules()
+        self.consumer = consumer
+        self.state = UpstreamState.STOPPED
+        self.connections = 0
+        """Connections that got as far as their acknowledgements, since the start."""
+        self.last_error = ""
+        self._reactor: IReactorTime = reactor
+        self._backoff = backoff
+        self._protocol: ExchangeProtocol | None = None
+        self._paused = False
+        factory = WebSocketClientFactory(f"{url}/stream?streams={self.streams[0]}", reactor=reactor)
+        factory.protocol = ExchangeProtocol
+        factory.upstream = self
+        factory.setProtocolOptions(
+            openHandshakeTimeout=self.rules.subscribe_timeout_s,
+            closeHandshakeTimeout=1,
+            maxMessagePayloadSize=self.rules.max_frame_bytes,
+            failByDrop=True,
+        )
+        self._service = ClientService(
+            _endpoint(reactor, url),
+            factory,
+            retryPolicy=backoff.delay_s,
+            clock=reactor,
+            prepareConnection=lambda protocol: protocol.subscribed,
+        )
+
+    def start(self) -> None:
+        """Connect, and keep at it."""
+        self._set_state(UpstreamState.CONNECTING)
+        self._service.startService()
+
+    async def stop(self) -> None:
+        """Close the connection and stay away."""
+        self._set_state(UpstreamState.STOPPED)
+        await self._service.stopService()
+
+    def pause(self) -> None:
+        """Stop reading; the exchange's frames wait in the kernel, then at the exchange."""
+        self._paused = True
+        if self._protocol is not None:
+            self._protocol.pause_reading()
+
+    def resume(self) -> None:
+        """Read again."""
+        self._paused = False
+        if self._protocol is not None:
+            self._protocol.resume_reading()
+
+    def resubscribe(self, streams: Sequence[str]) -> None:
+        """Ask for streams anew that went silent though they were acknowledged. Without a live connection: nothing."""
+        if self._protocol is not None and self.state is UpstreamState.LIVE:
+            self._protocol.queue_control("UNSUBSCRIBE", streams)
+            self._protocol.queue_control("SUBSCRIBE", streams)
+
+    def reconnect_now(self) -> None:
+        """Drop the connection; the next one is opened at once, without back-off."""
+        if self._protocol is not None:
+            self._protocol.give_up("the exchange announced its shutdown")
+
+    # What the protocol reports.
+
+    def _opened(self, protocol: ExchangeProtocol) -> None:
+        self._protocol = protocol
+        self._set_state(UpstreamState.SUBSCRIBING)
+        self.consumer.connection_started()
+        if self._paused:
+            protocol.pause_reading()
+
+    def _subscribed(self) -> None:
+        self.connections += 1
+        self._backoff.succeeded()
+        self._set_state(UpstreamState.LIVE)
+
+    def _closed(self, protocol: ExchangeProtocol, code: int | None, reason: str) -> None:
+        if code == POLICY_VIOLATION:
+            self._backoff.policy_violation()
+        self.last_error = reason
+        if self._protocol is protocol:
+            self._protocol = None
+        if self.state is not UpstreamState.STOPPED:
+            self.log.warn("exchange connection lost: {reason}; connecting again", reason=reason)
+            self._set_state(UpstreamState.CONNECTING)
+
+    def _set_state(self, state: UpstreamState) -> None:
+        if state is not self.state:
+            self.state = state
+            if state is UpstreamState.LIVE:
+                self.log.info("exchange connection live: {url}, {count} streams", url=self.url, count=len(self.streams))
+            self.consumer.state_changed()
+
+
+class ExchangeProtocol(WebSocketClientProtocol):  # type: ignore[misc]  # Autobahn ships no types
+    """The exchange's side of the conversation; one per connection."""
+
+    log = Logger()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.subscribed: Deferred[None] = Deferred()
+        self._control: deque[tuple[int, str, tuple[str, ...]]] = deque()
+        self._unanswered: set[int] = set()
+        self._next_id = 1
+        self._sender: IDelayedCall | None = None
+        self._watchdog: IDelayedCall | None = None
+        self._heard = False
+        self._gave_up = ""
+
+    @property
+    def _upstream(self) -> Upstream:
+        upstream: Upstream = self.factory.upstream
+        return upstream
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        # A connection that closes before its last acknowledgement is a failed attempt to the retrying service.
+        rules = self._upstream.rules
+        self._watchdog = self._upstream._reactor.callLater(rules.subscribe_timeout_s, self._subscribe_timed_out)
+
+    def onOpen(self) -> None:
+        self._upstream._opened(self)
+        streams = self._upstream.streams
+        size = self._upstream.rules.params_per_message
+        # The first stream is in the URL already; naming it again is harmless and keeps the acknowledgements complete.
+        for start in range(0, len(streams), size):
+            self.queue_control("SUBSCRIBE", streams[start : start + size])
+
+    def queue_control(self, method: str, streams: Sequence[str]) -> None:
+        """Send a control message as soon as the pace allows it."""
+        self._control.append((self._next_id, method, tuple(streams)))
+        self._unanswered.add(self._next_id)
+        self._next_id += 1
+        if self._sender is None:
+            self._send_next_control()
+
+    def _send_next_control(self) -> None:
+        self._sender = None
+        if not self._control:
+            return
+        request_id, method, streams = self._control.popleft()
+        self.sendMessage(json.dumps({"method": method, "params": streams, "id": request_id}).encode())
+        self._sender = self._upstream._reactor.callLater(
+            self._upstream.rules.message_interval_s, self._send_next_control
+        )
+
+    def dataReceived(self, data: bytes) -> None:
+        super().dataReceived(data)
+        self._upstream.consumer.read_ended()
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        self._heard = True
+        reply = self._upstream.consumer.frame(payload)
+        if reply is not None:
+            self._answered(reply)
+
+    def _answered(self, reply: Reply) -> None:
+        if reply.error is not None:
+            self.give_up(f"the exchange refused a control message: {reply.error}")
+            return
+        if isinstance(reply.id, int):
+            self._unanswered.discard(reply.id)
+        if not self._unanswered and not self.subscribed.called:
+            if self._watchdog is not None:
+                self._watchdog.cancel()
+            self._watch_idle()
+            self._upstream._subscribed()
+            self.subscribed.callback(None)
+
+    def _watch_idle(self) -> None:
+        self._heard = False
+        self._watchdog = self._upstream._reactor.callLater(self._upstream.rules.idle_timeout_s, self._idle_elapsed)
+
+    def _idle_elapsed(self) -> None:
+        self._watchdog = None
+        if self._heard or self._upstream._paused:
+            self._watch_idle()
+        else:
+            self.give_up(f"no frame for {self._upstream.rules.idle_timeout_s:g} s")
+
+    def _subscribe_timed_out(self) -> None:
+        self._watchdog = None
+        self.give_up(f"subscriptions not acknowledged within {self._upstream.rules.subscribe_timeout_s:g} s")
+
+    def give_up(self, reason: str) -> None:
+        """Drop the connection for a reason that the status is to tell."""
+        self._gave_up = reason
+        self.dropConnection(abort=True)
+
+    def pause_reading(self) -> None:
+        """Take nothing more from the socket."""
+        self.transport.pauseProducing()
+
+    def resume_reading(self) -> None:
+        """Take from the socket again."""
+        self.transport.resumeProducing()
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        for call in (self._sender, self._watchdog):
+            if call is not None and call.active():
+                call.cancel()
+        self._sender = self._watchdog = None
+        self._control.clear()
+        text = self._gave_up or f"closed with {code}" + (f": {reason[:120]}" if reason else "")
+        self._upstream._closed(self, code, text)
+        if not self.subscribed.called:
+            self.subscribed.errback(ConnectionError(text))
+
+
+def _endpoint(reactor: Any, url: str) -> IStreamClientEndpoint:
+    split = urlsplit(url)
+    host = split.hostname or ""
+    plain = HostnameEndpoint(reactor, host, split.port or (443 if split.scheme == "wss" else 80))
+    # Autobahn's own TLS connector does not verify the server's certificate; this one does, by the system's authorities.
+    return wrapClientTLS(optionsForClientTLS(host), plain) if split.scheme == "wss" else plain

@@ -1,0 +1,1 @@
+"""What runs inside a Crossbar router worker: tickets, authorisation, relay and market API. Knows nothing of exchanges."""

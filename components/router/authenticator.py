@@ -1,0 +1,67 @@
+"""Crossbar function authenticators for WAMP-ticket: one for clients, one for the node's own components.
+
+Two functions, since Crossbar keeps one authenticator per function name, whatever transport asks. Both answer every refusal
+alike: ``crosstick.error.authentication_failed`` and a fixed text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from autobahn.wamp import ApplicationError
+
+from components.router import runtime
+from components.tokens import CLIENT_ROLES, INTERNAL_ROLES, Claims, TokenError
+from components.uris import ERROR_AUTHENTICATION_FAILED
+
+Authenticator = Callable[[str | None, str | None, Mapping[str, Any]], dict[str, Any]]
+
+
+def create_client_authenticator(_config: Mapping[str, Any], _controller: object) -> Authenticator:
+    """Return the authenticator of the public transports: roles viewer, service and operator."""
+    return _authenticator(CLIENT_ROLES)
+
+
+def create_internal_authenticator(_config: Mapping[str, Any], _controller: object) -> Authenticator:
+    """Return the authenticator of the node's local socket: the roles of its own components."""
+    return _authenticator(INTERNAL_ROLES)
+
+
+def _authenticator(roles: frozenset[str]) -> Authenticator:
+    def authenticate(realm: str | None, authid: str | None, details: Mapping[str, Any]) -> dict[str, Any]:
+        node = runtime.current()
+        if node is None:
+            raise _refusal()
+        try:
+            claims = node.environment.authority.verify(details.get("ticket"))
+            _check(claims, realm, authid, roles)
+        except TokenError as error:
+            cause = str(error)
+            node.refused_tickets[cause] = node.refused_tickets.get(cause, 0) + 1
+            raise _refusal() from None
+        return {
+            "realm": claims.realm,
+            "authid": claims.sub,
+            "role": claims.role,
+            "extra": {
+                "exp": claims.exp,
+                "symbols": None if claims.symbols is None else list(claims.symbols),
+                "services": list(claims.services),
+            },
+        }
+
+    return authenticate
+
+
+def _check(claims: Claims, realm: str | None, authid: str | None, roles: frozenset[str]) -> None:
+    if claims.realm != realm:
+        raise TokenError("other realm")
+    if claims.sub != authid:
+        raise TokenError("other sub")
+    if claims.role not in roles:
+        raise TokenError("role not for this transport")
+
+
+def _refusal() -> ApplicationError:
+    return ApplicationError(ERROR_AUTHENTICATION_FAILED, "ticket not accepted")

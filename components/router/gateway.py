@@ -1,0 +1,157 @@
+"""The in-router component of realm ``market``: relay, market API and authoriser on one session.
+
+Owns the order of the start: what must be in place before a client may come is in place when ``onJoin`` returns, and when it
+cannot be, the worker ends before its transports listen.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from autobahn.twisted.wamp import ApplicationSession
+from autobahn.wamp import ApplicationError
+from autobahn.wamp.types import CallDetails, PublishOptions, RegisterOptions, SessionDetails
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from components.bus.wamp import WampBusReader
+from components.core.batch import Batch
+from components.core.grants import Grants, grants_of
+from components.core.payload import EncodedPayload
+from components.environment import NodeEnvironment
+from components.router import runtime
+from components.router.market import Market
+from components.router.seam import RouterSeam, install_transports
+from components.uris import (
+    AUTHORIZE,
+    ERROR_INVALID_ARGUMENT,
+    ERROR_NOT_READY,
+    ERROR_UNKNOWN_SYMBOL,
+    MARKET_SNAPSHOT,
+    MARKET_STATUS,
+    MARKET_SYMBOLS,
+)
+
+MAX_SNAPSHOT_SYMBOLS = 2000
+_RETAINED = PublishOptions(retain=True)
+
+
+class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no types
+    """Turns batches of the bus into events, and answers for the market."""
+
+    log = Logger()
+
+    def __init__(self, config: Any = None) -> None:
+        super().__init__(config)
+        # Here rather than in onJoin: an error of a component's constructor stops the node, with its text in the log.
+        environment = NodeEnvironment.load(config)
+        install_transports()
+        self._market = Market(time.monotonic)
+        self._joined = False
+        self._watch = LoopingCall(self._watch_feed)
+        self._feed_was_lost = True
+        runtime.install(runtime.Runtime(environment, self._not_ready_because))
+
+    async def onJoin(self, details: SessionDetails) -> None:
+        self._seam = RouterSeam(self)
+        with_caller = RegisterOptions(details_arg="details")
+        await self.register(self._authorize, AUTHORIZE)
+        await self.register(self._symbols, MARKET_SYMBOLS, options=with_caller)
+        await self.register(self._snapshot, MARKET_SNAPSHOT, options=with_caller)
+        await self.register(self._market.status, MARKET_STATUS)
+        await WampBusReader(self).start(self._take_batch, self._take_status)
+        self._watch.start(1.0).addErrback(self._watch_failed)
+        self._joined = True
+        self.log.info("gateway of realm {realm} is up", realm=details.realm)
+
+    def onLeave(self, details: Any) -> None:
+        self._joined = False
+        if self._watch.running:
+            self._watch.stop()
+        self.disconnect()
+
+    # Relay
+
+    def _take_batch(self, batch: Batch) -> None:
+        self._market.take_batch(batch)
+        for topic, _, payload in batch.events:
+            self.publish(topic, EncodedPayload(payload), options=_RETAINED)
+
+    def _take_status(self, status: bytes) -> None:
+        try:
+            changed = self._market.take_status(status)
+        except (ValueError, TypeError) as error:
+            raise ApplicationError(ERROR_INVALID_ARGUMENT, str(error)) from error
+        if changed:
+            self._publish_status()
+
+    def _publish_status(self) -> None:
+        self._feed_was_lost = self._market.feed_lost
+        self.publish(MARKET_STATUS, self._market.status(), options=_RETAINED)
+
+    def _watch_feed(self) -> None:
+        if self._market.feed_lost is not self._feed_was_lost:
+            self.log.warn("no feed has been heard for a while")
+            self._publish_status()
+
+    def _watch_failed(self, failure: Failure) -> None:
+        self.log.failure("the watch over the feed stopped", failure=failure)
+
+    def _not_ready_because(self) -> list[str]:
+        if not self._joined:
+            return ["the gateway component has not joined its realm"]
+        if self._market.feed_lost:
+            return ["no feed has reported"]
+        state = self._market.status()["state"]
+        return [] if state in ("live", "stale") else [f"the feed is {state}"]
+
+    # Market API
+
+    def _symbols(self, details: CallDetails) -> list[str]:
+        grants = self._caller_grants(details)
+        return [symbol for symbol in self._market.symbols if grants.grants_symbol(symbol)]
+
+    def _snapshot(self, symbols: object = None, *, details: CallDetails) -> EncodedPayload:
+        known = self._symbols(details)
+        if symbols is None:
+            wanted = known
+        elif not isinstance(symbols, list) or not all(isinstance(symbol, str) for symbol in symbols):
+            raise ApplicationError(ERROR_INVALID_ARGUMENT, "symbols must be a list of strings")
+        elif len(symbols) > MAX_SNAPSHOT_SYMBOLS:
+            raise ApplicationError(
+                ERROR_INVALID_ARGUMENT, f"symbols must have at most {MAX_SNAPSHOT_SYMBOLS} items, had {len(symbols)}"
+            )
+        else:
+            wanted = list(dict.fromkeys(symbols))
+        if not self._market.symbols:
+            raise ApplicationError(ERROR_NOT_READY, "no feed has reported its symbols yet")
+        # A symbol that the token does not grant is answered like one that does not exist.
+        unknown = sorted(set(wanted) - set(known))
+        if unknown:
+            raise ApplicationError(ERROR_UNKNOWN_SYMBOL, f"unknown symbol {unknown[0][:40]!r}", symbols=unknown[:20])
+        return EncodedPayload(self._market.snapshot(wanted))
+
+    # Authorisation
+
+    def _authorize(
+        self, session: dict[str, Any], uri: str, action: str, options: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        extra = session.get("authextra") or {}
+        grants = grants_of(session["authrole"], session["authid"], extra.get("symbols"), extra.get("services", ()))
+        allowed = grants.allows(action, uri, (options or {}).get("match") or "exact")
+        # Never cached: Crossbar's cache knows the role and the URI, not the token.
+        answer: dict[str, Any] = {"allow": allowed, "cache": False}
+        if action in ("call", "publish"):
+            # The market API and services need to know who calls; events do not tell who published.
+            answer["disclose"] = action == "call"
+        return answer
+
+    def _caller_grants(self, details: CallDetails) -> Grants:
+        extra = self._seam.auth_extra(details.caller)
+        if extra is None:
+            raise ApplicationError(ERROR_NOT_READY, "the calling session has left")
+        return grants_of(
+            details.caller_authrole, details.caller_authid, extra.get("symbols"), extra.get("services", ())
+        )

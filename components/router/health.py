@@ -1,0 +1,46 @@
+"""``/healthz`` and ``/readyz`` as Crossbar web resources: JSON bodies, 200 or 503."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from twisted.web.resource import Resource
+from twisted.web.server import Request
+
+from components.router import runtime
+
+
+class Healthz(Resource):
+    """Answers 200 while the worker's loop turns."""
+
+    isLeaf = True
+
+    def __init__(self, _extra: Any = None) -> None:
+        super().__init__()
+
+    def render_GET(self, request: Request) -> bytes:
+        """Answer ``{"alive": true}``."""
+        return _answer(request, 200, {"alive": True})
+
+
+class Readyz(Resource):
+    """Answers 200 when clients get live data here, else 503 and why not."""
+
+    isLeaf = True
+
+    def __init__(self, _extra: Any = None) -> None:
+        super().__init__()
+
+    def render_GET(self, request: Request) -> bytes:
+        """Answer ``{"ready": bool, "because": [reason, …]}``."""
+        node = runtime.current()
+        because = ["the gateway component is not installed"] if node is None else node.readiness()
+        return _answer(request, 503 if because else 200, {"ready": not because, "because": because})
+
+
+def _answer(request: Request, status: int, body: dict[str, Any]) -> bytes:
+    request.setResponseCode(status)
+    request.setHeader(b"Content-Type", b"application/json")
+    request.setHeader(b"Cache-Control", b"no-store")
+    return json.dumps(body).encode() + b"\n"

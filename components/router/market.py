@@ -1,0 +1,110 @@
+"""The newest of everything a feed sent: last tick and best prices per symbol, and the feed's status.
+
+Pure state, no I/O. What late joiners and procedures are answered from.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from components.core.batch import Batch
+from components.uris import BOOK_SUFFIX, MARKET_PREFIX
+
+FEED_SILENT_AFTER_S = 5.0
+"""A feed tells its status every second; without one for this long it is lost."""
+
+
+class Market:
+    """What this node knows of the market."""
+
+    def __init__(self, monotonic_s: Callable[[], float]) -> None:
+        """Start empty; ``monotonic_s`` tells the age of the feed's last status."""
+        self._monotonic_s = monotonic_s
+        self._ticks: dict[str, bytes] = {}
+        self._books: dict[str, bytes] = {}
+        self._feed_status: dict[str, Any] = {}
+        self._feed_heard_s: float | None = None
+        self._epoch = 0
+        self._last_batch = 0
+        self.missed_batches = 0
+        """Batches that never came, by their numbers. Stays 0 unless the bus breaks its word."""
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the newest batch, ms since 1970; 0 before the first."""
+        return self._epoch
+
+    @property
+    def symbols(self) -> list[str]:
+        """The symbols that the feed follows, in its order."""
+        symbols: list[str] = self._feed_status.get("symbols", [])
+        return symbols
+
+    def take_batch(self, batch: Batch) -> None:
+        """Keep the newest events of a batch. A new epoch forgets the old one's."""
+        if batch.epoch != self._epoch:
+            self._epoch = batch.epoch
+            self._last_batch = 0
+            self._ticks.clear()
+            self._books.clear()
+        self.missed_batches += batch.number - self._last_batch - 1
+        self._last_batch = batch.number
+        for topic, _, payload in batch.events:
+            name = topic.removeprefix(MARKET_PREFIX)
+            if name.endswith(BOOK_SUFFIX):
+                self._books[name.removesuffix(BOOK_SUFFIX)] = payload
+            else:
+                self._ticks[name] = payload
+
+    def take_status(self, status: bytes) -> bool:
+        """Keep the feed's status; return whether its state, epoch or stale symbols are others than before.
+
+        Raises:
+            ValueError: ``status`` is not the JSON of one object.
+        """
+        decoded = json.loads(status)
+        if not isinstance(decoded, dict):
+            raise TypeError("status must be a JSON object")
+        was_lost = self.feed_lost
+        before = self._essentials()
+        self._feed_status = decoded
+        self._feed_heard_s = self._monotonic_s()
+        return was_lost or self._essentials() != before
+
+    @property
+    def feed_lost(self) -> bool:
+        """Whether no feed has told its status lately."""
+        return self._feed_heard_s is None or self._monotonic_s() - self._feed_heard_s > FEED_SILENT_AFTER_S
+
+    def status(self) -> dict[str, Any]:
+        """Return the object that ``market.status`` answers.
+
+        ``state`` is ``live``, ``subscribing`` or ``connecting`` (as the feed says), ``stale`` when it is live and some symbols
+        are silent, or ``feed_lost`` when no feed has been heard for 5 s.
+        """
+        status = {key: value for key, value in self._feed_status.items() if key != "symbols"}
+        status["symbols"] = len(self.symbols)
+        status.setdefault("epoch", 0)
+        status.setdefault("stale", [])
+        if self.feed_lost:
+            status["state"] = "feed_lost"
+        elif status.get("state") == "live" and status["stale"]:
+            status["state"] = "stale"
+        return status
+
+    def snapshot(self, symbols: Iterable[str]) -> bytes:
+        """Return the newest events of symbols as JSON, with the exchange's digits.
+
+        Shape: ``{"epoch":…,"symbols":{"BTCUSDT":{"tick":{…}|null,"book":{…}|null}}}``.
+        """
+        parts = [
+            b'"%b":{"tick":%b,"book":%b}'
+            % (symbol.encode(), self._ticks.get(symbol, b"null"), self._books.get(symbol, b"null"))
+            for symbol in symbols
+        ]
+        return b'{"epoch":%d,"symbols":{%b}}' % (self._epoch, b",".join(parts))
+
+    def _essentials(self) -> tuple[object, ...]:
+        return tuple(self._feed_status.get(key) for key in ("epoch", "state", "stale"))

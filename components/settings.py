@@ -1,0 +1,203 @@
+"""The environment, checked once at start and turned into frozen settings; nothing else reads ``CROSSTICK_…`` variables.
+
+Each variable is documented in the README. An unknown ``CROSSTICK_…`` name or an impossible value raises ``SettingsError``
+with one line that names the variable, the value and the rule.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from components.core.recording import recorded_streams
+from components.instruments import DEFAULT_SYMBOLS
+
+DEFAULT_SIMULATOR_PORT = 9443
+DEFAULT_RATE_PER_S = 500
+MAX_RATE_PER_S = 50_000
+
+_SYMBOL = re.compile(r"[A-Z0-9]{2,20}")
+
+KNOWN_VARIABLES = frozenset(
+    {
+        "CROSSTICK_BUS",
+        "CROSSTICK_ENV",
+        "CROSSTICK_EXCHANGE_URL",
+        "CROSSTICK_RATE",
+        "CROSSTICK_RECORDING",
+        "CROSSTICK_RECORDING_LOOP",
+        "CROSSTICK_RECORDING_SPEED",
+        "CROSSTICK_SEED",
+        "CROSSTICK_SIMULATOR_PORT",
+        "CROSSTICK_STALE_AFTER",
+        "CROSSTICK_SYMBOLS",
+        "CROSSTICK_TOKEN_AUDIENCE",
+        "CROSSTICK_TOKEN_KEY",
+        "CROSSTICK_TOKEN_KEY_FILE",
+        "CROSSTICK_TRADE_STREAM",
+    }
+)
+
+
+class SettingsError(ValueError):
+    """A variable of the environment is unknown or has an impossible value; the text is one line for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingSettings:
+    """What the simulated exchange plays instead of its own prices."""
+
+    path: Path
+    """JSON lines, one ``{"t": receive time in s, "msg": raw text}`` each."""
+
+    speed: float
+    """1 is the recorded pace; 10 is ten times faster."""
+
+    loop: bool
+    """Start over at the end; otherwise the exchange goes quiet there."""
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatorSettings:
+    """The embedded simulated exchange."""
+
+    host: str
+    port: int
+    rate_per_s: int
+    """Trades per second over all symbols, 1 to 50,000."""
+
+    seed: int
+    recording: RecordingSettings | None
+    """``None``: the exchange makes prices of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedSettings:
+    """What the feed subscribes to, and where."""
+
+    exchange_url: str
+    """Base address, without path: ``wss://data-stream.binance.vision``."""
+
+    symbols: tuple[str, ...]
+    trade_stream: str
+    """``trade`` or ``aggTrade``: which of the exchange's streams becomes ticks."""
+
+    stale_after_s: float
+    """A symbol with no message for this long is stale."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything the environment decides, except the token key (see ``components.tokens``)."""
+
+    feed: FeedSettings
+    simulator: SimulatorSettings | None
+    """``None``: ``CROSSTICK_EXCHANGE_URL`` names another exchange."""
+
+
+def load_settings(environ: Mapping[str, str]) -> Settings:
+    """Return the settings an environment asks for.
+
+    Raises:
+        SettingsError: a ``CROSSTICK_…`` name is unknown or a value impossible.
+    """
+    unknown = sorted(name for name in environ if name.startswith("CROSSTICK_") and name not in KNOWN_VARIABLES)
+    if unknown:
+        raise SettingsError(
+            f"unknown environment variable {unknown[0]}; known are {', '.join(sorted(KNOWN_VARIABLES))}"
+        )
+    bus = environ.get("CROSSTICK_BUS", "wamp")
+    if bus != "wamp":
+        raise SettingsError(f"CROSSTICK_BUS must be 'wamp', was {bus!r}")
+
+    recording = _recording(environ)
+    simulator_port = _integer(environ, "CROSSTICK_SIMULATOR_PORT", DEFAULT_SIMULATOR_PORT, 1, 65_535)
+    embedded = not environ.get("CROSSTICK_EXCHANGE_URL")
+    url = f"ws://127.0.0.1:{simulator_port}" if embedded else environ["CROSSTICK_EXCHANGE_URL"].rstrip("/")
+    split = urlsplit(url)
+    if split.scheme not in ("ws", "wss") or not split.hostname or split.path or split.query:
+        raise SettingsError(f"CROSSTICK_EXCHANGE_URL must be ws://host[:port] or wss://host[:port], was {url!r}")
+    if recording and not embedded:
+        raise SettingsError("CROSSTICK_RECORDING is played by the embedded exchange: unset CROSSTICK_EXCHANGE_URL")
+
+    symbols: tuple[str, ...] = DEFAULT_SYMBOLS
+    trade_stream = "trade"
+    if recording:
+        streams = recorded_streams(recording.path)
+        symbols = tuple(sorted({symbol for symbol, _ in streams}))
+        trade_stream = "trade" if any(stream == "trade" for _, stream in streams) else "aggTrade"
+    if "CROSSTICK_SYMBOLS" in environ:
+        symbols = _symbols(environ["CROSSTICK_SYMBOLS"])
+    trade_stream = environ.get("CROSSTICK_TRADE_STREAM", trade_stream)
+    if trade_stream not in ("trade", "aggTrade"):
+        raise SettingsError(f"CROSSTICK_TRADE_STREAM must be 'trade' or 'aggTrade', was {trade_stream!r}")
+
+    feed = FeedSettings(
+        exchange_url=url,
+        symbols=symbols,
+        trade_stream=trade_stream,
+        stale_after_s=_number(environ, "CROSSTICK_STALE_AFTER", 60.0, 1.0, 86_400.0),
+    )
+    simulator = None
+    if embedded:
+        simulator = SimulatorSettings(
+            host="127.0.0.1",
+            port=simulator_port,
+            rate_per_s=_integer(environ, "CROSSTICK_RATE", DEFAULT_RATE_PER_S, 1, MAX_RATE_PER_S),
+            seed=_integer(environ, "CROSSTICK_SEED", 1, 0, 2**63 - 1),
+            recording=recording,
+        )
+    return Settings(feed=feed, simulator=simulator)
+
+
+def _recording(environ: Mapping[str, str]) -> RecordingSettings | None:
+    name = environ.get("CROSSTICK_RECORDING")
+    if not name:
+        return None
+    path = Path(name)
+    if not path.is_file():
+        raise SettingsError(f"CROSSTICK_RECORDING must name a file, was {name!r}")
+    loop = environ.get("CROSSTICK_RECORDING_LOOP", "yes")
+    if loop not in ("yes", "no"):
+        raise SettingsError(f"CROSSTICK_RECORDING_LOOP must be 'yes' or 'no', was {loop!r}")
+    speed = _number(environ, "CROSSTICK_RECORDING_SPEED", 1.0, 0.001, 10_000.0)
+    return RecordingSettings(path=path, speed=speed, loop=loop == "yes")
+
+
+def _symbols(value: str) -> tuple[str, ...]:
+    symbols = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+    if not symbols:
+        raise SettingsError("CROSSTICK_SYMBOLS must name at least one symbol, was empty")
+    for symbol in symbols:
+        if not _SYMBOL.fullmatch(symbol):
+            raise SettingsError(f"CROSSTICK_SYMBOLS must be upper-case symbols such as BTCUSDT, had {symbol!r}")
+    return symbols
+
+
+def _integer(environ: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
+    text = environ.get(name)
+    if text is None:
+        return default
+    try:
+        value = int(text)
+    except ValueError:
+        raise SettingsError(f"{name} must be a whole number from {low} to {high}, was {text!r}") from None
+    if not low <= value <= high:
+        raise SettingsError(f"{name} must be a whole number from {low} to {high}, was {text!r}")
+    return value
+
+
+def _number(environ: Mapping[str, str], name: str, default: float, low: float, high: float) -> float:
+    text = environ.get(name)
+    if text is None:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        raise SettingsError(f"{name} must be a number from {low:g} to {high:g}, was {text!r}") from None
+    if not low <= value <= high:
+        raise SettingsError(f"{name} must be a number from {low:g} to {high:g}, was {text!r}")
+    return value

@@ -1,0 +1,48 @@
+"""Every URI and code that leaves the process: topics, procedures, errors, close reasons.
+
+Clients, scripts and tests rely on these strings; none may change its meaning.
+"""
+
+# Topics and procedures
+
+MARKET_PREFIX = "market."
+"""Ticks are published to ``market.<SYMBOL>``; lower-case names under the prefix are procedures and node-wide topics."""
+
+BOOK_SUFFIX = ".book"
+"""Best bid and ask are published to ``market.<SYMBOL>.book``."""
+
+MARKET_SYMBOLS = "market.symbols"
+MARKET_SNAPSHOT = "market.snapshot"
+MARKET_STATUS = "market.status"
+"""Procedure *and* topic: the topic carries the same object whenever the feed's state changes."""
+
+SERVICES_PREFIX = "services."
+"""Backend services publish events and register procedures under ``services.<name>.``."""
+
+BUS_PUSH = "crosstick.bus.push"
+"""Procedure by which a feed hands one batch to the node's relay (embedded bus)."""
+
+BUS_STATUS = "crosstick.bus.status"
+"""Procedure by which a feed tells the relay its state (embedded bus)."""
+
+AUTHORIZE = "crosstick.authorize"
+"""Procedure by which Crossbar asks whether a client session may do something."""
+
+# Errors
+
+ERROR_AUTHENTICATION_FAILED = "crosstick.error.authentication_failed"
+"""The one answer to every ticket that is not accepted, whatever the cause."""
+
+ERROR_INVALID_ARGUMENT = "wamp.error.invalid_argument"
+ERROR_UNKNOWN_SYMBOL = "crosstick.error.unknown_symbol"
+ERROR_NOT_READY = "crosstick.error.not_ready"
+
+
+def tick_topic(symbol: str) -> str:
+    """Return the topic of a symbol's ticks: ``BTCUSDT`` → ``market.BTCUSDT``."""
+    return MARKET_PREFIX + symbol
+
+
+def book_topic(symbol: str) -> str:
+    """Return the topic of a symbol's best bid and ask: ``BTCUSDT`` → ``market.BTCUSDT.book``."""
+    return MARKET_PREFIX + symbol + BOOK_SUFFIX

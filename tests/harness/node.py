@@ -1,0 +1,157 @@
+"""A real node for tests: ``crossbar start`` on the repository's configuration, moved to a free port and a folder of its own."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+from components.tokens import TokenAuthority, create_development_key, load_authority
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 10.0
+
+
+def free_port() -> int:
+    """Return a TCP port of the loopback that is free at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Node:
+    """One node in a folder of its own; started and stopped by the test that made it, as often as it likes."""
+
+    def __init__(self, directory: Path, environ: Mapping[str, str], *, with_key: bool = True) -> None:
+        """Lay out a node in ``directory``; ``environ`` holds its ``CROSSTICK_…`` variables."""
+        self.directory = directory
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.ws_url = f"ws://127.0.0.1:{self.port}/ws"
+        self.log_path = directory / "node.log"
+        self._environ = dict(environ)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._write_config()
+        if with_key:
+            create_development_key(directory)
+
+    @property
+    def authority(self) -> TokenAuthority:
+        """The authority whose tokens the node accepts."""
+        return load_authority(self._environ, self.directory)
+
+    @property
+    def log(self) -> str:
+        """Everything the node has printed."""
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def token(self, sub: str, role: str = "viewer", realm: str = "market", ttl_s: int = 3600, **claims: Any) -> str:
+        """Return a ticket for ``sub``; ``claims`` are ``symbols`` and ``services``."""
+        entitlements = {name: tuple(value) for name, value in claims.items()}
+        return self.authority.mint(sub=sub, role=role, realm=realm, now_s=int(time.time()), ttl_s=ttl_s, **entitlements)
+
+    def spawn(self) -> None:
+        """Start the process and return at once."""
+        assert self._process is None
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("CROSSTICK_")}
+        environ |= self._environ
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(Path(sys.executable).with_name("crossbar")), "start", "--cbdir", str(self.directory)],
+                env=environ,
+                cwd=self.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def start(self) -> None:
+        """Start the process and wait until ``/readyz`` says yes."""
+        self.spawn()
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self.ready()[0]:
+            assert self.process.poll() is None, f"the node ended while starting:\n{self.log}"
+            assert time.monotonic() < deadline, f"the node was not ready in time:\n{self.log}"
+            time.sleep(0.1)
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The controller's process."""
+        assert self._process is not None
+        return self._process
+
+    def get(self, path: str) -> tuple[int, dict[str, str], bytes]:
+        """Return status, headers and body of an HTTP GET; raises ``OSError`` when nobody listens."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+        finally:
+            connection.close()
+
+    def ready(self) -> tuple[bool, list[str]]:
+        """Return what ``/readyz`` says: whether the node is ready, and why not."""
+        try:
+            status, _, body = self.get("/readyz")
+        except (OSError, http.client.HTTPException) as error:
+            return False, [str(error)]
+        if status not in (200, 503):
+            return False, [f"HTTP {status}"]
+        answer = json.loads(body)
+        return answer["ready"], answer["because"]
+
+    def worker(self, name: str) -> psutil.Process:
+        """Return the process of a worker: ``router``, ``exchange`` or ``feed``."""
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            command = child.cmdline()
+            if "--worker" in command and command[command.index("--worker") + 1] == name:
+                return child
+        raise LookupError(f"no worker {name}")
+
+    def stop(self) -> None:
+        """End the node as Ctrl-C would, and make sure that nothing of it is left."""
+        if self._process is None:
+            return
+        process, self._process = self._process, None
+        family = []
+        if process.poll() is None:
+            family = psutil.Process(process.pid).children(recursive=True)
+            process.send_signal(signal.SIGINT)
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        finally:
+            _, left = psutil.wait_procs(family, timeout=1)
+            for child in left:
+                child.kill()
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        assert not left, f"left running: {left}"
+
+    def _write_config(self) -> None:
+        config = yaml.safe_load((REPOSITORY / ".crossbar" / "config.yaml").read_text())
+        for worker in config["workers"]:
+            worker["options"]["pythonpath"] = [str(REPOSITORY)]
+            for transport in worker.get("transports", ()):
+                if transport["type"] == "web":
+                    transport["endpoint"]["port"] = self.port
+                    for path in transport["paths"].values():
+                        if path["type"] == "static":
+                            path["directory"] = str((REPOSITORY / ".crossbar" / path["directory"]).resolve())
+        self.directory.mkdir(parents=True, exist_ok=True)
+        (self.directory / "config.yaml").write_text(yaml.safe_dump(config))
