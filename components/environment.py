@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from components.settings import Settings, load_settings
-from components.tokens import TokenAuthority, load_authority
+from twisted.logger import Logger
+
+from components.settings import Settings, SettingsError, load_settings
+from components.tokens import TokenAuthority, TokenKeyError, load_authority
 
 INTERNAL_TOKEN_TTL_S = 60
+EXIT_CONFIGURATION = 78
+"""The exit code of a worker that refuses to start (EX_CONFIG of sysexits.h)."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeEnvironment:
     """Settings and authority of one node."""
+
+    log: ClassVar[Logger] = Logger()
 
     settings: Settings
     authority: TokenAuthority
@@ -25,12 +32,17 @@ class NodeEnvironment:
     def load(cls, config: Any) -> NodeEnvironment:
         """Read the process's environment and, by Crossbar's component ``config``, the node directory.
 
-        Raises:
-            SettingsError: a variable is unknown or impossible.
-            TokenKeyError: there is no usable token key.
+        When they are not usable the worker says why in one line and ends, and with it the node: an exception would do the
+        same below six tracebacks of Crossbar's.
         """
         directory = Path(config.extra["cbdir"])
-        return cls(load_settings(os.environ), load_authority(os.environ, directory))
+        try:
+            return cls(load_settings(os.environ), load_authority(os.environ, directory))
+        except (SettingsError, TokenKeyError) as error:
+            cls.log.critical("refusing to start: {reason}", reason=str(error))
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(EXIT_CONFIGURATION)
 
     def internal_token(self, role: str, realm: str) -> str:
         """Return a token for a component of this node, just long enough to join with."""

@@ -45,7 +45,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
 
     def __init__(self, config: Any = None) -> None:
         super().__init__(config)
-        # Here rather than in onJoin: an error of a component's constructor stops the node, with its text in the log.
+        # Here rather than in onJoin: an error of a component's constructor stops the node before its transports listen.
         environment = NodeEnvironment.load(config)
         install_transports()
         self._market = Market(time.monotonic)
@@ -70,7 +70,6 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         self._joined = False
         if self._watch.running:
             self._watch.stop()
-        self.disconnect()
 
     # Relay
 

@@ -1,0 +1,53 @@
+# make run: a node with live prices. make test: the suite. make check: linters, types, configuration. All set themselves up.
+
+VENV := .venv
+BIN := $(VENV)/bin
+FEED ?= simulated
+# The first of these that is Python 3.11 or newer is used; PYTHON=… names another.
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: run test check install install-dev clean
+.DEFAULT_GOAL := run
+
+run: install
+	@$(BIN)/crosstick run --feed $(FEED)
+
+test: install-dev
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: install-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/crossbar check --cbdir .crossbar
+
+install: $(VENV)/installed clients/node_modules/installed
+install-dev: $(VENV)/installed-dev clients/node_modules/installed
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "Crosstick needs Python 3.11 or newer; found none" >&2; exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version) …"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing pinned dependencies (a minute or two, once) …"
+	@$(PIP_INSTALL) --editable .
+	@touch $@
+
+$(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing pinned dependencies for development …"
+	@$(PIP_INSTALL) --editable '.[dev]'
+	@touch $@ $(VENV)/installed
+
+# autobahn-js. The machine's npm is used, or Node.js from PyPI where it has none.
+clients/node_modules/installed: clients/package.json clients/package-lock.json | $(VENV)/bin/python
+	@command -v npm >/dev/null || test -x $(BIN)/npm || \
+		{ echo "Installing Node.js into $(VENV) …"; $(PIP_INSTALL) --editable '.[node]'; }
+	@echo "Installing autobahn-js …"
+	@PATH="$$PATH:$(abspath $(BIN))" npm ci --prefix clients --no-audit --no-fund --omit=optional --ignore-scripts --loglevel=error
+	@touch $@
+
+clean:
+	rm -rf $(VENV) clients/node_modules

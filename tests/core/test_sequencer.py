@@ -1,0 +1,157 @@
+"""Numbers without holes, duplicates dropped, gaps counted."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.core.binance import BookTicker, Trade
+from components.core.sequencer import Sequencer
+
+SYMBOLS = ("BTCUSDT", "ETHUSDT")
+
+
+def trade(number: int, *, symbol: str = "BTCUSDT", ts_ms: int | None = None, last: int | None = None) -> Trade:
+    last = number if last is None else last
+    return Trade(
+        symbol, "62520.15000000", "5.20000000", "buy", number if ts_ms is None else ts_ms, number, number, last
+    )
+
+
+def book(number: int) -> BookTicker:
+    return BookTicker("BTCUSDT", number, "1.10", "2.0", "1.20", "3.00")
+
+
+def test_a_tick_is_the_contracts_json_with_the_exchanges_digits() -> None:
+    event = Sequencer(SYMBOLS).tick(trade(123, ts_ms=1700000000123), 0.0)
+    assert event == (
+        "market.BTCUSDT",
+        1,
+        (
+            b'{"symbol":"BTCUSDT","price":62520.15000000,"volume":5.20000000,"side":"buy",'
+            b'"ts":1700000000123,"id":123,"seq":1}'
+        ),
+    )
+
+
+def test_a_book_event_has_both_sides_and_the_feeds_time() -> None:
+    event = Sequencer(SYMBOLS).book(book(9), 0.0, 1700000000123)
+    assert event == (
+        "market.BTCUSDT.book",
+        1,
+        (
+            b'{"symbol":"BTCUSDT","bid":1.10,"bid_volume":2.0,"ask":1.20,"ask_volume":3.00,'
+            b'"received_ts":1700000000123,"id":9,"seq":1}'
+        ),
+    )
+
+
+def test_each_symbol_and_stream_counts_for_itself() -> None:
+    sequencer = Sequencer(SYMBOLS)
+    events = [
+        sequencer.tick(trade(1), 0.0),
+        sequencer.tick(trade(1, symbol="ETHUSDT"), 0.0),
+        sequencer.book(book(1), 0.0, 0),
+        sequencer.tick(trade(2), 0.0),
+    ]
+    assert [event and event[:2] for event in events] == [
+        ("market.BTCUSDT", 1),
+        ("market.ETHUSDT", 1),
+        ("market.BTCUSDT.book", 1),
+        ("market.BTCUSDT", 2),
+    ]
+
+
+def test_a_duplicate_is_dropped_and_takes_no_number() -> None:
+    sequencer = Sequencer(SYMBOLS)
+    sequencer.tick(trade(7), 0.0)
+    assert sequencer.tick(trade(7), 0.0) is None
+    event = sequencer.tick(trade(8), 0.0)
+    assert event is not None
+    assert event[1] == 2
+    assert sequencer.counters.duplicates == 1
+
+
+def test_a_hole_in_the_trade_ids_is_counted_and_does_not_make_one_in_seq() -> None:
+    sequencer = Sequencer(SYMBOLS)
+    sequencer.tick(trade(7), 0.0)
+    event = sequencer.tick(trade(11), 0.0)
+    assert event is not None
+    assert event[1] == 2
+    assert (sequencer.counters.gaps, sequencer.counters.missed_trades) == (1, 3)
+
+
+def test_aggregates_that_follow_each_other_leave_no_gap() -> None:
+    sequencer = Sequencer(SYMBOLS)
+    sequencer.tick(trade(100, last=105), 0.0)
+    sequencer.tick(trade(106, last=106), 0.0)
+    assert sequencer.counters.gaps == 0
+
+
+def test_an_exchange_that_numbers_anew_is_followed() -> None:
+    sequencer = Sequencer(SYMBOLS)
+    sequencer.tick(trade(1000, ts_ms=50), 0.0)
+    event = sequencer.tick(trade(1, ts_ms=51), 0.0)
+    assert event is not None
+    assert event[1] == 2
+    assert sequencer.counters.id_resets == 1
+    assert sequencer.counters.duplicates == 0
+
+
+def test_an_old_book_update_is_dropped_within_a_connection_and_taken_from_the_next() -> None:
+    sequencer = Sequencer(SYMBOLS)
+    sequencer.book(book(9), 0.0, 0)
+    assert sequencer.book(book(8), 0.0, 0) is None
+    sequencer.connection_started(0.0)
+    assert sequencer.book(book(8), 0.0, 0) is not None
+
+
+def test_a_symbol_that_is_not_ours_reaches_no_topic() -> None:
+    sequencer = Sequencer(SYMBOLS)
+    assert sequencer.tick(trade(1, symbol="BTCUSDT.book"), 0.0) is None
+    assert sequencer.counters.unknown_symbols == 1
+
+
+def test_a_symbol_is_stale_after_its_silence_only() -> None:
+    sequencer = Sequencer(SYMBOLS)
+    sequencer.connection_started(100.0)
+    sequencer.tick(trade(1), 150.0)
+    assert sequencer.stale(160.0, 60.0) == []
+    assert sequencer.stale(161.0, 60.0) == ["ETHUSDT"]
+
+
+def test_a_new_epoch_starts_from_one() -> None:
+    sequencer = Sequencer(SYMBOLS)
+    sequencer.tick(trade(7), 0.0)
+    sequencer.begin_epoch()
+    event = sequencer.tick(trade(7), 0.0)
+    assert event is not None
+    assert event[1] == 1
+
+
+@given(st.lists(st.tuples(st.sampled_from(SYMBOLS), st.integers(1, 30), st.integers(0, 5)), max_size=60))
+def test_seq_has_no_holes_whatever_comes(script: list[tuple[str, int, int]]) -> None:
+    sequencer = Sequencer(SYMBOLS)
+    seen: dict[str, list[int]] = {}
+    for symbol, number, ts_ms in script:
+        event = sequencer.tick(trade(number, symbol=symbol, ts_ms=ts_ms), 0.0)
+        if event is not None:
+            seen.setdefault(event[0], []).append(event[1])
+    for numbers in seen.values():
+        assert numbers == list(range(1, len(numbers) + 1))
+    assert sum(map(len, seen.values())) + sequencer.counters.duplicates == len(script)
+
+
+decimals = st.decimals(min_value=0, max_value=10**12, places=8, allow_nan=False, allow_infinity=False)
+
+
+@given(decimals, decimals)
+def test_digits_survive_into_the_payload(price: Decimal, volume: Decimal) -> None:
+    price_text, volume_text = format(price, "f"), format(volume, "f")
+    event = Sequencer(SYMBOLS).tick(Trade("BTCUSDT", price_text, volume_text, "sell", 1, 1, 1, 1), 0.0)
+    assert event is not None
+    decoded = json.loads(event[2], parse_float=str, parse_int=str)
+    assert (decoded["price"], decoded["volume"]) == (price_text, volume_text)

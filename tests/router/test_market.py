@@ -1,0 +1,86 @@
+"""The newest of everything, and the truth about the feed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from components.core.batch import Batch
+from components.router.market import Market
+
+
+class Time:
+    now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def status(**changes: Any) -> bytes:
+    return json.dumps({"epoch": 7, "state": "live", "symbols": ["BTCUSDT"], "stale": []} | changes).encode()
+
+
+def test_a_snapshot_has_the_newest_of_each_stream_with_its_digits() -> None:
+    market = Market(Time())
+    market.take_batch(
+        Batch(
+            7,
+            1,
+            [
+                ("market.BTCUSDT", 1, b'{"price":1.10}'),
+                ("market.BTCUSDT.book", 1, b'{"bid":1.00}'),
+                ("market.BTCUSDT", 2, b'{"price":1.20}'),
+            ],
+        )
+    )
+    assert market.snapshot(["BTCUSDT", "ETHUSDT"]) == (
+        b'{"epoch":7,"symbols":{"BTCUSDT":{"tick":{"price":1.20},"book":{"bid":1.00}},'
+        b'"ETHUSDT":{"tick":null,"book":null}}}'
+    )
+
+
+def test_a_new_epoch_forgets_the_old_ones_values() -> None:
+    market = Market(Time())
+    market.take_batch(Batch(7, 1, [("market.BTCUSDT", 1, b"{}")]))
+    market.take_batch(Batch(8, 1, [("market.ETHUSDT", 1, b"{}")]))
+    assert json.loads(market.snapshot(["BTCUSDT"]))["symbols"]["BTCUSDT"]["tick"] is None
+    assert market.missed_batches == 0
+
+
+def test_a_batch_that_never_came_is_counted() -> None:
+    market = Market(Time())
+    market.take_batch(Batch(7, 1, []))
+    market.take_batch(Batch(7, 4, []))
+    assert market.missed_batches == 2
+
+
+def test_without_a_feed_the_status_says_so() -> None:
+    assert Market(Time()).status() == {"epoch": 0, "state": "feed_lost", "stale": [], "symbols": 0}
+
+
+def test_a_feed_that_falls_silent_is_lost_and_comes_back() -> None:
+    time = Time()
+    market = Market(time)
+    assert market.take_status(status())
+    assert market.status()["state"] == "live"
+    time.now_s += 6
+    assert market.status()["state"] == "feed_lost"
+    assert market.take_status(status())
+
+
+def test_only_a_change_of_state_epoch_or_stale_symbols_is_news() -> None:
+    market = Market(Time())
+    assert market.take_status(status())
+    assert not market.take_status(status(counters={"ticks": 5}))
+    assert market.take_status(status(stale=["BTCUSDT"]))
+    assert market.status()["state"] == "stale"
+    assert market.take_status(status(state="connecting"))
+    assert market.status()["state"] == "connecting"
+
+
+@pytest.mark.parametrize("wrong", [b"", b"[]", b"nonsense", b"\xff"])
+def test_a_status_that_is_no_json_object_is_refused(wrong: bytes) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        Market(Time()).take_status(wrong)

@@ -1,0 +1,70 @@
+"""The environment: defaults, rules, and one clear line for what breaks them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from components.settings import SettingsError, load_settings
+
+
+def test_by_default_the_feed_follows_the_simulated_exchange() -> None:
+    settings = load_settings({"PATH": "/bin"})
+    assert len(settings.feed.symbols) >= 100
+    assert settings.feed.exchange_url == "ws://127.0.0.1:9443"
+    assert settings.feed.trade_stream == "trade"
+    assert settings.simulator is not None
+    assert (settings.simulator.port, settings.simulator.rate_per_s, settings.simulator.recording) == (9443, 500, None)
+
+
+def test_another_exchange_leaves_the_simulated_one_off() -> None:
+    settings = load_settings({"CROSSTICK_EXCHANGE_URL": "wss://data-stream.binance.vision/"})
+    assert settings.feed.exchange_url == "wss://data-stream.binance.vision"
+    assert settings.simulator is None
+
+
+def test_a_recording_brings_its_own_symbols_and_trade_stream(tmp_path: Path) -> None:
+    path = tmp_path / "recording.jsonl"
+    streams = ["nknusdt@aggTrade", "nknusdt@depth@100ms", "lrcbtc@bookTicker"]
+    path.write_text(
+        "".join(json.dumps({"t": 1.0, "msg": json.dumps({"stream": name, "data": {}})}) + "\n" for name in streams)
+    )
+    settings = load_settings({"CROSSTICK_RECORDING": str(path), "CROSSTICK_RECORDING_SPEED": "10"})
+    assert settings.feed.symbols == ("LRCBTC", "NKNUSDT")
+    assert settings.feed.trade_stream == "aggTrade"
+    assert settings.simulator is not None
+    assert settings.simulator.recording is not None
+    assert (settings.simulator.recording.speed, settings.simulator.recording.loop) == (10.0, True)
+
+
+def test_symbols_are_taken_in_order_and_once() -> None:
+    assert load_settings({"CROSSTICK_SYMBOLS": "ETHUSDT, BTCUSDT,ETHUSDT"}).feed.symbols == ("ETHUSDT", "BTCUSDT")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("CROSSTICK_RAET", "5", "unknown environment variable CROSSTICK_RAET; known are CROSSTICK_BUS"),
+        ("CROSSTICK_RATE", "0", "CROSSTICK_RATE must be a whole number from 1 to 50000, was '0'"),
+        ("CROSSTICK_RATE", "50001", "was '50001'"),
+        ("CROSSTICK_RATE", "many", "was 'many'"),
+        ("CROSSTICK_SEED", "-1", "CROSSTICK_SEED must be"),
+        ("CROSSTICK_SIMULATOR_PORT", "70000", "from 1 to 65535"),
+        ("CROSSTICK_STALE_AFTER", "nan", "CROSSTICK_STALE_AFTER must be a number from 1 to 86400, was 'nan'"),
+        ("CROSSTICK_SYMBOLS", " , ", "at least one symbol"),
+        ("CROSSTICK_SYMBOLS", "btcusdt", "upper-case symbols such as BTCUSDT, had 'btcusdt'"),
+        ("CROSSTICK_SYMBOLS", "BTC.USDT", "had 'BTC.USDT'"),
+        ("CROSSTICK_TRADE_STREAM", "kline", "'trade' or 'aggTrade', was 'kline'"),
+        ("CROSSTICK_EXCHANGE_URL", "https://example.org", "must be ws://host"),
+        ("CROSSTICK_EXCHANGE_URL", "wss://example.org/ws", "must be ws://host"),
+        ("CROSSTICK_BUS", "kafka", "CROSSTICK_BUS must be 'wamp', was 'kafka'"),
+        ("CROSSTICK_RECORDING", "/nowhere.jsonl", "must name a file"),
+    ],
+)
+def test_what_breaks_a_rule_is_named_with_its_value_and_the_rule(name: str, value: str, reason: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        load_settings({name: value})
+    assert reason in str(raised.value)
+    assert "\n" not in str(raised.value)
