@@ -1,0 +1,156 @@
+"""``crosstick exchange`` and ``crosstick fault``: the simulated exchange in the foreground, and faults in a running one.
+
+Twisted is imported inside the commands: the other commands need not wait for it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from components.settings import (
+    DEFAULT_RATE_PER_S,
+    DEFAULT_SIMULATOR_PORT,
+    MAX_RATE_PER_S,
+    RecordingSettings,
+    SimulatorSettings,
+)
+from components.simulator.faults import FaultError, FaultKind, MalformedFrame, parse_fault
+
+FAULT_TIMEOUT_S = 10.0
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port", default=DEFAULT_SIMULATOR_PORT, show_default=True, type=click.IntRange(0, 65_535), help="0: any free one."
+)
+@click.option(
+    "--rate",
+    default=DEFAULT_RATE_PER_S,
+    show_default=True,
+    type=click.IntRange(1, MAX_RATE_PER_S),
+    help="Trades per second over all symbols.",
+)
+@click.option("--seed", default=1, show_default=True, type=click.IntRange(0), help="The same seed, the same prices.")
+@click.option(
+    "--recording",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Play this file (JSON lines) instead of prices of its own.",
+)
+@click.option(
+    "--speed",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(0.001, 10_000),
+    help="Play the recording this many times faster.",
+)
+@click.option("--loop/--once", default=True, show_default=True, help="Play the recording over and over, or once.")
+def exchange(*, host: str, port: int, rate: int, seed: int, recording: Path | None, speed: float, loop: bool) -> None:
+    """Run the simulated exchange alone, until Ctrl-C."""
+    settings = SimulatorSettings(
+        host=host,
+        port=port,
+        rate_per_s=rate,
+        seed=seed,
+        recording=RecordingSettings(path=recording, speed=speed, loop=loop) if recording else None,
+    )
+    from twisted.internet import reactor
+    from twisted.internet.defer import Deferred, ensureDeferred
+    from twisted.logger import globalLogBeginner, textFileLogObserver
+
+    from components.simulator.listener import ExchangeStartError
+    from components.simulator.server import SimulatedExchange
+
+    observer: Any = textFileLogObserver(sys.stderr)
+    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
+    loop_reactor: Any = reactor
+    simulated = SimulatedExchange(loop_reactor, settings)
+    failures: list[BaseException] = []
+
+    async def begin() -> None:
+        try:
+            await simulated.start()
+        except ExchangeStartError as error:
+            failures.append(error)
+            loop_reactor.stop()
+            return
+        click.echo(simulated.url)
+
+    def end() -> Deferred[None]:
+        return ensureDeferred(simulated.stop())
+
+    loop_reactor.callWhenRunning(lambda: ensureDeferred(begin()))
+    loop_reactor.addSystemEventTrigger("before", "shutdown", end)
+    loop_reactor.run()
+    if failures:
+        raise click.ClickException(str(failures[0]))
+
+
+@click.command()
+@click.argument("kind", type=click.Choice([kind.value for kind in FaultKind]))
+@click.option("--symbol", help="Only this symbol, such as BTCUSDT.  [default: all, or any]")
+@click.option("--seconds", type=float, help="How long it lasts.  [default: down 5, shutdown 1, others until resume]")
+@click.option("--count", type=int, help="How many trades, for duplicate, gap and malformed.  [default: 1]")
+@click.option("--variant", type=click.Choice([one.value for one in MalformedFrame]), help="How a frame is malformed.")
+@click.option(
+    "--url", default=f"ws://127.0.0.1:{DEFAULT_SIMULATOR_PORT}", show_default=True, help="The running exchange."
+)
+def fault(
+    *, kind: str, symbol: str | None, seconds: float | None, count: int | None, variant: str | None, url: str
+) -> None:
+    """Ask a running simulated exchange to make a fault of the given KIND."""
+    request = json.dumps({"fault": kind, "symbol": symbol, "seconds": seconds, "count": count, "variant": variant})
+    try:
+        parse_fault(request)
+    except FaultError as error:
+        raise click.UsageError(str(error)) from error
+    answer = _ask(f"{url.rstrip('/')}/control", request)
+    if "error" in answer:
+        raise click.ClickException(answer["error"]["message"])
+    click.echo(f"{kind}: {answer['clients']} clients connected")
+
+
+def _ask(url: str, request: str) -> dict[str, Any]:
+    """Send one message and return the answer to it."""
+    from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
+    from twisted.internet import reactor
+    from twisted.internet.endpoints import HostnameEndpoint
+
+    answers: list[dict[str, Any]] = []
+    problems: list[str] = []
+    loop: Any = reactor
+
+    class Client(WebSocketClientProtocol):  # type: ignore[misc]  # Autobahn ships no types
+        def onOpen(self) -> None:
+            self.sendMessage(request.encode())
+
+        def onMessage(self, payload: bytes, isBinary: bool) -> None:
+            answers.append(json.loads(payload))
+            self.sendClose(1000)
+
+        def onClose(self, wasClean: bool, code: int, reason: str) -> None:
+            if not answers:
+                problems.append(reason)
+            loop.stop()
+
+    def failed(failure: Any) -> None:
+        problems.append(failure.getErrorMessage())
+        loop.stop()
+
+    def late() -> None:
+        problems.append(f"no answer within {FAULT_TIMEOUT_S:g} s")
+        loop.stop()
+
+    factory = WebSocketClientFactory(url)
+    factory.protocol = Client
+    HostnameEndpoint(loop, factory.host, factory.port).connect(factory).addErrback(failed)
+    loop.callLater(FAULT_TIMEOUT_S, late)
+    loop.run()
+    if not answers:
+        raise click.ClickException(f"no answer from {url}: {problems[0] if problems else 'interrupted'}")
+    return answers[0]

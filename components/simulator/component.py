@@ -1,0 +1,66 @@
+"""The simulated exchange as a Crossbar component, in a container worker of its own; joins a realm only to be started and
+stopped with the node, and publishes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, ClassVar
+
+from autobahn.twisted.wamp import ApplicationSession
+from twisted.logger import Logger
+
+from components.settings import SettingsError, load_settings
+from components.simulator.listener import ExchangeStartError
+from components.simulator.server import SimulatedExchange
+
+
+class SimulatedExchangeComponent(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no types
+    """Runs a ``SimulatedExchange`` as the environment asks for while the session lasts."""
+
+    life_log: ClassVar[Logger] = Logger()
+    """Not ``log``: that one is Autobahn's own, with its debug lines."""
+
+    def __init__(self, config: Any = None) -> None:
+        super().__init__(config)
+        self._environment = NodeEnvironment.load(config)
+        self._exchange: SimulatedExchange | None = None
+
+    def onConnect(self) -> None:
+        """Join as one of the node's own components."""
+        self.join(self.config.realm, ["ticket"], "exchange")
+
+    def onChallenge(self, challenge: Challenge) -> str:
+        """Answer with a ticket of the node's own."""
+        return self._environment.internal_token("exchange", self.config.realm)
+
+    async def onJoin(self, details: Any) -> None:
+        """Start the exchange; leave the realm with one line of explanation if it cannot be started."""
+        from twisted.internet import reactor
+
+        simulator = self._environment.settings.simulator
+        if simulator is None:
+            self.life_log.info("no simulated exchange: CROSSTICK_EXCHANGE_URL names another one")
+            return
+        exchange = SimulatedExchange(reactor, simulator)
+        try:
+            await exchange.start()
+        except (ExchangeStartError, ValueError, OSError) as error:
+            self.life_log.error("the simulated exchange cannot start: {error}", error=error)  # noqa: TRY400  one line, no traceback
+            self.leave("crosstick.error.simulator_not_started", str(error))
+            return
+        self._exchange = exchange
+
+    async def onLeave(self, details: Any) -> None:
+        """Stop the exchange before the connection to the node is given up."""
+        await self._stop()
+        self.disconnect()
+
+    async def onDisconnect(self) -> None:
+        """Stop the exchange when the node is gone without a word."""
+        await self._stop()
+
+    async def _stop(self) -> None:
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            await exchange.stop()
