@@ -1,16 +1,16 @@
-"""The simulated exchange as a Crossbar component, in a container worker of its own; joins a realm only to be started and
-stopped with the node, and publishes nothing.
+"""The simulated exchange as a Crossbar component, in a container worker of its own; joins a realm only to be started
+and stopped with the node, and publishes nothing.
 """
 
 from __future__ import annotations
 
-import os
 from typing import Any, ClassVar
 
 from autobahn.twisted.wamp import ApplicationSession
+from autobahn.wamp.types import Challenge
 from twisted.logger import Logger
 
-from components.settings import SettingsError, load_settings
+from components.environment import NodeEnvironment
 from components.simulator.listener import ExchangeStartError
 from components.simulator.server import SimulatedExchange
 
@@ -22,6 +22,7 @@ class SimulatedExchangeComponent(ApplicationSession):  # type: ignore[misc]  # A
     """Not ``log``: that one is Autobahn's own, with its debug lines."""
 
     def __init__(self, config: Any = None) -> None:
+        """Read the node's environment; a worker without a usable one ends here."""
         super().__init__(config)
         self._environment = NodeEnvironment.load(config)
         self._exchange: SimulatedExchange | None = None
@@ -46,7 +47,7 @@ class SimulatedExchangeComponent(ApplicationSession):  # type: ignore[misc]  # A
         try:
             await exchange.start()
         except (ExchangeStartError, ValueError, OSError) as error:
-            self.life_log.error("the simulated exchange cannot start: {error}", error=error)  # noqa: TRY400  one line, no traceback
+            self.life_log.error("the simulated exchange cannot start: {error}", error=error)
             self.leave("crosstick.error.simulator_not_started", str(error))
             return
         self._exchange = exchange
