@@ -1,0 +1,202 @@
+/**
+ * One WAMP session to the gateway, kept up: joins with a ticket, reconnects for ever, gives up only when the ticket is
+ * refused. Runs in browsers and in node.js; knows nothing of the page or of topics.
+ *
+ *   CONNECTING ──set up──► LIVE
+ *     │  ▲                  │ lost
+ *     │  └──timer── WAITING ◄┤ (also from CONNECTING: lost, or not set up in time)
+ *     └──ticket refused──► REFUSED        close() from anywhere ──► CLOSED
+ *
+ * autobahn-js can reconnect by itself, but its delays crowd around a mean. After a gateway restart every client would
+ * come back in the same moment, so each attempt here is a new `autobahn.Connection` after a fully jittered delay.
+ */
+import { claimsOf } from "./token.js";
+
+export const ConnectionState = Object.freeze({
+  CONNECTING: "connecting",
+  LIVE: "live",
+  WAITING: "waiting",
+  REFUSED: "refused",
+  CLOSED: "closed",
+});
+
+/** Raised (also by `onJoin`) when the gateway says no and asking again would not help. */
+export class AccessRefused extends Error {}
+
+/** The gateway's one answer to a ticket it does not accept; Crossbar's own for a transport without the gateway's authenticator. */
+const REFUSALS = new Set(["crosstick.error.authentication_failed", "wamp.error.authentication_failed"]);
+
+const FIRST_RETRY_CEILING_MS = 1_000;
+const RETRY_CEILING_MS = 30_000;
+
+/** A session must be set up, and an idle one must answer a call, within this time; else it is taken for lost. */
+const ANSWER_TIMEOUT_MS = 15_000;
+
+/** Return the delay before the next attempt in ms: uniform between 0 and a ceiling that doubles up to 30 s. */
+export function retryDelay_ms(attempt, random = Math.random) {
+  return random() * Math.min(RETRY_CEILING_MS, FIRST_RETRY_CEILING_MS * 2 ** Math.min(attempt, 16));
+}
+
+/** Return one readable line for whatever autobahn-js or this module throws. */
+export function describeError(error) {
+  if (error?.error) {
+    return [error.error, ...(error.args ?? [])].join(": ");
+  }
+  return error instanceof Error ? error.message : String(error);
+}
+
+export class MarketConnection {
+  #autobahn;
+  #url;
+  #realm;
+  #token;
+  #authid;
+  #onJoin;
+  #onState;
+  #state = null;
+  #connection = null;
+  #retryTimer = null;
+  #answerTimer = null;
+  #failedAttempts = 0;
+
+  /**
+   * @param options.autobahn  the autobahn-js module
+   * @param options.url       the gateway's WAMP endpoint, e.g. "ws://127.0.0.1:8080/ws"
+   * @param options.token     JWT used as WAMP ticket; its `sub` is the authid
+   * @param options.onJoin    async (session, fail) => …: subscribe here. Called after *every* join, since subscriptions
+   *                          end with their session. The connection is LIVE once it returns. If it throws, or calls
+   *                          `fail(error)` later, the session is left and retried, but not after an AccessRefused
+   * @param options.onState   ({state, reason, retryAt_ms}) => …: `reason` is text or null, `retryAt_ms` as Date.now()
+   *
+   * Throws an Error that can be shown when `url` or `token` cannot be right.
+   */
+  constructor({ autobahn, url, token, onJoin, onState, realm = "market" }) {
+    this.#autobahn = autobahn;
+    this.#url = new URL(url).href;
+    this.#realm = realm;
+    this.#token = token;
+    this.#authid = claimsOf(token).sub;
+    this.#onJoin = onJoin;
+    this.#onState = onState;
+  }
+
+  open() {
+    this.#connect();
+  }
+
+  /** Skip what is left of a delay, for example when the network has come back. Does nothing in other states. */
+  retryNow() {
+    if (this.#state === ConnectionState.WAITING) {
+      this.#connect();
+    }
+  }
+
+  /** Leave for good. */
+  close() {
+    this.#drop();
+    this.#enter(ConnectionState.CLOSED);
+  }
+
+  #enter(state, { reason = null, retryAt_ms = null } = {}) {
+    this.#state = state;
+    this.#onState({ state, reason, retryAt_ms });
+  }
+
+  #connect() {
+    clearTimeout(this.#retryTimer);
+    this.#enter(ConnectionState.CONNECTING);
+    const connection = new this.#autobahn.Connection({
+      url: this.#url,
+      realm: this.#realm,
+      authmethods: ["ticket"],
+      authid: this.#authid,
+      onchallenge: () => this.#token,
+      serializers: [new this.#autobahn.serializer.JSONSerializer()],
+      max_retries: 0,
+      use_es6_promises: true,
+    });
+    this.#connection = connection;
+    connection.onopen = (session) => this.#joined(connection, session);
+    connection.onclose = (kind, details) => {
+      this.#closed(connection, details.reason, details.message || (details.reason ?? `connection ${kind}`));
+      return true; // no retry by autobahn-js
+    };
+    this.#answerTimer = setTimeout(() => this.#lost("the gateway did not answer in time"), ANSWER_TIMEOUT_MS);
+    connection.open();
+  }
+
+  async #joined(connection, session) {
+    const fail = (error) => {
+      if (connection !== this.#connection) {
+        return; // dropped earlier
+      }
+      if (error instanceof AccessRefused) {
+        this.#refused(error.message);
+      } else {
+        this.#lost(describeError(error));
+      }
+    };
+    try {
+      await this.#onJoin(session, fail);
+    } catch (error) {
+      fail(error);
+      return;
+    }
+    if (connection === this.#connection) {
+      clearTimeout(this.#answerTimer);
+      this.#failedAttempts = 0;
+      this.#enter(ConnectionState.LIVE);
+      this.#probeLater(connection, session);
+    }
+  }
+
+  /** A network that vanishes silently closes no socket, and a browser cannot ping: so ask something now and then. */
+  #probeLater(connection, session) {
+    this.#answerTimer = setTimeout(() => {
+      this.#answerTimer = setTimeout(() => this.#lost("the gateway no longer answers"), ANSWER_TIMEOUT_MS);
+      const answered = () => {
+        if (connection === this.#connection) {
+          clearTimeout(this.#answerTimer);
+          this.#probeLater(connection, session);
+        }
+      };
+      // An error is an answer too.
+      session.call("market.status").then(answered, answered);
+    }, ANSWER_TIMEOUT_MS);
+  }
+
+  #closed(connection, reasonUri, reason) {
+    if (connection !== this.#connection) {
+      return; // dropped earlier
+    }
+    if (REFUSALS.has(reasonUri)) {
+      this.#refused("the gateway refused the ticket");
+    } else {
+      this.#lost(reason);
+    }
+  }
+
+  #refused(reason) {
+    this.#drop();
+    this.#enter(ConnectionState.REFUSED, { reason });
+  }
+
+  #lost(reason) {
+    this.#drop();
+    const delay_ms = retryDelay_ms(this.#failedAttempts);
+    this.#failedAttempts += 1;
+    this.#retryTimer = setTimeout(() => this.#connect(), delay_ms);
+    this.#enter(ConnectionState.WAITING, { reason, retryAt_ms: Date.now() + delay_ms });
+  }
+
+  /** Part with the current connection, if any; whatever it still reports is ignored from here on. */
+  #drop() {
+    clearTimeout(this.#answerTimer);
+    clearTimeout(this.#retryTimer);
+    const connection = this.#connection;
+    this.#connection = null;
+    if (connection?.isConnected) {
+      connection.close();
+    }
+  }
+}

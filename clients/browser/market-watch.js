@@ -1,0 +1,97 @@
+/**
+ * Watches symbols through a MarketConnection: subscribes after every join, follows the feed's epochs, and reports
+ * ticks, best bids and asks, the feed's status, and gaps. Runs in browsers and in node.js.
+ *
+ * It keeps nothing but the last sequence number of each symbol: events are handed on as they come.
+ */
+import { AccessRefused, MarketConnection } from "./market-connection.js";
+import { SequenceTracker } from "./sequence.js";
+
+const LATE_JOINER = Object.freeze({ get_retained: true });
+
+const ignore = () => {};
+
+export class MarketWatch {
+  #connection;
+  #sequences = new SequenceTracker();
+  #wantedSymbols;
+  #handlers;
+  #subscribedSymbols = new Set();
+
+  /**
+   * @param options.symbols   list of symbols, or null for all that the gateway has
+   * @param options.onTick    (tick, missed) => …: `missed` counts the symbol's ticks that never came since the last one
+   * @param options.onBook    (book) => …: best bid and ask; leave it out, and books are not subscribed to
+   * @param options.onStatus  (status) => …: the feed's state, after each join and whenever it changes
+   * @param options.onSymbols (symbols) => …: the symbols watched, in the gateway's order, whenever they may have changed
+   * @param options.onRefusedSymbols  (symbols) => …: the token has no right to these (but to others)
+   * Further options as for MarketConnection, `onJoin` excepted.
+   */
+  constructor({ symbols = null, onTick, onBook = null, onStatus = ignore, onSymbols = ignore, onRefusedSymbols = ignore, ...connection }) {
+    this.#wantedSymbols = symbols;
+    this.#handlers = { onTick, onBook, onStatus, onSymbols, onRefusedSymbols };
+    this.#connection = new MarketConnection({ ...connection, onJoin: (session, fail) => this.#joined(session, fail) });
+  }
+
+  open() {
+    this.#connection.open();
+  }
+
+  retryNow() {
+    this.#connection.retryNow();
+  }
+
+  close() {
+    this.#connection.close();
+  }
+
+  async #joined(session, fail) {
+    this.#subscribedSymbols.clear();
+    // First the topic, then the procedure: so no change can fall in between.
+    await session.subscribe("market.status", ([status]) => this.#follow(session, status).catch(fail));
+    await this.#follow(session, await session.call("market.status"));
+  }
+
+  /** Catch up with the feed: one that came up late, or afresh, may have symbols that were not there at the join. */
+  async #follow(session, status) {
+    this.#sequences.enterEpoch(status.epoch);
+    this.#handlers.onStatus(status);
+    const symbols = this.#wantedSymbols ?? (await session.call("market.symbols"));
+    const missing = symbols.filter((symbol) => !this.#subscribedSymbols.has(symbol));
+    missing.forEach((symbol) => this.#subscribedSymbols.add(symbol));
+    const refused = new Set();
+    await Promise.all(missing.map((symbol) => this.#subscribe(session, symbol, refused)));
+    if (refused.size > 0) {
+      if (refused.size === symbols.length) {
+        throw new AccessRefused(`this token has no right to ${summary(symbols)}`);
+      }
+      this.#handlers.onRefusedSymbols([...refused]);
+    }
+    this.#handlers.onSymbols(symbols.filter((symbol) => !refused.has(symbol)));
+  }
+
+  async #subscribe(session, symbol, refused) {
+    const { onTick, onBook } = this.#handlers;
+    const topic = `market.${symbol}`;
+    const subscriptions = [
+      session.subscribe(topic, ([tick]) => onTick(tick, this.#sequences.observe(tick)), LATE_JOINER),
+    ];
+    if (onBook !== null) {
+      subscriptions.push(session.subscribe(`${topic}.book`, ([book]) => onBook(book), LATE_JOINER));
+    }
+    try {
+      await Promise.all(subscriptions);
+    } catch (error) {
+      if (error?.error !== "wamp.error.not_authorized") {
+        throw error;
+      }
+      refused.add(symbol);
+    }
+  }
+}
+
+/** Return a few of many symbols as text: "BTCUSDT, ETHUSDT and 98 more". */
+export function summary(symbols, shown = 3) {
+  const rest = symbols.length - shown;
+  return symbols.slice(0, shown).join(", ") + (rest > 0 ? ` and ${rest} more` : "");
+}

@@ -1,0 +1,31 @@
+/**
+ * Counts the ticks a client has not seen. Pure: sequence numbers go in, counts come out.
+ *
+ * The gateway numbers every symbol's ticks without gaps (`seq`) within an *epoch*; a restarted feed opens another
+ * epoch and counts afresh. A tick that says `"merged": n` stands for n trades and closes the n numbers up to its own.
+ */
+export class SequenceTracker {
+  #epoch = null;
+  #lastBySymbol = new Map();
+
+  /** Take note of the epoch; numbers of another epoch are not compared with those seen so far. */
+  enterEpoch(epoch) {
+    if (epoch !== this.#epoch) {
+      this.#epoch = epoch;
+      this.#lastBySymbol.clear();
+    }
+  }
+
+  /** Take note of a tick; return how many ticks of its symbol are missing right before it (0 for a first one). */
+  observe(tick) {
+    const last = this.#lastBySymbol.get(tick.symbol);
+    if (tick.seq === last) {
+      return 0; // the retained tick again, by the live way
+    }
+    this.#lastBySymbol.set(tick.symbol, tick.seq);
+    if (last === undefined || tick.seq < last) {
+      return 0; // a lower number is a feed started afresh, whose epoch has not been announced here yet
+    }
+    return Math.max(0, tick.seq - last - (tick.merged ?? 1));
+  }
+}

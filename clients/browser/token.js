@@ -1,0 +1,45 @@
+/**
+ * Where the page's token comes from and where it is kept: the URL's fragment, then the tab's session storage.
+ * A fragment is never sent to a server, and it leaves the address bar as soon as it is read.
+ */
+
+const STORAGE_KEY = "crosstick.token";
+
+/** Return the tab's token, or null: from `#token=…` (which is removed from the address bar), else as kept before. */
+export function takeToken(location, history, storage) {
+  const given = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (given) {
+    storage.setItem(STORAGE_KEY, given);
+    history.replaceState(null, "", location.pathname + location.search);
+  }
+  return storage.getItem(STORAGE_KEY);
+}
+
+/** Keep a token for reloads of this tab; null forgets it. */
+export function keepToken(token, storage) {
+  if (token === null) {
+    storage.removeItem(STORAGE_KEY);
+  } else {
+    storage.setItem(STORAGE_KEY, token);
+  }
+}
+
+/**
+ * Return the claims of a JWT as an object, unverified: verifying is the gateway's business.
+ *
+ * Throws an Error that can be shown when the text is no JWT or names no subject.
+ */
+export function claimsOf(token) {
+  let claims;
+  try {
+    const payload = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
+    const bytes = Uint8Array.from(atob(payload), (character) => character.charCodeAt(0));
+    claims = JSON.parse(new TextDecoder().decode(bytes));
+  } catch (cause) {
+    throw new Error("This is not a token: three parts separated by dots were expected.", { cause });
+  }
+  if (typeof claims?.sub !== "string" || claims.sub === "") {
+    throw new Error("This token names no subject (sub).");
+  }
+  return claims;
+}

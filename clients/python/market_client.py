@@ -1,0 +1,328 @@
+"""A small asyncio client of a Crosstick gateway: joins with a ticket, reconnects for ever, resubscribes after each join.
+
+It keeps nothing but the last sequence number of each symbol: events are handed on as they come. A handler that is
+slow therefore slows the reading, and the gateway merges for this client what does not fit its queue there.
+
+    async def on_join(session):
+        await follow_ticks(session, ["BTCUSDT"], lambda tick, missed: print(tick["price"]))
+
+    asyncio.run(MarketClient("ws://127.0.0.1:8080/ws", token, on_join).run())
+
+Prices and volumes arrive as `decimal.Decimal` with exactly the exchange's digits: the gateway sends them as JSON numbers
+and `ExactJsonSerializer` reads those without a float on the way.
+"""
+
+import asyncio
+import base64
+import binascii
+import json
+import random
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import Enum
+
+import msgspec
+import txaio
+from autobahn.asyncio.wamp import ApplicationSession
+from autobahn.asyncio.websocket import WampWebSocketClientFactory
+from autobahn.wamp.exception import ApplicationError, TransportLost
+from autobahn.wamp.interfaces import IObjectSerializer
+from autobahn.wamp.serializer import JsonSerializer, Serializer
+from autobahn.wamp.types import CloseDetails, SubscribeOptions
+from autobahn.websocket.util import parse_url
+
+FIRST_RETRY_CEILING_S = 1.0
+RETRY_CEILING_S = 30.0
+
+SETUP_TIMEOUT_S = 15.0
+"""Connecting, joining and `on_join` together must be done in this time; else the session is given up and retried."""
+
+GOODBYE_TIMEOUT_S = 2.0
+
+REFUSALS = {"crosstick.error.authentication_failed", "wamp.error.authentication_failed"}
+"""The gateway's one answer to a ticket it does not accept; Crossbar's own where the gateway's authenticator is missing."""
+
+
+class AccessRefused(Exception):
+    """The gateway says no, and asking again would not help."""
+
+
+class _ConnectFailed(Exception):
+    """No connection to the gateway's host and port."""
+
+
+class ConnectionState(Enum):
+    """What `on_state` reports; REFUSED is told by `AccessRefused`, the end by `run()` returning or being cancelled."""
+
+    CONNECTING = "connecting"
+    LIVE = "live"
+    WAITING = "waiting"
+
+
+@dataclass(frozen=True, slots=True)
+class StateChange:
+    """A change of a connection: `reason` and `retry_in_s` say why and how long it is WAITING, and are None otherwise."""
+
+    state: ConnectionState
+    reason: str | None = None
+    retry_in_s: float | None = None
+
+
+def retry_delay_s(attempt: int, uniform: Callable[[float, float], float] = random.uniform) -> float:
+    """Return the delay before the next attempt: uniform between 0 and a ceiling that doubles up to 30 s ("full jitter")."""
+    return uniform(0.0, min(RETRY_CEILING_S, FIRST_RETRY_CEILING_S * 2 ** min(attempt, 16)))
+
+
+def subject_of(token: str) -> str:
+    """Return the subject (`sub`) of a JWT, unverified: verifying is the gateway's business.
+
+    Raises:
+        ValueError: the text is no JWT or names no subject.
+    """
+    try:
+        payload = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        subject = claims["sub"]
+    except (IndexError, KeyError, TypeError, ValueError, binascii.Error):
+        # The cause would quote the token.
+        raise ValueError("this is not a token with a subject (sub)") from None
+    if not isinstance(subject, str) or not subject:
+        raise ValueError("the token's subject (sub) must be a text")
+    return subject
+
+
+class _ExactJson:
+    """WAMP messages as JSON, with numbers of a fraction as Decimal in both directions."""
+
+    NAME = "json"
+    BINARY = False
+
+    def __init__(self) -> None:
+        self._decoder = msgspec.json.Decoder(float_hook=Decimal)
+        self._encoder = msgspec.json.Encoder(decimal_format="number")
+
+    def serialize(self, obj: object) -> bytes:
+        return self._encoder.encode(obj)
+
+    def unserialize(self, payload: bytes) -> list[object]:
+        return [self._decoder.decode(payload)]
+
+
+IObjectSerializer.register(_ExactJson)
+
+
+class ExactJsonSerializer(JsonSerializer):
+    """Autobahn's `wamp.2.json`, keeping every digit. (Its own `use_decimal_from_float` only reads, and is slow at it.)"""
+
+    def __init__(self) -> None:
+        Serializer.__init__(self, _ExactJson())
+
+
+class SequenceTracker:
+    """Counts the ticks a client has not seen. Pure: sequence numbers go in, counts come out.
+
+    The gateway numbers every symbol's ticks without gaps (`seq`) within an *epoch*; a restarted feed opens another epoch
+    and counts afresh. A tick that says `"merged": n` stands for n trades and closes the n numbers up to its own.
+    """
+
+    def __init__(self) -> None:
+        self._epoch: int | None = None
+        self._last_by_symbol: dict[str, int] = {}
+
+    def enter_epoch(self, epoch: int) -> None:
+        """Take note of the epoch; numbers of another epoch are not compared with those seen so far."""
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._last_by_symbol.clear()
+
+    def observe(self, tick: dict) -> int:
+        """Take note of a tick; return how many ticks of its symbol are missing right before it (0 for a first one)."""
+        symbol, seq = tick["symbol"], tick["seq"]
+        last = self._last_by_symbol.get(symbol)
+        if seq == last:
+            return 0  # the retained tick again, by the live way
+        self._last_by_symbol[symbol] = seq
+        if last is None or seq < last:
+            return 0  # a lower number is a feed started afresh, whose epoch has not been announced here yet
+        return max(0, seq - last - tick.get("merged", 1))
+
+
+async def follow_ticks(
+    session: ApplicationSession,
+    symbols: Iterable[str],
+    on_tick: Callable[[dict, int], None],
+    sequences: SequenceTracker | None = None,
+) -> None:
+    """Subscribe to the ticks of some symbols; a late joiner gets the newest one at once.
+
+    Args:
+        on_tick: called with a tick and the number of the symbol's ticks that never came since the last one.
+        sequences: kept by the caller where gaps across reconnects matter.
+
+    Raises:
+        AccessRefused: the token has no right to a symbol.
+    """
+    tracker = sequences or SequenceTracker()
+
+    def follow_epoch(status: dict) -> None:
+        tracker.enter_epoch(status["epoch"])
+
+    def receive(tick: dict) -> None:
+        on_tick(tick, tracker.observe(tick))
+
+    # First the topic, then the procedure: so no change can fall in between.
+    await session.subscribe(follow_epoch, "market.status")
+    follow_epoch(await session.call("market.status"))
+    subscriptions = {
+        symbol: session.subscribe(receive, f"market.{symbol}", options=SubscribeOptions(get_retained=True))
+        for symbol in symbols
+    }
+    outcomes = await asyncio.gather(*subscriptions.values(), return_exceptions=True)
+    for symbol, outcome in zip(subscriptions, outcomes, strict=True):
+        if isinstance(outcome, ApplicationError) and outcome.error == ApplicationError.NOT_AUTHORIZED:
+            raise AccessRefused(f"this token has no right to {symbol}")
+        if isinstance(outcome, BaseException):
+            raise outcome
+
+
+class _TicketSession(ApplicationSession):
+    """One session: answers the challenge, and tells by two futures when it has joined and why it has ended."""
+
+    def __init__(self, realm: str, token: str) -> None:
+        super().__init__()
+        loop = asyncio.get_running_loop()
+        self.joined: asyncio.Future[None] = loop.create_future()
+        self.ended: asyncio.Future[str] = loop.create_future()
+        self._realm_to_join = realm
+        self._token = token
+        self._reason = "connection lost"
+
+    def onConnect(self) -> None:
+        self.join(self._realm_to_join, authmethods=["ticket"], authid=subject_of(self._token))
+
+    def onChallenge(self, challenge: object) -> str:
+        return self._token
+
+    def onJoin(self, details: object) -> None:
+        self.joined.set_result(None)
+
+    def onLeave(self, details: CloseDetails) -> None:
+        if details.reason in REFUSALS:
+            self._end(AccessRefused("the gateway refused the ticket"))
+        elif details.reason != CloseDetails.REASON_TRANSPORT_LOST:
+            self._reason = details.message or details.reason
+        self.disconnect()
+
+    def onDisconnect(self) -> None:
+        self._end(None)
+
+    def onUserError(self, failure: object, message: str) -> None:
+        """An error in a handler of ours is a bug: end with it instead of logging it and going on."""
+        self._end(failure.value)
+
+    def _end(self, error: BaseException | None) -> None:
+        if self.ended.done():
+            return
+        if error is None:
+            self.ended.set_result(self._reason)
+        else:
+            self.ended.set_exception(error)
+
+
+class MarketClient:
+    """A WAMP session to the gateway, kept up until it is cancelled or refused.
+
+    Args:
+        url: the gateway's WAMP endpoint, e.g. `ws://127.0.0.1:8080/ws`.
+        token: JWT used as WAMP ticket; its `sub` is the authid.
+        on_join: subscribe and register here. Called after *every* join, since subscriptions end with their session.
+            The connection is LIVE once it returns. After an `ApplicationError` the session is left and retried.
+        on_state: called with each `StateChange`.
+
+    Raises:
+        ValueError: `token` is no token.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        on_join: Callable[[ApplicationSession], Awaitable[None]],
+        on_state: Callable[[StateChange], None] = lambda change: None,
+        realm: str = "market",
+    ) -> None:
+        self._secure, self._host, self._port, *_ = parse_url(url)
+        self._url = url
+        self._token = token
+        self._on_join = on_join
+        self._on_state = on_state
+        self._realm = realm
+        self._failed_attempts = 0
+        subject_of(token)
+
+    async def run(self) -> None:
+        """Stay connected. Never returns; cancelling it leaves the session politely.
+
+        Raises:
+            AccessRefused: the gateway refuses the ticket, or `on_join` raised it.
+            Exception: whatever `on_join` or an event handler raised by mistake.
+        """
+        # Autobahn takes the event loop from this setting of its own.
+        txaio.config.loop = asyncio.get_running_loop()
+        while True:
+            self._on_state(StateChange(ConnectionState.CONNECTING))
+            reason = await self._run_session()
+            delay_s = retry_delay_s(self._failed_attempts)
+            self._failed_attempts += 1
+            self._on_state(StateChange(ConnectionState.WAITING, reason, delay_s))
+            await asyncio.sleep(delay_s)
+
+    async def _run_session(self) -> str:
+        """Connect, join, set up, and wait for the end; return why it ended."""
+        session = _TicketSession(self._realm, self._token)
+        factory = WampWebSocketClientFactory(lambda: session, url=self._url, serializers=[ExactJsonSerializer()])
+        # Pings find out when a network has silently gone.
+        factory.setProtocolOptions(
+            openHandshakeTimeout=SETUP_TIMEOUT_S, closeHandshakeTimeout=1.0, autoPingInterval=10.0, autoPingTimeout=10.0
+        )
+        try:
+            try:
+                async with asyncio.timeout(SETUP_TIMEOUT_S):
+                    await self._set_up(session, factory)
+            except TimeoutError:
+                return "the gateway did not answer in time"
+            except _ConnectFailed as error:
+                return str(error)
+            except ApplicationError as error:
+                return error.error_message()
+            except TransportLost:
+                return "connection lost"
+            if not session.ended.done():
+                self._failed_attempts = 0
+                self._on_state(StateChange(ConnectionState.LIVE))
+            return await asyncio.shield(session.ended)
+        finally:
+            await self._leave(session)
+
+    async def _set_up(self, session: _TicketSession, factory: WampWebSocketClientFactory) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.create_connection(factory, self._host, self._port, ssl=self._secure)
+        except OSError as error:
+            # Told apart from the OSErrors of handlers, such as a closed standard output: those are not the gateway's.
+            raise _ConnectFailed(error.strerror or str(error)) from error
+        await asyncio.wait({session.joined, session.ended}, return_when=asyncio.FIRST_COMPLETED)
+        if session.joined.done():
+            await self._on_join(session)
+
+    async def _leave(self, session: _TicketSession) -> None:
+        """Say goodbye if there is anybody to hear it; never raises."""
+        if session.is_attached():
+            session.leave()
+        elif session.is_connected():
+            session.disconnect()
+        if session.is_connected():
+            await asyncio.wait({session.ended}, timeout=GOODBYE_TIMEOUT_S)
+        if session.ended.done() and not session.ended.cancelled():
+            session.ended.exception()  # told by _run_session, or of no interest any more
