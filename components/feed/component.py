@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 from autobahn.twisted.wamp import ApplicationSession
 from autobahn.wamp.types import Challenge, CloseDetails, SessionDetails
@@ -19,7 +19,8 @@ from components.feed.feed import Feed
 class FeedComponent(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no types
     """Runs the node's feed for as long as the session to the router lasts."""
 
-    log = Logger()
+    life_log: ClassVar[Logger] = Logger()
+    """Not ``log``: that one is Autobahn's, which costs nothing for the debug lines that it writes per message."""
 
     def __init__(self, config: Any = None) -> None:
         super().__init__(config)
@@ -52,5 +53,5 @@ class FeedComponent(ApplicationSession):  # type: ignore[misc]  # Autobahn ships
     def _bus_lost(self, failure: Failure) -> None:
         # Batches were lost, so this epoch has a hole: the feed ends, and with it the worker, rather than lie about seq.
         if self._feed is not None and failure.check(ConnectionDone) is None:
-            self.log.error("the relay did not take a batch: {error}", error=failure.getErrorMessage())
+            self.life_log.error("the relay did not take a batch: {error}", error=failure.getErrorMessage())
             self.leave("crosstick.error.bus_lost")

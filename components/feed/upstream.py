@@ -183,8 +183,6 @@ class Upstream:
 class ExchangeProtocol(WebSocketClientProtocol):  # type: ignore[misc]  # Autobahn ships no types
     """The exchange's side of the conversation; one per connection."""
 
-    log = Logger()
-
     def __init__(self) -> None:
         super().__init__()
         self.subscribed: Deferred[None] = Deferred()

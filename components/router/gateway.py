@@ -7,7 +7,7 @@ cannot be, the worker ends before its transports listen.
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 from autobahn.twisted.wamp import ApplicationSession
 from autobahn.wamp import ApplicationError
@@ -41,7 +41,8 @@ _RETAINED = PublishOptions(retain=True)
 class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no types
     """Turns batches of the bus into events, and answers for the market."""
 
-    log = Logger()
+    life_log: ClassVar[Logger] = Logger()
+    """Not ``log``: that one is Autobahn's, which costs nothing for the debug lines that it writes per message."""
 
     def __init__(self, config: Any = None) -> None:
         super().__init__(config)
@@ -64,7 +65,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         await WampBusReader(self).start(self._take_batch, self._take_status)
         self._watch.start(1.0).addErrback(self._watch_failed)
         self._joined = True
-        self.log.info("gateway of realm {realm} is up", realm=details.realm)
+        self.life_log.info("gateway of realm {realm} is up", realm=details.realm)
 
     def onLeave(self, details: Any) -> None:
         self._joined = False
@@ -92,11 +93,11 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
 
     def _watch_feed(self) -> None:
         if self._market.feed_lost is not self._feed_was_lost:
-            self.log.warn("no feed has been heard for a while")
+            self.life_log.warn("no feed has been heard for a while")
             self._publish_status()
 
     def _watch_failed(self, failure: Failure) -> None:
-        self.log.failure("the watch over the feed stopped", failure=failure)
+        self.life_log.failure("the watch over the feed stopped", failure=failure)
 
     def _not_ready_because(self) -> list[str]:
         if not self._joined:

@@ -22,8 +22,9 @@ from components.core.payload import EncodedPayload
 def _encoded(message: list[Any]) -> EncodedPayload | None:
     """Return the payload of an EVENT or RESULT whose only argument is one, else ``None``."""
     arguments = message[-1]
-    if type(arguments) is list and len(arguments) == 1 and type(arguments[0]) is EncodedPayload:
-        return arguments[0]
+    # A list when the message was received, a tuple when it comes from a component inside the router.
+    if type(arguments) in (list, tuple) and len(arguments) == 1 and type(arguments[0]) is EncodedPayload:
+        return arguments[0]  # type: ignore[no-any-return]
     return None
 
 

@@ -84,8 +84,8 @@ class Node:
         self.spawn()
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self.ready()[0]:
-            assert self.process.poll() is None, f"the node ended while starting:\n{self.log}"
-            assert time.monotonic() < deadline, f"the node was not ready in time:\n{self.log}"
+            assert self.process.poll() is None, f"the node ended while starting:\n{self.log[-4000:]}"
+            assert time.monotonic() < deadline, f"the node was not ready in time:\n{self.log[-4000:]}"
             time.sleep(0.1)
 
     @property
@@ -118,8 +118,7 @@ class Node:
     def worker(self, name: str) -> psutil.Process:
         """Return the process of a worker: ``router``, ``exchange`` or ``feed``."""
         for child in psutil.Process(self.process.pid).children(recursive=True):
-            command = child.cmdline()
-            if "--worker" in command and command[command.index("--worker") + 1] == name:
+            if child.cmdline()[:1] == [f"crosstick-{name}"]:
                 return child
         raise LookupError(f"no worker {name}")
 
