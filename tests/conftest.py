@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import pytest_twisted
+from twisted.internet import reactor
 
+from components.settings import SimulatorSettings
+from components.simulator.server import SimulatedExchange
+from tests.harness.client import Clients
 from tests.harness.node import Node, free_port
 
 RECORDINGS = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -46,3 +52,34 @@ def recordings() -> list[Path]:
     if not files:
         pytest.skip("no recordings of the real exchange beside the repository")
     return files
+
+
+@pytest_twisted.async_yield_fixture
+async def clients() -> AsyncIterator[Clients]:
+    """Return a maker of WAMP clients, which are gone at the test's end."""
+    made = Clients(reactor)
+    yield made
+    await made.close()
+
+
+@pytest_twisted.async_yield_fixture
+async def make_exchange() -> AsyncIterator[Callable[..., Awaitable[SimulatedExchange]]]:
+    """Return a function that starts simulated exchanges in this process; each is stopped at the test's end."""
+    exchanges: list[SimulatedExchange] = []
+
+    async def make(**options: Any) -> SimulatedExchange:
+        settings = SimulatorSettings(
+            host="127.0.0.1",
+            port=options.pop("port", 0),
+            rate_per_s=options.pop("rate_per_s", 200),
+            seed=1,
+            recording=options.pop("recording", None),
+        )
+        exchange = SimulatedExchange(reactor, settings, **options)
+        await exchange.start()
+        exchanges.append(exchange)
+        return exchange
+
+    yield make
+    for exchange in exchanges:
+        await exchange.stop()

@@ -1,0 +1,182 @@
+"""WAMP clients for tests: Autobahn's, in any serializer, and one that keeps the raw text of what it receives."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from autobahn.twisted.wamp import ApplicationSession
+from autobahn.twisted.websocket import (
+    WampWebSocketClientFactory,
+    WebSocketClientFactory,
+    WebSocketClientProtocol,
+)
+from autobahn.wamp import ApplicationError
+from autobahn.wamp.serializer import CBORSerializer, JsonSerializer, MsgPackSerializer
+from autobahn.wamp.types import CloseDetails, ComponentConfig, SubscribeOptions
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import clientFromString
+
+SERIALIZERS = {"json": JsonSerializer, "msgpack": MsgPackSerializer, "cbor": CBORSerializer}
+
+
+class Refused(Exception):
+    """The router ABORTed the join; ``uri`` and ``message`` are its words."""
+
+    def __init__(self, details: CloseDetails) -> None:
+        super().__init__(f"{details.reason}: {details.message}")
+        self.uri = details.reason
+        self.message = details.message
+
+
+class Client(ApplicationSession):
+    """A joined session with what the tests ask of it."""
+
+    def __init__(self, realm: str, authid: str | None, ticket: str | None) -> None:
+        super().__init__(ComponentConfig(realm=realm))
+        self.joined: Deferred[Client] = Deferred()
+        self.left: Deferred[CloseDetails] = Deferred()
+        self._authid_wanted = authid
+        self._ticket = ticket
+
+    def onConnect(self) -> None:
+        methods = ["anonymous"] if self._ticket is None else ["ticket"]
+        self.join(self.config.realm, methods, self._authid_wanted)
+
+    def onChallenge(self, challenge: Any) -> str:
+        assert self._ticket is not None
+        return self._ticket
+
+    def onJoin(self, details: Any) -> None:
+        self.joined.callback(self)
+
+    def onLeave(self, details: CloseDetails) -> None:
+        if not self.joined.called:
+            self.joined.errback(Refused(details))
+        else:
+            self.left.callback(details)
+        self.disconnect()
+
+    def onDisconnect(self) -> None:
+        if not self.joined.called:
+            self.joined.errback(ConnectionError("disconnected before the join"))
+
+    async def events(
+        self, topic: str, match: str = "exact", *, retained: bool = False
+    ) -> list[tuple[str, dict[str, Any], bool]]:
+        """Subscribe and return the list that fills with ``(topic, argument, was retained)``."""
+        received: list[tuple[str, dict[str, Any], bool]] = []
+        await self.subscribe(
+            lambda argument, details: received.append((details.topic or topic, argument, bool(details.retained))),
+            topic,
+            options=SubscribeOptions(match=match, details_arg="details", get_retained=retained or None),
+        )
+        return received
+
+    async def refusal(self, action: Any) -> str:
+        """Return the error URI that a call, subscription, … ends in; fails when it succeeds."""
+        try:
+            await action
+        except ApplicationError as error:
+            return str(error.error)
+        raise AssertionError("was not refused")
+
+
+class Clients:
+    """Makes clients and disconnects them all in the end."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._connections: list[Any] = []
+
+    async def join(
+        self,
+        url: str,
+        *,
+        authid: str | None,
+        ticket: str | None,
+        realm: str = "market",
+        serializer: str = "json",
+    ) -> Client:
+        """Return a session that joined.
+
+        Raises:
+            Refused: the router answered with ABORT.
+        """
+        client = Client(realm, authid, ticket)
+        factory = WampWebSocketClientFactory(lambda: client, url=url, serializers=[SERIALIZERS[serializer]()])
+        await self._connect(url, factory)
+        return await client.joined
+
+    async def raw(self, url: str, ticket: str, authid: str, topics: list[str], match: str = "exact") -> list[str]:
+        """Return a list that fills with the raw text of each EVENT of topics, received by a hand-made JSON client."""
+        factory = WebSocketClientFactory(url, protocols=["wamp.2.json"])
+        factory.protocol = RawProtocol
+        factory.setup = (ticket, authid, topics, match)
+        protocol = await self._connect(url, factory)
+        await protocol.subscribed
+        texts: list[str] = protocol.texts
+        return texts
+
+    async def _connect(self, url: str, factory: Any) -> Any:
+        host, port = url.removeprefix("ws://").partition("/")[0].split(":")
+        protocol = await clientFromString(self._reactor, f"tcp:{host}:{port}").connect(factory)
+        self._connections.append(protocol)
+        return protocol
+
+    async def close(self) -> None:
+        """Drop every connection and wait until it is gone."""
+        for protocol in self._connections:
+            protocol.dropConnection(abort=True)
+            await protocol.is_closed
+
+
+class RawProtocol(WebSocketClientProtocol):
+    """WAMP by hand: joins, subscribes, keeps texts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self.subscribed: Deferred[None] = Deferred()
+        self._waiting = 0
+
+    def _send(self, message: list[Any]) -> None:
+        self.sendMessage(json.dumps(message).encode())
+
+    def onOpen(self) -> None:
+        roles = {"subscriber": {"features": {}}}
+        self._send([1, "market", {"roles": roles, "authmethods": ["ticket"], "authid": self.factory.setup[1]}])
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        message = json.loads(payload)
+        kind = message[0]
+        ticket, _, topics, match = self.factory.setup
+        if kind == 4:
+            self._send([5, ticket, {}])
+        elif kind == 2:
+            self._waiting = len(topics)
+            for number, topic in enumerate(topics, 1):
+                self._send([32, number, {"match": match}, topic])
+        elif kind == 33:
+            self._waiting -= 1
+            if not self._waiting:
+                self.subscribed.callback(None)
+        elif kind == 36:
+            self.texts.append(payload.decode())
+        else:
+            self.subscribed.errback(AssertionError(payload.decode()))
+
+
+async def until(reactor: Any, condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    """Return when a condition holds, looked at 50 times a second.
+
+    Raises:
+        AssertionError: it did not hold in time.
+    """
+    deadline_s = reactor.seconds() + timeout_s
+    while not condition():
+        assert reactor.seconds() < deadline_s, "the condition did not come true in time"
+        waited: Deferred[None] = Deferred()
+        reactor.callLater(0.02, waited.callback, None)
+        await waited
