@@ -41,7 +41,7 @@ class UpstreamRules:
     """Times and sizes of a connection, set by what the exchange allows."""
 
     params_per_message: int = 200
-    """Streams named in one SUBSCRIBE. Few long messages, since each counts towards 5 a second."""
+    """Streams named in the URL, and in each SUBSCRIBE after it. Few long ones, since each message counts towards 5 a second."""
 
     message_interval_s: float = 0.4
     """Least time between two control messages: half of what is allowed, which leaves the rest to pongs."""
@@ -98,7 +98,8 @@ class Upstream:
         self._backoff = backoff
         self._protocol: ExchangeProtocol | None = None
         self._paused = False
-        factory = WebSocketClientFactory(f"{url}/stream?streams={self.streams[0]}", reactor=reactor)
+        in_url = "/".join(self.streams[: self.rules.params_per_message])
+        factory = WebSocketClientFactory(f"{url}/stream?streams={in_url}", reactor=reactor)
         factory.protocol = ExchangeProtocol
         factory.upstream = self
         factory.setProtocolOptions(
@@ -209,9 +210,9 @@ class ExchangeProtocol(WebSocketClientProtocol):  # type: ignore[misc]  # Autoba
         self._upstream._opened(self)
         streams = self._upstream.streams
         size = self._upstream.rules.params_per_message
-        # The first stream is in the URL already; naming it again is harmless and keeps the acknowledgements complete.
-        for start in range(0, len(streams), size):
+        for start in range(size, len(streams), size):
             self.queue_control("SUBSCRIBE", streams[start : start + size])
+        self._live_when_answered()
 
     def queue_control(self, method: str, streams: Sequence[str]) -> None:
         """Send a control message as soon as the pace allows it."""
@@ -247,6 +248,9 @@ class ExchangeProtocol(WebSocketClientProtocol):  # type: ignore[misc]  # Autoba
             return
         if isinstance(reply.id, int):
             self._unanswered.discard(reply.id)
+        self._live_when_answered()
+
+    def _live_when_answered(self) -> None:
         if not self._unanswered and not self.subscribed.called:
             if self._watchdog is not None:
                 self._watchdog.cancel()

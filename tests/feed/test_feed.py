@@ -1,0 +1,276 @@
+"""A feed at the simulated exchange, writing to a bus that the test can look into."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+
+from components.core.batch import Batch
+from components.feed.feed import Feed
+from components.feed.upstream import UpstreamRules
+from components.settings import FeedSettings
+from components.simulator.faults import Fault, FaultKind
+from components.simulator.server import SimulatedExchange
+from tests.harness.client import until
+
+SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
+MakeExchange = Callable[..., Awaitable[SimulatedExchange]]
+MakeFeed = Callable[..., tuple[Feed, "Bus"]]
+
+
+class Bus:
+    """Keeps what a feed writes."""
+
+    def __init__(self) -> None:
+        self.batches: list[Batch] = []
+        self.statuses: list[dict[str, Any]] = []
+
+    def write(self, batch: Batch) -> None:
+        self.batches.append(batch)
+
+    def write_status(self, status: bytes) -> None:
+        self.statuses.append(json.loads(status))
+
+    def events(self, suffix: str = "") -> list[tuple[str, int, dict[str, Any]]]:
+        """Return ``(topic, seq, payload with numbers as text)`` of all events on topics that end so."""
+        return [
+            (topic, seq, json.loads(payload, parse_float=str))
+            for batch in self.batches
+            for topic, seq, payload in batch.events
+            if topic.endswith(suffix)
+        ]
+
+    def assert_gap_free(self) -> None:
+        numbers: dict[str, list[int]] = {}
+        for topic, seq, _ in self.events():
+            numbers.setdefault(topic, []).append(seq)
+        for topic, got in numbers.items():
+            assert got == list(range(1, len(got) + 1)), topic
+        assert [batch.number for batch in self.batches] == list(range(1, len(self.batches) + 1))
+
+
+@pytest_twisted.async_yield_fixture
+async def make_feed() -> Any:
+    """Return a function that starts feeds; each is stopped at the test's end."""
+    feeds: list[Feed] = []
+
+    def make(exchange: SimulatedExchange, **options: Any) -> tuple[Feed, Bus]:
+        bus = Bus()
+        rules = options.pop("rules", None)
+        settings = FeedSettings(
+            exchange_url=exchange.url,
+            symbols=options.pop("symbols", SYMBOLS),
+            trade_stream=options.pop("trade_stream", "trade"),
+            stale_after_s=options.pop("stale_after_s", 60.0),
+        )
+        feed = Feed(reactor, settings, lambda _feed: bus, lambda: 1_700_000_000_000, rules)
+        feeds.append(feed)
+        feed.start()
+        return feed, bus
+
+    yield make
+    for feed in feeds:
+        await feed.stop()
+
+
+def state(feed: Feed) -> str:
+    return str(feed.status()["state"])
+
+
+def counter(feed: Feed, name: str) -> int:
+    return int(feed.status()["counters"][name])
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("trade_stream", ["trade", "aggTrade"])
+async def test_every_trade_that_was_sent_is_written_digit_for_digit(
+    make_exchange: MakeExchange, make_feed: MakeFeed, trade_stream: str
+) -> None:
+    sent: list[dict[str, Any]] = []
+
+    def note(stream: str, payload: bytes) -> None:
+        if stream.endswith(trade_stream):
+            sent.append(json.loads(payload))
+
+    exchange = await make_exchange(on_frame=note)
+    feed, bus = make_feed(exchange, trade_stream=trade_stream)
+    await until(reactor, lambda: len(sent) >= 100)
+    await until(reactor, lambda: len(bus.events("USDT")) >= 100)
+    written = {(p["symbol"], p["id"]): (p["price"], p["volume"], p["side"], p["ts"]) for _, _, p in bus.events("USDT")}
+    number = "t" if trade_stream == "trade" else "a"
+    for trade in sent[:100]:
+        side = "sell" if trade["m"] else "buy"
+        assert written[trade["s"], trade[number]] == (trade["p"], trade["q"], side, trade["T"])
+    bus.assert_gap_free()
+    assert counter(feed, "gaps") == counter(feed, "malformed") == 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_many_symbols_are_subscribed_in_few_paced_messages(
+    make_exchange: MakeExchange, make_feed: MakeFeed
+) -> None:
+    exchange = await make_exchange()
+    symbols = (*SYMBOLS, *(f"NONE{number}USDT" for number in range(60)))
+    feed, bus = make_feed(
+        exchange, symbols=symbols, rules=UpstreamRules(params_per_message=20, message_interval_s=0.25)
+    )
+    await until(reactor, lambda: state(feed) == "live")
+    await until(reactor, lambda: len({topic for topic, _, _ in bus.events()}) == 6)
+    assert exchange.counters.policy_closes == 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_more_streams_than_a_connection_may_carry_take_more_connections(
+    make_exchange: MakeExchange, make_feed: MakeFeed
+) -> None:
+    exchange = await make_exchange()
+    symbols = (*(f"NONE{number}USDT" for number in range(600)), *SYMBOLS)
+    feed, bus = make_feed(exchange, symbols=symbols)
+    await until(reactor, lambda: state(feed) == "live")
+    assert exchange.clients == 2
+    await until(reactor, lambda: len({topic for topic, _, _ in bus.events()}) == 6)
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("fault", [FaultKind.CUT, FaultKind.SHUTDOWN])
+async def test_a_lost_connection_is_made_anew_and_seq_goes_on(
+    make_exchange: MakeExchange, make_feed: MakeFeed, fault: FaultKind
+) -> None:
+    exchange = await make_exchange()
+    feed, bus = make_feed(exchange)
+    await until(reactor, lambda: len(bus.events()) > 20)
+    await exchange.inject(Fault(fault))
+    await until(reactor, lambda: int(feed.status()["exchange"]["reconnects"]) == 1)
+    before = len(bus.events())
+    await until(reactor, lambda: len(bus.events()) > before + 20)
+    bus.assert_gap_free()
+    assert {"connecting", "live"} <= {status["state"] for status in bus.statuses}
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_exchange_that_was_down_is_found_within_five_seconds(
+    make_exchange: MakeExchange, make_feed: MakeFeed
+) -> None:
+    exchange = await make_exchange()
+    feed, bus = make_feed(exchange)
+    await until(reactor, lambda: len(bus.events()) > 20)
+    await exchange.inject(Fault(FaultKind.DOWN, seconds=3.0))
+    await until(reactor, lambda: state(feed) == "connecting")
+    before = len(bus.events())
+    await until(reactor, lambda: len(bus.events()) > before, timeout_s=3.0 + 5.0)
+    bus.assert_gap_free()
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_exchange_started_anew_with_lower_trade_ids_is_followed(
+    make_exchange: MakeExchange, make_feed: MakeFeed
+) -> None:
+    exchange = await make_exchange(rate_per_s=2000)
+    port = int(exchange.url.rpartition(":")[2])
+    feed, bus = make_feed(exchange)
+    await until(reactor, lambda: len(bus.events()) > 100)
+    await exchange.stop()
+    before = len(bus.events("USDT"))
+    await make_exchange(port=port, rate_per_s=2000)
+    await until(reactor, lambda: len(bus.events("USDT")) > before + 50)
+    bus.assert_gap_free()
+    assert counter(feed, "id_resets") > 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_malformed_frames_are_counted_and_skipped(make_exchange: MakeExchange, make_feed: MakeFeed) -> None:
+    exchange = await make_exchange()
+    feed, bus = make_feed(exchange)
+    await until(reactor, lambda: len(bus.events()) > 5)
+    await exchange.inject(Fault(FaultKind.MALFORMED))
+    await until(reactor, lambda: counter(feed, "malformed") + counter(feed, "ignored") > 0)
+    before = len(bus.events())
+    await until(reactor, lambda: len(bus.events()) > before)
+    assert state(feed) == "live"
+    assert feed.status()["exchange"]["reconnects"] == 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_duplicates_are_dropped_and_gaps_counted(make_exchange: MakeExchange, make_feed: MakeFeed) -> None:
+    exchange = await make_exchange()
+    feed, bus = make_feed(exchange)
+    await until(reactor, lambda: len(bus.events()) > 5)
+    await exchange.inject(Fault(FaultKind.DUPLICATE, symbol="BTCUSDT"))
+    await until(reactor, lambda: counter(feed, "duplicates") > 0)
+    await exchange.inject(Fault(FaultKind.GAP, symbol="BTCUSDT"))
+    await until(reactor, lambda: counter(feed, "missed_trades") > 0)
+    bus.assert_gap_free()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_symbol_that_falls_silent_is_named_and_asked_for_again(
+    make_exchange: MakeExchange, make_feed: MakeFeed
+) -> None:
+    exchange = await make_exchange()
+    feed, bus = make_feed(exchange, stale_after_s=1.0)
+    await until(reactor, lambda: len(bus.events()) > 20)
+    await exchange.inject(Fault(FaultKind.SILENT, symbol="ETHUSDT"))
+    await until(reactor, lambda: feed.status()["stale"] == ["ETHUSDT"])
+    before = len(bus.events("BTCUSDT"))
+    await until(reactor, lambda: len(bus.events("BTCUSDT")) > before)
+    await exchange.inject(Fault(FaultKind.RESUME))
+    await until(reactor, lambda: feed.status()["stale"] == [])
+    assert feed.status()["exchange"]["reconnects"] == 0
+    assert exchange.counters.policy_closes == 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_connection_on_which_nothing_comes_is_given_up(
+    make_exchange: MakeExchange, make_feed: MakeFeed
+) -> None:
+    exchange = await make_exchange()
+    feed, bus = make_feed(exchange, rules=UpstreamRules(idle_timeout_s=1.0))
+    await until(reactor, lambda: len(bus.events()) > 20)
+    await exchange.inject(Fault(FaultKind.SILENT, seconds=2.5))
+    await until(reactor, lambda: "no frame for 1 s" in feed.status()["exchange"]["last_error"])
+    before = len(bus.events())
+    await until(reactor, lambda: len(bus.events()) > before)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_full_bus_stops_the_reading_and_nothing_is_lost(
+    make_exchange: MakeExchange, make_feed: MakeFeed
+) -> None:
+    exchange = await make_exchange(rate_per_s=2000)
+    feed, bus = make_feed(exchange)
+    await until(reactor, lambda: len(bus.events()) > 100)
+    feed.pause()
+    # What had been read already is still written; then there is silence for a while.
+    waited: Deferred[None] = Deferred()
+    reactor.callLater(0.2, waited.callback, None)
+    await waited
+    before = len(bus.batches)
+    again: Deferred[None] = Deferred()
+    reactor.callLater(0.5, again.callback, None)
+    await again
+    assert len(bus.batches) == before
+    feed.resume()
+    await until(reactor, lambda: len(bus.batches) > before + 20)
+    bus.assert_gap_free()
+    assert counter(feed, "gaps") == 0
+    assert counter(feed, "upstream_paused") == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_policy_violation_is_followed_by_patience(make_exchange: MakeExchange, make_feed: MakeFeed) -> None:
+    exchange = await make_exchange()
+    feed, bus = make_feed(exchange)
+    await until(reactor, lambda: len(bus.events()) > 5)
+    await exchange.inject(Fault(FaultKind.POLICY_VIOLATION))
+    await until(reactor, lambda: "1008" in feed.status()["exchange"]["last_error"])
+    made = exchange.counters.connections_made
+    waited: Deferred[None] = Deferred()
+    reactor.callLater(4.0, waited.callback, None)
+    await waited
+    assert exchange.counters.connections_made == made
