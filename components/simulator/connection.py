@@ -155,14 +155,18 @@ class SimulatorProtocol(WebSocketServerProtocol):  # type: ignore[misc]  # Autob
             answer: dict[str, object] = {"ok": True, **self.exchange.take_fault(payload)}
         except FaultError as error:
             answer = {"error": {"code": "invalid_fault", "message": str(error)}}
-        self.sendMessage(json.dumps(answer).encode())
+        self.outbox.append(text_frame(json.dumps(answer).encode()))
+        self.flush()
 
     def onPing(self, payload: bytes) -> None:
         """Answer a ping, unless a fault forbids it."""
-        if self.machine is None:
-            self.sendPong(payload)
-        else:
+        if self.machine is not None:
             self._carry_out(self.machine.on_ping(payload, self.exchange.now_s()))
+        elif self.paused:
+            # No message rule limits /control: pings of a client that reads no pongs would gather without end.
+            self.cut()
+        else:
+            self.sendPong(payload)
 
     def onPong(self, payload: bytes) -> None:
         """Take a pong."""
@@ -213,7 +217,8 @@ class SimulatorProtocol(WebSocketServerProtocol):  # type: ignore[misc]  # Autob
         if not self.paused:
             self.flush()
         self._silence()
-        self.sendClose(code, reason)
+        # Autobahn's sendClose refuses every code below 3000 but 1000.
+        self.sendCloseFrame(code=code, reasonUtf8=reason.encode())
 
     def _silence(self) -> None:
         self.exchange.connection_silent(self)

@@ -30,7 +30,7 @@ class FrameSource(Protocol):
         """Make no more frames of a stream."""
 
     def advance(self, now_ms: int) -> Sequence[Frame]:
-        """Return the watched streams' frames up to and including ``now_ms``, in order."""
+        """Return the watched streams' frames up to ``now_ms``, in order."""
 
 
 class SimulatedMarket:
@@ -110,7 +110,7 @@ class SimulatedMarket:
             _keep(self._depth, name, symbol, wanted=wanted)
 
     def advance(self, now_ms: int) -> list[Frame]:
-        """Let the market run up to and including ``now_ms``; return the watched frames in order of their time."""
+        """Let the market run up to ``now_ms``; return the watched frames in order of their time."""
         frames: list[Frame] = []
         if now_ms <= self._now_ms:
             return frames
@@ -120,7 +120,7 @@ class SimulatedMarket:
             self._trade_until(self._next_grid_ms, frames)
             self._close_grid(self._next_grid_ms, frames)
             self._next_grid_ms += GRID_MS
-        self._trade_until(now_ms + 1, frames)
+        self._trade_until(now_ms, frames)
         self._now_ms = now_ms
         return frames
 
