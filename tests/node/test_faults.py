@@ -1,0 +1,73 @@
+"""What clients of a whole node notice when the exchange fails: a pause, and a status that told the truth."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.threads import deferToThread
+
+from components.simulator.server import SimulatedExchange
+from tests.harness.client import Clients, until
+from tests.harness.node import Node
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_killed_and_restarted_exchange_is_but_a_pause(
+    make_node: Callable[..., Node],
+    make_exchange: Callable[..., Awaitable[SimulatedExchange]],
+    clients: Clients,
+) -> None:
+    exchange = await make_exchange(rate_per_s=500)
+    port = int(exchange.url.rpartition(":")[2])
+    node = make_node(CROSSTICK_EXCHANGE_URL=exchange.url)
+    await deferToThread(node.start)
+    client = await clients.join(node.ws_url, authid="v", ticket=node.token("v"))
+    events = await client.events("market.", "prefix")
+    statuses = await client.events("market.status")
+    await until(reactor, lambda: len(events) > 200)
+
+    await exchange.stop()
+    await until(reactor, lambda: any(status["state"] == "connecting" for _, status, _ in statuses))
+    assert (await client.call("market.status"))["state"] == "connecting"
+    assert node.ready() == (False, ["the feed is connecting"])
+
+    before = len(events)
+    await make_exchange(port=port, rate_per_s=500)
+    await until(reactor, lambda: len(events) > before + 50, timeout_s=5.0)
+    await until(reactor, lambda: bool(statuses) and statuses[-1][1]["state"] == "live")
+    status: dict[str, Any] = await client.call("market.status")
+    assert (status["state"], status["exchange"]["reconnects"]) == ("live", 1)
+    numbers: dict[str, list[int]] = {}
+    for topic, argument, _ in events:
+        if topic != "market.status":
+            numbers.setdefault(topic, []).append(argument["seq"])
+    for topic, got in numbers.items():
+        assert got == list(range(got[0], got[0] + len(got))), topic
+    assert not client.left.called
+
+
+def test_a_node_ends_within_five_seconds_and_leaves_nothing_running(make_node: Callable[..., Node]) -> None:
+    node = make_node()
+    node.start()
+    began = time.monotonic()
+    node.stop()  # asserts that no process of the node is left
+    assert time.monotonic() - began < 5.0
+
+
+def test_the_first_log_is_clean(make_node: Callable[..., Node]) -> None:
+    node = make_node()
+    node.start()
+    node.stop()
+    suspicious = ("Traceback", "numpy", "NumPy", "Warning", "WARN", "rror:", "ailed", "nhandled")
+    assert [line for line in node.log.splitlines() if any(word in line for word in suspicious)] == []
+
+
+def test_a_dead_worker_ends_the_node(make_node: Callable[..., Node]) -> None:
+    node = make_node()
+    node.start()
+    node.worker("feed").kill()
+    assert node.process.wait(10) != 0

@@ -1,0 +1,106 @@
+"""What the seam leans on inside Crossbar and Autobahn. A failure here after an upgrade says what has moved."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+
+import cbor2
+import msgpack
+import pytest
+from autobahn.wamp import message
+from autobahn.wamp.serializer import CBORSerializer, JsonSerializer, MsgPackSerializer
+from crossbar.router import protocol as crossbar_protocol
+from crossbar.router.router import Router
+from crossbar.router.session import RouterApplicationSession
+
+from components.core.payload import EncodedPayload
+from components.router import seam
+
+PAYLOAD = EncodedPayload(b'{"symbol":"NKNUSDT","price":0.35280000,"volume":58.00000000,"id":7}')
+VALUE = {"symbol": "NKNUSDT", "price": 0.3528, "volume": 58.0, "id": 7}
+
+
+class Protocol:
+    """As much of a connection as the seam touches."""
+
+    def __init__(self, serializer: object) -> None:
+        self._serializer = serializer
+        seam._use_wrapping_serializer(self)
+
+
+def wrapped(serializer: object, sent: message.Message) -> bytes:
+    data, _ = Protocol(serializer)._serializer.serialize(sent)  # type: ignore[attr-defined]
+    assert isinstance(data, bytes)
+    return data
+
+
+def test_the_versions_are_those_the_seam_was_written_against() -> None:
+    assert (version("crossbar"), version("autobahn")) == ("26.10.1", "26.10.2")
+
+
+@pytest.mark.parametrize("arguments", [[PAYLOAD], (PAYLOAD,)], ids=["list", "tuple"])
+def test_json_carries_the_payloads_own_bytes(arguments: list[EncodedPayload]) -> None:
+    event = message.Event(5, 6, args=arguments, topic="market.NKNUSDT")
+    assert wrapped(JsonSerializer(), event) == b'[36,5,6,{"topic":"market.NKNUSDT"},[' + PAYLOAD.json + b"]]"
+
+
+def test_a_result_carries_them_too() -> None:
+    assert wrapped(JsonSerializer(), message.Result(9, args=[PAYLOAD])) == b"[50,9,{},[" + PAYLOAD.json + b"]]"
+
+
+def test_batched_json_keeps_its_separator() -> None:
+    data = wrapped(JsonSerializer(batched=True), message.Event(5, 6, args=[PAYLOAD]))
+    assert data == b"[36,5,6,{},[" + PAYLOAD.json + b"]]\x18"
+
+
+def test_binary_serializers_carry_the_value() -> None:
+    event = message.Event(5, 6, args=[PAYLOAD])
+    assert msgpack.unpackb(wrapped(MsgPackSerializer(), event)) == [36, 5, 6, {}, [VALUE]]
+    assert cbor2.loads(wrapped(CBORSerializer(), event)) == [36, 5, 6, {}, [VALUE]]
+
+
+@pytest.mark.parametrize("make", [JsonSerializer, MsgPackSerializer, CBORSerializer])
+def test_other_messages_are_serialised_as_ever(make: type) -> None:
+    for sent in (
+        message.Event(5, 6, args=[{"a": 1}, "b"], kwargs={"c": None}),
+        message.Event(5, 6),
+        message.Subscribed(1, 2),
+        message.Error(48, 7, "wamp.error.x", args=["y"]),
+    ):
+        sent.uncache()
+        expected, _ = make().serialize(sent)
+        sent.uncache()
+        assert wrapped(make(), sent) == expected
+
+
+def test_a_message_to_many_connections_is_serialised_once() -> None:
+    event = message.Event(5, 6, args=[PAYLOAD])
+    assert wrapped(JsonSerializer(), event) is wrapped(JsonSerializer(), event)
+
+
+def test_transports_take_their_protocol_from_the_factory_class() -> None:
+    before = (
+        crossbar_protocol.WampWebSocketServerFactory.protocol,
+        crossbar_protocol.WampRawSocketServerFactory.protocol,
+    )
+    try:
+        seam.install_transports()
+        assert crossbar_protocol.WampWebSocketServerFactory.protocol is seam.GatewayWebSocketProtocol
+        assert crossbar_protocol.WampRawSocketServerFactory.protocol is seam.GatewayRawSocketProtocol
+    finally:
+        (
+            crossbar_protocol.WampWebSocketServerFactory.protocol,
+            crossbar_protocol.WampRawSocketServerFactory.protocol,
+        ) = before
+
+
+def test_an_in_router_session_reaches_its_router_through_its_transport() -> None:
+    assert "_router" in RouterApplicationSession.__init__.__code__.co_names
+    assert "_session_id_to_session" in Router.__init__.__code__.co_names
+
+
+def test_json_digits_are_those_of_the_payload() -> None:
+    data = wrapped(JsonSerializer(), message.Event(5, 6, args=[PAYLOAD]))
+    argument = json.loads(data, parse_float=str)[4][0]
+    assert (argument["price"], argument["volume"]) == ("0.35280000", "58.00000000")
