@@ -77,7 +77,7 @@ class SimulatedExchange:
         self._beat: LoopingCall | None = None
         self._beat_ended: Deferred[Any] | None = None
         self._delayed: set[Any] = set()
-        self._all_gone: Deferred[None] | None = None
+        self._wait_for_all_gone: list[Deferred[None]] = []
         self._pings_suspended = False
 
     @property
@@ -131,8 +131,9 @@ class SimulatedExchange:
         for socket in list(self._sockets):
             socket.cut()
         if self._sockets:
-            self._all_gone = Deferred()
-            await self._all_gone
+            gone: Deferred[None] = Deferred()
+            self._wait_for_all_gone.append(gone)
+            await gone
 
     async def inject(self, fault: Fault) -> None:
         """Make a fault happen; return when it has begun."""
@@ -144,6 +145,7 @@ class SimulatedExchange:
                 self._cut_all()
             case FaultKind.DOWN:
                 seconds = DEFAULT_DOWN_S if fault.seconds is None else fault.seconds
+                self._cancel_delayed()
                 await self._listener.close()
                 self._cut_all()
                 self._later(seconds, self._listen_again)
@@ -156,8 +158,7 @@ class SimulatedExchange:
             case FaultKind.RESUME:
                 self._wire.clear()
                 self._cancel_delayed()
-                if self._beat is not None:
-                    self._listen_again()
+                self._listen_again()
             case _:
                 self._wire.arm(fault, now_s)
         self._suspend_pings(now_s)
@@ -209,9 +210,10 @@ class SimulatedExchange:
         """Forget a TCP connection."""
         self.connection_silent(socket)
         self._sockets.discard(socket)
-        if not self._sockets and self._all_gone is not None:
-            gone, self._all_gone = self._all_gone, None
-            gone.callback(None)
+        if not self._sockets:
+            waiting, self._wait_for_all_gone = self._wait_for_all_gone, []
+            for gone in waiting:
+                gone.callback(None)
 
     # The beat
 
@@ -279,6 +281,8 @@ class SimulatedExchange:
         self._delayed.add(call)
 
     def _listen_again(self) -> None:
+        if self._beat is None:
+            return
         try:
             self._listener.listen()
         except ExchangeStartError as error:

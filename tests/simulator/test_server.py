@@ -465,6 +465,38 @@ async def test_stopping_ends_clients_and_half_open_connections(bench: Bench) -> 
 
 
 @pytest_twisted.ensureDeferred
+async def test_stopping_twice_at_once_is_stopping_once(bench: Bench) -> None:
+    exchange = await bench.start()
+    await connect(exchange.url + "/ws")
+    both = [ensureDeferred(exchange.stop()) for _ in range(2)]
+    for done in both:
+        await done
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_exchange_that_was_stopped_while_down_stays_stopped(bench: Bench) -> None:
+    exchange = await bench.start()
+    await exchange.inject(Fault(FaultKind.DOWN, seconds=1))
+    await exchange.stop()
+    await exchange.inject(Fault(FaultKind.RESUME))
+    bench.run(2)
+    with pytest.raises(Refused):
+        await connect(exchange.url + "/ws")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_longer_time_down_replaces_a_shorter_one(bench: Bench) -> None:
+    exchange = await bench.start()
+    await exchange.inject(Fault(FaultKind.DOWN, seconds=1))
+    await exchange.inject(Fault(FaultKind.DOWN, seconds=10))
+    bench.run(5)
+    with pytest.raises(Refused):
+        await connect(exchange.url + "/ws")
+    bench.run(6)
+    await connect(exchange.url + "/ws")
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_source_that_fails_stops_the_exchange_instead_of_leaving_it_silent(bench: Bench) -> None:
     class Broken:
         def watch(self, stream: str) -> None: ...
