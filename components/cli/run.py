@@ -47,7 +47,14 @@ class _Interrupted(Exception):
     default=DEFAULT_NODE_DIRECTORY,
     help="The node directory.",
 )
-def run(feed: str, cbdir: Path) -> None:
+@click.option(
+    "--log-level",
+    type=click.Choice(["error", "warn", "info", "debug"]),
+    default="warn",
+    show_default=True,
+    help="How much of the node's log to show.",
+)
+def run(feed: str, cbdir: Path, log_level: str) -> None:
     """Start a node for development, print the page's address, and stop it all on Ctrl-C."""
     environment = dict(os.environ)
     if feed == "binance":
@@ -63,7 +70,7 @@ def run(feed: str, cbdir: Path) -> None:
     with _signals_as_exceptions():
         # A session of its own, so that Ctrl-C reaches this process only and the node gets one orderly request to end.
         node = subprocess.Popen(
-            [str(Path(sys.executable).with_name("crossbar")), "start", "--cbdir", str(cbdir)],
+            [str(Path(sys.executable).with_name("crossbar")), "start", "--cbdir", str(cbdir), "--loglevel", log_level],
             env=environment,
             stdin=subprocess.DEVNULL,
             start_new_session=True,

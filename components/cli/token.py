@@ -15,7 +15,7 @@ DEFAULT_NODE_DIRECTORY = Path(__file__).resolve().parents[2] / ".crossbar"
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[int]):
     """A whole number with a unit: ``90s``, ``15m``, ``1h``, ``7d``."""
 
     name = "duration"

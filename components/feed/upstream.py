@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
 from twisted.application.internet import ClientService
+from twisted.internet.base import DelayedCall
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
 from twisted.internet.ssl import optionsForClientTLS
 from twisted.logger import Logger
 
@@ -94,7 +94,7 @@ class Upstream:
         self.connections = 0
         """Connections that got as far as their acknowledgements, since the start."""
         self.last_error = ""
-        self._reactor: IReactorTime = reactor
+        self._reactor = reactor
         self._backoff = backoff
         self._protocol: ExchangeProtocol | None = None
         self._paused = False
@@ -190,8 +190,8 @@ class ExchangeProtocol(WebSocketClientProtocol):  # type: ignore[misc]  # Autoba
         self._control: deque[tuple[int, str, tuple[str, ...]]] = deque()
         self._unanswered: set[int] = set()
         self._next_id = 1
-        self._sender: IDelayedCall | None = None
-        self._watchdog: IDelayedCall | None = None
+        self._sender: DelayedCall | None = None
+        self._watchdog: DelayedCall | None = None
         self._heard = False
         self._gave_up = ""
 
@@ -298,9 +298,9 @@ class ExchangeProtocol(WebSocketClientProtocol):  # type: ignore[misc]  # Autoba
             self.subscribed.errback(ConnectionError(text))
 
 
-def _endpoint(reactor: Any, url: str) -> IStreamClientEndpoint:
+def _endpoint(reactor: Any, url: str) -> Any:
     split = urlsplit(url)
     host = split.hostname or ""
-    plain = HostnameEndpoint(reactor, host, split.port or (443 if split.scheme == "wss" else 80))
+    plain: Any = HostnameEndpoint(reactor, host, split.port or (443 if split.scheme == "wss" else 80))
     # Autobahn's own TLS connector does not verify the server's certificate; this one does, by the system's authorities.
     return wrapClientTLS(optionsForClientTLS(host), plain) if split.scheme == "wss" else plain

@@ -17,7 +17,7 @@ class Healthz(Resource):
     isLeaf = True
 
     def __init__(self, _extra: Any = None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # Twisted has no types here
 
     def render_GET(self, request: Request) -> bytes:
         """Answer ``{"alive": true}``."""
@@ -30,7 +30,7 @@ class Readyz(Resource):
     isLeaf = True
 
     def __init__(self, _extra: Any = None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # Twisted has no types here
 
     def render_GET(self, request: Request) -> bytes:
         """Answer ``{"ready": bool, "because": [reason, …]}``."""

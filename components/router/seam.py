@@ -24,7 +24,7 @@ def _encoded(message: list[Any]) -> EncodedPayload | None:
     arguments = message[-1]
     # A list when the message was received, a tuple when it comes from a component inside the router.
     if type(arguments) in (list, tuple) and len(arguments) == 1 and type(arguments[0]) is EncodedPayload:
-        return arguments[0]  # type: ignore[no-any-return]
+        return arguments[0]
     return None
 
 
