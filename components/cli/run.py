@@ -9,6 +9,7 @@ import contextlib
 import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -65,7 +66,11 @@ def run(feed: str, cbdir: Path, log_level: str) -> None:
         authority = load_authority(environment, cbdir)
     except (SettingsError, TokenKeyError) as error:
         raise click.ClickException(str(error)) from error
-    base_url = _public_url(cbdir)
+    interface, port = _public_endpoint(cbdir)
+    base_url = f"http://{interface}:{port}"
+    _require_free(interface, port)
+    if settings.simulator is not None:
+        _require_free(settings.simulator.host, settings.simulator.port)
 
     with _signals_as_exceptions():
         # A session of its own, so that Ctrl-C reaches this process only and the node gets one orderly request to end.
@@ -109,14 +114,24 @@ def _signals_as_exceptions() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _public_url(cbdir: Path) -> str:
+def _public_endpoint(cbdir: Path) -> tuple[str, int]:
     config = yaml.safe_load((cbdir / "config.yaml").read_text())
     for worker in config["workers"]:
         for transport in worker.get("transports", ()):
             if transport["type"] == "web":
                 endpoint = transport["endpoint"]
-                return f"http://{endpoint.get('interface', '127.0.0.1')}:{endpoint['port']}"
+                return endpoint.get("interface", "127.0.0.1"), endpoint["port"]
     raise click.ClickException(f"{cbdir / 'config.yaml'} has no web transport")
+
+
+def _require_free(interface: str, port: int) -> None:
+    with socket.socket() as probe:
+        # As servers do: a port whose last connections are still in TIME_WAIT is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((interface, port))
+        except OSError as error:
+            raise click.ClickException(f"port {port} is taken; does another node run? ({error.strerror})") from error
 
 
 def _wait_until_ready(node: subprocess.Popen[bytes], base_url: str) -> bool:

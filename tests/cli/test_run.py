@@ -1,0 +1,78 @@
+"""``crosstick run``, which is what ``make run`` calls."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from components.tokens import DEVELOPMENT_KEY_NAME
+from tests.harness.node import Node, free_port
+
+
+def start(node: Node, *words: str) -> subprocess.Popen[str]:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("CROSSTICK_")}
+    environ["CROSSTICK_SIMULATOR_PORT"] = str(free_port())
+    return subprocess.Popen(
+        [str(Path(sys.executable).with_name("crosstick")), "run", "--cbdir", str(node.directory), *words],
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def read_until_ready(process: subprocess.Popen[str]) -> list[str]:
+    watchdog = threading.Timer(60, process.kill)
+    watchdog.start()
+    lines = []
+    assert process.stdout is not None
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith("Ctrl-C"):
+            break
+    watchdog.cancel()
+    return lines
+
+
+def test_it_makes_a_key_prints_the_page_and_ends_cleanly(make_node: Callable[..., Node]) -> None:
+    node = make_node(with_key=False)
+    process = start(node)
+    lines = read_until_ready(process)
+    address = re.search(r"^Open (http://127\.0\.0\.1:\d+)/#token=(\S+)$", "".join(lines), re.MULTILINE)
+    assert address is not None, lines
+    assert address[1] == node.url
+    assert node.authority.verify(address[2]).role == "viewer"
+    assert (node.directory / DEVELOPMENT_KEY_NAME).stat().st_mode & 0o777 == 0o600
+    assert "with 1" in "".join(lines)
+    # Nothing but the address: a first start has nothing to warn of.
+    assert [line for line in lines if "WARN" in line or "Traceback" in line] == []
+    status, headers, _ = node.get("/")
+    assert (status, headers["content-type"]) == (200, "text/html")
+
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert len(family) >= 4
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert time.monotonic() - began < 5.0
+    assert psutil.wait_procs(family, timeout=1)[1] == []
+
+
+def test_a_port_that_is_taken_is_said_and_nothing_is_left(make_node: Callable[..., Node]) -> None:
+    first = make_node()
+    first.start()
+    process = start(first)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert f"port {first.port} is taken" in output
+    assert first.ready()[0]
