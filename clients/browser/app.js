@@ -109,6 +109,7 @@ function onState({ state, reason, retryAt_ms: nextAttempt_ms }) {
     case ConnectionState.WAITING:
       showConnection("bad", "Disconnected");
       setText("interruption-reason", `No connection: ${reason}.`);
+      setText("feed-state", "–");
       interruption.hidden = false;
       table.setFrozen(true);
       break;

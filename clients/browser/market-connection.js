@@ -26,6 +26,17 @@ export class AccessRefused extends Error {}
 /** The gateway's one answer to a ticket it does not accept; Crossbar's own for a transport without the gateway's authenticator. */
 const REFUSALS = new Set(["crosstick.error.authentication_failed", "wamp.error.authentication_failed"]);
 
+/** Crossbar's answer to a call, subscription or publication that the token's rights do not cover. */
+export const NOT_AUTHORIZED = "wamp.error.not_authorized";
+
+/** What autobahn-js tells of a connection that ended without a word from the gateway. */
+const CLOSE_KINDS = {
+  unreachable: "the gateway cannot be reached",
+  lost: "the line was cut",
+  closed: "the gateway closed the line",
+  unsupported: "this platform has no WebSocket",
+};
+
 const FIRST_RETRY_CEILING_MS = 1_000;
 const RETRY_CEILING_MS = 30_000;
 
@@ -66,6 +77,7 @@ export class MarketConnection {
    * @param options.onJoin    async (session, fail) => …: subscribe here. Called after *every* join, since subscriptions
    *                          end with their session. The connection is LIVE once it returns. If it throws, or calls
    *                          `fail(error)` later, the session is left and retried, but not after an AccessRefused
+   *                          or an error of the gateway that is NOT_AUTHORIZED
    * @param options.onState   ({state, reason, retryAt_ms}) => …: `reason` is text or null, `retryAt_ms` as Date.now()
    *
    * Throws an Error that can be shown when `url` or `token` cannot be right.
@@ -118,7 +130,7 @@ export class MarketConnection {
     this.#connection = connection;
     connection.onopen = (session) => this.#joined(connection, session);
     connection.onclose = (kind, details) => {
-      this.#closed(connection, details.reason, details.message || (details.reason ?? `connection ${kind}`));
+      this.#closed(connection, details.reason, details.message || details.reason || CLOSE_KINDS[kind]);
       return true; // no retry by autobahn-js
     };
     this.#answerTimer = setTimeout(() => this.#lost("the gateway did not answer in time"), ANSWER_TIMEOUT_MS);
@@ -130,8 +142,8 @@ export class MarketConnection {
       if (connection !== this.#connection) {
         return; // dropped earlier
       }
-      if (error instanceof AccessRefused) {
-        this.#refused(error.message);
+      if (error instanceof AccessRefused || error?.error === NOT_AUTHORIZED) {
+        this.#refused(describeError(error));
       } else {
         this.#lost(describeError(error));
       }

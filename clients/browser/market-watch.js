@@ -4,7 +4,7 @@
  *
  * It keeps nothing but the last sequence number of each symbol: events are handed on as they come.
  */
-import { AccessRefused, MarketConnection } from "./market-connection.js";
+import { AccessRefused, MarketConnection, NOT_AUTHORIZED } from "./market-connection.js";
 import { SequenceTracker } from "./sequence.js";
 
 const LATE_JOINER = Object.freeze({ get_retained: true });
@@ -73,16 +73,20 @@ export class MarketWatch {
   async #subscribe(session, symbol, refused) {
     const { onTick, onBook } = this.#handlers;
     const topic = `market.${symbol}`;
-    const subscriptions = [
-      session.subscribe(topic, ([tick]) => onTick(tick, this.#sequences.observe(tick)), LATE_JOINER),
-    ];
+    const receive = ([tick]) => {
+      const missed = this.#sequences.observe(tick);
+      if (missed !== null) {
+        onTick(tick, missed);
+      }
+    };
+    const subscriptions = [session.subscribe(topic, receive, LATE_JOINER)];
     if (onBook !== null) {
       subscriptions.push(session.subscribe(`${topic}.book`, ([book]) => onBook(book), LATE_JOINER));
     }
     try {
       await Promise.all(subscriptions);
     } catch (error) {
-      if (error?.error !== "wamp.error.not_authorized") {
+      if (error?.error !== NOT_AUTHORIZED) {
         throw error;
       }
       refused.add(symbol);

@@ -16,11 +16,14 @@ export class SequenceTracker {
     }
   }
 
-  /** Take note of a tick; return how many ticks of its symbol are missing right before it (0 for a first one). */
+  /**
+   * Take note of a tick; return how many ticks of its symbol are missing right before it (0 for a first one), or null
+   * for the very tick seen last: after a reconnect the retained one often is.
+   */
   observe(tick) {
     const last = this.#lastBySymbol.get(tick.symbol);
     if (tick.seq === last) {
-      return 0; // the retained tick again, by the live way
+      return null;
     }
     this.#lastBySymbol.set(tick.symbol, tick.seq);
     if (last === undefined || tick.seq < last) {

@@ -16,6 +16,7 @@ import asyncio
 import base64
 import binascii
 import json
+import logging
 import random
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ from autobahn.wamp.interfaces import IObjectSerializer
 from autobahn.wamp.serializer import JsonSerializer, Serializer
 from autobahn.wamp.types import CloseDetails, SubscribeOptions
 from autobahn.websocket.util import parse_url
+from sequence import SequenceTracker
+
+logger = logging.getLogger("crosstick.client")
 
 FIRST_RETRY_CEILING_S = 1.0
 RETRY_CEILING_S = 30.0
@@ -119,74 +123,7 @@ class ExactJsonSerializer(JsonSerializer):
         Serializer.__init__(self, _ExactJson())
 
 
-class SequenceTracker:
-    """Counts the ticks a client has not seen. Pure: sequence numbers go in, counts come out.
-
-    The gateway numbers every symbol's ticks without gaps (`seq`) within an *epoch*; a restarted feed opens another epoch
-    and counts afresh. A tick that says `"merged": n` stands for n trades and closes the n numbers up to its own.
-    """
-
-    def __init__(self) -> None:
-        self._epoch: int | None = None
-        self._last_by_symbol: dict[str, int] = {}
-
-    def enter_epoch(self, epoch: int) -> None:
-        """Take note of the epoch; numbers of another epoch are not compared with those seen so far."""
-        if epoch != self._epoch:
-            self._epoch = epoch
-            self._last_by_symbol.clear()
-
-    def observe(self, tick: dict) -> int:
-        """Take note of a tick; return how many ticks of its symbol are missing right before it (0 for a first one)."""
-        symbol, seq = tick["symbol"], tick["seq"]
-        last = self._last_by_symbol.get(symbol)
-        if seq == last:
-            return 0  # the retained tick again, by the live way
-        self._last_by_symbol[symbol] = seq
-        if last is None or seq < last:
-            return 0  # a lower number is a feed started afresh, whose epoch has not been announced here yet
-        return max(0, seq - last - tick.get("merged", 1))
-
-
-async def follow_ticks(
-    session: ApplicationSession,
-    symbols: Iterable[str],
-    on_tick: Callable[[dict, int], None],
-    sequences: SequenceTracker | None = None,
-) -> None:
-    """Subscribe to the ticks of some symbols; a late joiner gets the newest one at once.
-
-    Args:
-        on_tick: called with a tick and the number of the symbol's ticks that never came since the last one.
-        sequences: kept by the caller where gaps across reconnects matter.
-
-    Raises:
-        AccessRefused: the token has no right to a symbol.
-    """
-    tracker = sequences or SequenceTracker()
-
-    def follow_epoch(status: dict) -> None:
-        tracker.enter_epoch(status["epoch"])
-
-    def receive(tick: dict) -> None:
-        on_tick(tick, tracker.observe(tick))
-
-    # First the topic, then the procedure: so no change can fall in between.
-    await session.subscribe(follow_epoch, "market.status")
-    follow_epoch(await session.call("market.status"))
-    subscriptions = {
-        symbol: session.subscribe(receive, f"market.{symbol}", options=SubscribeOptions(get_retained=True))
-        for symbol in symbols
-    }
-    outcomes = await asyncio.gather(*subscriptions.values(), return_exceptions=True)
-    for symbol, outcome in zip(subscriptions, outcomes, strict=True):
-        if isinstance(outcome, ApplicationError) and outcome.error == ApplicationError.NOT_AUTHORIZED:
-            raise AccessRefused(f"this token has no right to {symbol}")
-        if isinstance(outcome, BaseException):
-            raise outcome
-
-
-class _TicketSession(ApplicationSession):
+class TicketSession(ApplicationSession):
     """One session: answers the challenge, and tells by two futures when it has joined and why it has ended."""
 
     def __init__(self, realm: str, token: str) -> None:
@@ -196,7 +133,7 @@ class _TicketSession(ApplicationSession):
         self.ended: asyncio.Future[str] = loop.create_future()
         self._realm_to_join = realm
         self._token = token
-        self._reason = "connection lost"
+        self._reason = "the line was cut"
 
     def onConnect(self) -> None:
         self.join(self._realm_to_join, authmethods=["ticket"], authid=subject_of(self._token))
@@ -215,11 +152,17 @@ class _TicketSession(ApplicationSession):
         self.disconnect()
 
     def onDisconnect(self) -> None:
+        super().onDisconnect()  # whoever still waits for an answer gets TransportLost
         self._end(None)
 
     def onUserError(self, failure: object, message: str) -> None:
-        """An error in a handler of ours is a bug: end with it instead of logging it and going on."""
-        self._end(failure.value)
+        """Log what a handler or procedure raised by mistake. An ApplicationError is none, but an answer to a caller."""
+        if not isinstance(failure.value, ApplicationError):
+            logger.error("%s", message, exc_info=failure.value)
+
+    def fail(self, error: BaseException) -> None:
+        """End this session, and `MarketClient.run()` with this error."""
+        self._end(error)
 
     def _end(self, error: BaseException | None) -> None:
         if self.ended.done():
@@ -230,6 +173,51 @@ class _TicketSession(ApplicationSession):
             self.ended.set_exception(error)
 
 
+async def follow_ticks(
+    session: TicketSession,
+    symbols: Iterable[str],
+    on_tick: Callable[[dict, int], None],
+    sequences: SequenceTracker | None = None,
+) -> None:
+    """Subscribe to the ticks of some symbols; a late joiner gets the newest one at once.
+
+    Args:
+        on_tick: called with a tick and the number of the symbol's ticks that never came since the last one. What it
+            raises ends `MarketClient.run()`.
+        sequences: kept by the caller, it finds gaps across reconnects too, and no tick comes twice.
+
+    Raises:
+        AccessRefused: the token has no right to a symbol.
+    """
+    tracker = sequences or SequenceTracker()
+
+    def follow_epoch(status: dict) -> None:
+        tracker.enter_epoch(status["epoch"])
+
+    def receive(tick: dict) -> None:
+        missed = tracker.observe(tick)
+        if missed is None:
+            return
+        try:
+            on_tick(tick, missed)
+        except Exception as error:
+            session.fail(error)
+
+    # First the topic, then the procedure: so no change can fall in between.
+    await session.subscribe(follow_epoch, "market.status")
+    follow_epoch(await session.call("market.status"))
+    subscriptions = {
+        symbol: session.subscribe(receive, f"market.{symbol}", options=SubscribeOptions(get_retained=True))
+        for symbol in symbols
+    }
+    outcomes = await asyncio.gather(*subscriptions.values(), return_exceptions=True)
+    for symbol, outcome in zip(subscriptions, outcomes, strict=True):
+        if isinstance(outcome, ApplicationError) and outcome.error == ApplicationError.NOT_AUTHORIZED:
+            raise AccessRefused(f"this token has no right to {symbol}")
+        if isinstance(outcome, BaseException):
+            raise outcome
+
+
 class MarketClient:
     """A WAMP session to the gateway, kept up until it is cancelled or refused.
 
@@ -237,7 +225,8 @@ class MarketClient:
         url: the gateway's WAMP endpoint, e.g. `ws://127.0.0.1:8080/ws`.
         token: JWT used as WAMP ticket; its `sub` is the authid.
         on_join: subscribe and register here. Called after *every* join, since subscriptions end with their session.
-            The connection is LIVE once it returns. After an `ApplicationError` the session is left and retried.
+            The connection is LIVE once it returns. After an `ApplicationError` the session is left and retried, unless
+            it is `wamp.error.not_authorized`.
         on_state: called with each `StateChange`.
 
     Raises:
@@ -248,7 +237,7 @@ class MarketClient:
         self,
         url: str,
         token: str,
-        on_join: Callable[[ApplicationSession], Awaitable[None]],
+        on_join: Callable[[TicketSession], Awaitable[None]],
         on_state: Callable[[StateChange], None] = lambda change: None,
         realm: str = "market",
     ) -> None:
@@ -266,7 +255,7 @@ class MarketClient:
 
         Raises:
             AccessRefused: the gateway refuses the ticket, or `on_join` raised it.
-            Exception: whatever `on_join` or an event handler raised by mistake.
+            Exception: whatever else `on_join` raised, or `TicketSession.fail` was given.
         """
         # Autobahn takes the event loop from this setting of its own.
         txaio.config.loop = asyncio.get_running_loop()
@@ -280,7 +269,7 @@ class MarketClient:
 
     async def _run_session(self) -> str:
         """Connect, join, set up, and wait for the end; return why it ended."""
-        session = _TicketSession(self._realm, self._token)
+        session = TicketSession(self._realm, self._token)
         factory = WampWebSocketClientFactory(lambda: session, url=self._url, serializers=[ExactJsonSerializer()])
         # Pings find out when a network has silently gone.
         factory.setProtocolOptions(
@@ -295,9 +284,11 @@ class MarketClient:
             except _ConnectFailed as error:
                 return str(error)
             except ApplicationError as error:
+                if error.error == ApplicationError.NOT_AUTHORIZED:
+                    raise AccessRefused(error.error_message()) from error
                 return error.error_message()
             except TransportLost:
-                return "connection lost"
+                return "the line was cut"
             if not session.ended.done():
                 self._failed_attempts = 0
                 self._on_state(StateChange(ConnectionState.LIVE))
@@ -305,7 +296,7 @@ class MarketClient:
         finally:
             await self._leave(session)
 
-    async def _set_up(self, session: _TicketSession, factory: WampWebSocketClientFactory) -> None:
+    async def _set_up(self, session: TicketSession, factory: WampWebSocketClientFactory) -> None:
         loop = asyncio.get_running_loop()
         try:
             await loop.create_connection(factory, self._host, self._port, ssl=self._secure)
@@ -316,7 +307,7 @@ class MarketClient:
         if session.joined.done():
             await self._on_join(session)
 
-    async def _leave(self, session: _TicketSession) -> None:
+    async def _leave(self, session: TicketSession) -> None:
         """Say goodbye if there is anybody to hear it; never raises."""
         if session.is_attached():
             session.leave()

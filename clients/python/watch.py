@@ -12,7 +12,8 @@ import signal
 import sys
 
 import msgspec
-from market_client import AccessRefused, ConnectionState, MarketClient, SequenceTracker, StateChange, follow_ticks
+from market_client import AccessRefused, ConnectionState, MarketClient, StateChange, follow_ticks
+from sequence import SequenceTracker
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
