@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from components.core.recording import recorded_streams
+from components.core.recording import RecordingError, recorded_streams
 from components.instruments import DEFAULT_SYMBOLS
 
 DEFAULT_SIMULATOR_PORT = 9443
@@ -126,7 +126,10 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     symbols: tuple[str, ...] = DEFAULT_SYMBOLS
     trade_stream = "trade"
     if recording:
-        streams = recorded_streams(recording.path)
+        try:
+            streams = recorded_streams(recording.path)
+        except (RecordingError, OSError) as error:
+            raise SettingsError(f"CROSSTICK_RECORDING cannot be played: {error}") from error
         symbols = tuple(sorted({symbol for symbol, _ in streams}))
         trade_stream = "trade" if any(stream == "trade" for _, stream in streams) else "aggTrade"
     if "CROSSTICK_SYMBOLS" in environ:

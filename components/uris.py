@@ -36,6 +36,11 @@ ERROR_AUTHENTICATION_FAILED = "crosstick.error.authentication_failed"
 ERROR_INVALID_ARGUMENT = "wamp.error.invalid_argument"
 ERROR_UNKNOWN_SYMBOL = "crosstick.error.unknown_symbol"
 ERROR_NOT_READY = "crosstick.error.not_ready"
+ERROR_BUS_LOST = "crosstick.error.bus_lost"
+"""Why a feed leaves: a batch could not be delivered, and with it the epoch's ``seq`` would have a hole."""
+
+ERROR_SIMULATOR_NOT_STARTED = "crosstick.error.simulator_not_started"
+"""Why the simulated exchange leaves: its port is taken, or its recording cannot be read."""
 
 
 def tick_topic(symbol: str) -> str:

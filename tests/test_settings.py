@@ -68,3 +68,10 @@ def test_what_breaks_a_rule_is_named_with_its_value_and_the_rule(name: str, valu
         load_settings({name: value})
     assert reason in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_a_recording_that_cannot_be_read_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "broken.jsonl"
+    path.write_text("nonsense\n")
+    with pytest.raises(SettingsError, match=r"CROSSTICK_RECORDING cannot be played: .*broken\.jsonl:1: "):
+        load_settings({"CROSSTICK_RECORDING": str(path)})

@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from components.bus.wamp import WampBusWriter
 from components.environment import NodeEnvironment
 from components.feed.feed import Feed
+from components.uris import ERROR_BUS_LOST
 
 
 class FeedComponent(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no types
@@ -54,4 +55,4 @@ class FeedComponent(ApplicationSession):  # type: ignore[misc]  # Autobahn ships
         # Batches were lost, so this epoch has a hole: the feed ends, and with it the worker, rather than lie about seq.
         if self._feed is not None and failure.check(ConnectionDone) is None:
             self.life_log.error("the relay did not take a batch: {error}", error=failure.getErrorMessage())
-            self.leave("crosstick.error.bus_lost")
+            self.leave(ERROR_BUS_LOST)

@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from components.environment import NodeEnvironment
 from components.simulator.listener import ExchangeStartError
 from components.simulator.server import SimulatedExchange
+from components.uris import ERROR_SIMULATOR_NOT_STARTED
 
 
 class SimulatedExchangeComponent(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no types
@@ -48,7 +49,7 @@ class SimulatedExchangeComponent(ApplicationSession):  # type: ignore[misc]  # A
             await exchange.start()
         except (ExchangeStartError, ValueError, OSError) as error:
             self.life_log.error("the simulated exchange cannot start: {error}", error=error)
-            self.leave("crosstick.error.simulator_not_started", str(error))
+            self.leave(ERROR_SIMULATOR_NOT_STARTED, str(error))
             return
         self._exchange = exchange
 

@@ -1,7 +1,7 @@
-"""Plays a recording to whoever watches: when each recorded frame is due; never alters a payload. Reads the file it is
-given as it goes, so that a long recording costs no memory; keeps no clock.
+"""Plays a recording to whoever watches: when each recorded frame is due. Reads the file it is given as it goes, so that a
+long recording costs no memory; keeps no clock.
 
-A looping recording repeats its trade and update ids and its times: they are the recorded ones.
+Payloads are the recorded text; only from the second round of a loop on are ids and times moved on (``rounds``).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from components.core.recording import RecordedFrame
+from components.simulator.rounds import Rounds
 from components.simulator.symbol import Frame
 
 MAX_FRAMES_PER_CALL = 50_000
@@ -19,7 +20,10 @@ class RecordingPlayer:
     """A ``FrameSource`` that starts when the first stream is watched, so that its listener misses nothing."""
 
     def __init__(self, open_recording: Callable[[], Iterator[RecordedFrame]], *, speed: float, loop: bool) -> None:
-        """Play what ``open_recording`` yields at ``speed`` times the recorded pace; with ``loop``, over and over."""
+        """Play what ``open_recording`` yields at ``speed`` times the recorded pace; with ``loop``, over and over.
+
+        In later rounds ids and times go on where the round before ended.
+        """
         if speed <= 0:
             raise ValueError(f"speed must be > 0, was {speed}")
         self._open = open_recording
@@ -31,6 +35,7 @@ class RecordingPlayer:
         self._first_s = 0.0
         self._started_ms = 0.0
         self._started = False
+        self._rounds = Rounds()
         self.ended = False
 
     def watch(self, stream: str) -> None:
@@ -60,8 +65,9 @@ class RecordingPlayer:
             due_ms = self._started_ms + max(0.0, frame.time_s - self._first_s) * 1000 / self._speed
             if due_ms > now_ms:
                 break
+            payload = self._rounds.payload(frame) if self._loop else frame.payload
             if frame.stream in self._watched:
-                frames.append((frame.stream, frame.payload))
+                frames.append((frame.stream, payload))
             self._step(due_ms)
         return frames
 
@@ -79,6 +85,7 @@ class RecordingPlayer:
         if self._next is not None:
             return
         if self._loop:
+            self._rounds.next_round()
             # One millisecond between rounds: a recording of one instant must not spin.
             self._rewind(due_ms + 1)
         else:

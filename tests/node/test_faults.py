@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest_twisted
@@ -71,3 +73,23 @@ def test_a_dead_worker_ends_the_node(make_node: Callable[..., Node]) -> None:
     node.start()
     node.worker("feed").kill()
     assert node.process.wait(10) != 0
+
+
+def test_a_taken_exchange_port_ends_the_node_with_one_clear_line(make_node: Callable[..., Node]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        node = make_node(CROSSTICK_SIMULATOR_PORT=str(port))
+        node.spawn()
+        assert node.process.wait(30) != 0
+    reasons = [line for line in node.log.splitlines() if "the simulated exchange cannot start" in line]
+    assert len(reasons) == 1
+    assert str(port) in reasons[0]
+
+
+def test_a_recording_named_in_the_environment_is_all_that_a_node_needs(
+    make_node: Callable[..., Node], recordings: list[Path]
+) -> None:
+    node = make_node(CROSSTICK_RECORDING=str(recordings[0]), CROSSTICK_RECORDING_SPEED="100")
+    node.start()
