@@ -8,7 +8,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; d
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test check install install-dev clean
+.PHONY: run test check soak install install-dev clean
 .DEFAULT_GOAL := run
 
 run: install
@@ -48,6 +48,10 @@ clients/node_modules/installed: clients/package.json clients/package-lock.json |
 	@echo "Installing autobahn-js …"
 	@PATH="$$PATH:$(abspath $(BIN))" npm ci --prefix clients --no-audit --no-fund --omit=optional --ignore-scripts --loglevel=error
 	@touch $@
+
+# The suite's soak test, for half an hour.
+soak: install-dev
+	$(BIN)/python -m pytest tests/node/test_soak.py --soak-minutes=30
 
 clean:
 	rm -rf $(VENV) clients/node_modules
