@@ -37,9 +37,8 @@ def tick(seq: int, symbol: str = "BTCUSDT", **more: int) -> dict:
 @pytest.mark.skipif(NODE is None, reason="no node.js on this machine")
 def test_the_modules_of_the_page_pass_their_own_tests() -> None:
     assert NODE is not None
-    outcome = subprocess.run(
-        [NODE, "--test", str(Path(__file__).with_name("modules.test.mjs"))], capture_output=True, text=True, check=False
-    )
+    files = [str(file) for file in sorted(Path(__file__).parent.glob("*.test.mjs"))]
+    outcome = subprocess.run([NODE, "--test", *files], capture_output=True, text=True, check=False)
     assert outcome.returncode == 0, outcome.stdout
 
 

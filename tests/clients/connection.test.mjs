@@ -1,0 +1,177 @@
+/** The life of a MarketConnection, with a fake autobahn-js and a clock of its own. Run by tests/clients/test_modules.py. */
+import assert from "node:assert/strict";
+import { beforeEach, mock, test } from "node:test";
+import { AccessRefused, MarketConnection } from "../../clients/browser/market-connection.js";
+
+const TOKEN = `x.${Buffer.from('{"sub":"alice"}').toString("base64url")}.y`;
+
+let made; // the fake connections, in the order of their making
+let states;
+let onJoin;
+
+class FakeConnection {
+  isConnected = false;
+  calls = [];
+
+  constructor(options) {
+    this.options = options;
+    made.push(this);
+  }
+
+  open() {
+    this.isConnected = true;
+  }
+
+  close() {
+    this.isConnected = false;
+  }
+
+  join() {
+    this.onopen({ call: (procedure) => new Promise((resolve, reject) => this.calls.push({ procedure, resolve, reject })) });
+    return settled();
+  }
+
+  drop(kind, details = { reason: null, message: null }) {
+    this.isConnected = false;
+    this.onclose(kind, details);
+  }
+}
+
+/** Let promises that are due run their course. */
+const settled = async () => {
+  for (let turn = 0; turn < 10; turn += 1) {
+    await Promise.resolve();
+  }
+};
+
+function connect() {
+  const autobahn = { Connection: FakeConnection, serializer: { JSONSerializer: class {} } };
+  const connection = new MarketConnection({
+    autobahn,
+    url: "ws://gateway/ws",
+    token: TOKEN,
+    onJoin: (session, fail) => onJoin(session, fail),
+    onState: ({ state, reason }) => states.push(reason === null ? state : `${state}: ${reason}`),
+  });
+  connection.open();
+  return connection;
+}
+
+beforeEach(() => {
+  made = [];
+  states = [];
+  onJoin = async () => {};
+  mock.timers.reset();
+  mock.timers.enable({ apis: ["setTimeout", "Date"] });
+});
+
+test("a connection joins with the ticket and its subject, and is live when it is set up", async () => {
+  let setUp;
+  onJoin = () => new Promise((resolve) => (setUp = resolve));
+  connect();
+  assert.deepEqual([made[0].options.authid, made[0].options.authmethods, made[0].options.onchallenge()], ["alice", ["ticket"], TOKEN]);
+  await made[0].join();
+  assert.deepEqual(states, ["connecting"]);
+  setUp();
+  await settled();
+  assert.deepEqual(states, ["connecting", "live"]);
+});
+
+test("a lost connection is tried again and set up again", async () => {
+  let joins = 0;
+  onJoin = async () => (joins += 1);
+  connect();
+  await made[0].join();
+  made[0].drop("lost");
+  mock.timers.tick(1_000);
+  await made[1].join();
+  assert.deepEqual(states, ["connecting", "live", "waiting: the line was cut", "connecting", "live"]);
+  assert.equal(joins, 2);
+});
+
+test("a waiting connection can be told not to wait", () => {
+  const connection = connect();
+  made[0].drop("unreachable");
+  connection.retryNow();
+  assert.equal(made.length, 2);
+  mock.timers.tick(60_000);
+  assert.equal(made.filter(({ isConnected }) => isConnected).length <= 1, true);
+});
+
+test("a refused ticket is the end", () => {
+  connect();
+  made[0].drop("closed", { reason: "crosstick.error.authentication_failed", message: "no" });
+  mock.timers.tick(3_600_000);
+  assert.deepEqual(states, ["connecting", "refused: the gateway refused the ticket"]);
+  assert.equal(made.length, 1);
+});
+
+test("rights that are missing are the end too", async () => {
+  for (const error of [new AccessRefused("no right to BTCUSDT"), { error: "wamp.error.not_authorized", args: ["no"] }]) {
+    states = [];
+    made = [];
+    onJoin = () => Promise.reject(error);
+    connect();
+    await made[0].join();
+    mock.timers.tick(3_600_000);
+    assert.equal(states.at(-1).startsWith("refused: "), true, states);
+    assert.equal(made.length, 1);
+    assert.equal(made[0].isConnected, false);
+  }
+});
+
+test("a set-up that fails is tried again on another session", async () => {
+  onJoin = () => Promise.reject({ error: "crosstick.error.not_ready", args: ["no feed yet"] });
+  connect();
+  await made[0].join();
+  assert.deepEqual(states, ["connecting", "waiting: crosstick.error.not_ready: no feed yet"]);
+  assert.equal(made[0].isConnected, false);
+  mock.timers.tick(1_000);
+  assert.equal(made.length, 2);
+});
+
+test("a gateway that does not answer is given up", () => {
+  connect();
+  mock.timers.tick(15_000);
+  assert.deepEqual(states, ["connecting", "waiting: the gateway did not answer in time"]);
+  assert.equal(made[0].isConnected, false);
+});
+
+test("a live connection is asked now and then, and given up when it no longer answers", async () => {
+  connect();
+  await made[0].join();
+  mock.timers.tick(15_000);
+  assert.equal(made[0].calls[0].procedure, "market.status");
+  made[0].calls[0].resolve({});
+  await settled();
+  mock.timers.tick(15_000);
+  made[0].calls[1].reject({ error: "crosstick.error.not_ready" }); // an error is an answer too
+  await settled();
+  mock.timers.tick(15_000);
+  assert.deepEqual(states, ["connecting", "live"]);
+  mock.timers.tick(15_000);
+  assert.deepEqual(states, ["connecting", "live", "waiting: the gateway no longer answers"]);
+});
+
+test("what a dropped connection still reports is ignored", async () => {
+  let failLate;
+  onJoin = async (session, fail) => (failLate ??= fail);
+  connect();
+  await made[0].join();
+  made[0].drop("lost");
+  mock.timers.tick(1_000);
+  await made[1].join();
+  failLate(new AccessRefused("too late"));
+  made[0].drop("closed", { reason: "crosstick.error.authentication_failed", message: "" });
+  await settled();
+  assert.equal(states.at(-1), "live");
+});
+
+test("a closed connection stays closed", async () => {
+  const connection = connect();
+  await made[0].join();
+  connection.close();
+  mock.timers.tick(3_600_000);
+  assert.deepEqual(states, ["connecting", "live", "closed"]);
+  assert.equal(made.length, 1);
+});
