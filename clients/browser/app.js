@@ -124,7 +124,7 @@ function explainRefusal(reason) {
   const { exp } = claimsOf(token);
   const expired = typeof exp === "number" && exp * 1_000 < Date.now();
   const because = expired ? ` It expired on ${new Date(exp * 1_000).toLocaleString()}.` : "";
-  return `Refused: ${reason}.${because} Trying again would not help; please use another one.`;
+  return `Access refused: ${reason}.${because} Trying again would not help; please use another token.`;
 }
 
 function paintCountdown() {
