@@ -8,7 +8,8 @@ A service's name is its authid (the token's `sub`); with the token above it offe
 - the topics `services.quotes.vwap.<SYMBOL>`, each symbol's VWAP every second in which it traded,
 
 both to viewers whose token names the service: `crosstick token --sub alice --role viewer --services quotes`. Result and
-event are `{"symbol": "BTCUSDT", "vwap": 62520.15000000, "volume": 12.50000000, "ticks": 200}`.
+event are `{"symbol": "BTCUSDT", "vwap": "62520.15000000", "volume": "12.50000000", "ticks": 200}`. The figures are texts since
+a router reads and rewrites the numbers of calls and publications as floats; the market's own ticks go another way.
 
 Procedures fail with `wamp.error.invalid_argument`, `services.quotes.error.unknown_symbol` or
 `services.quotes.error.no_ticks_yet`. CROSSTICK_URL and exit codes as for clients/python/watch.py, whose module this uses.
@@ -77,7 +78,7 @@ class QuoteService:
         if not window:
             raise ApplicationError(self._prefix + "error.no_ticks_yet", f"{symbol} has not traded since the start")
         average, volume = window.average()
-        return {"symbol": symbol, "vwap": average, "volume": volume, "ticks": len(window)}
+        return {"symbol": symbol, "vwap": f"{average:f}", "volume": f"{volume:f}", "ticks": len(window)}
 
     async def publish_forever(self) -> None:
         """Publish the averages of the symbols that traded, once a second, while there is a session."""
