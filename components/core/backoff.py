@@ -26,6 +26,7 @@ class Backoff:
     """Least wait after the exchange closed for a policy violation; doubled for each one in a row."""
 
     penalty_cap_s: float = 120.0
+    _failures: int = 0
     _violations: int = 0
 
     def policy_violation(self) -> None:
@@ -33,13 +34,15 @@ class Backoff:
         self._violations += 1
 
     def succeeded(self) -> None:
-        """Take note that a connection proved good."""
+        """Take note that a connection proved good: the next failure is a first one."""
+        self._failures = 0
         self._violations = 0
 
-    def delay_s(self, failed_attempts: int) -> float:
-        """Return the wait before the attempt that follows ``failed_attempts`` failures in a row (0 or more)."""
+    def next_delay_s(self) -> float:
+        """Return the wait before the next attempt, and count the failure that made it necessary."""
+        failures, self._failures = self._failures, self._failures + 1
         if self._violations:
             least = min(self.penalty_cap_s, self.penalty_s * 2.0 ** min(self._violations - 1, 10))
             return least * (1.0 + 0.25 * self.random())
-        most = min(self.cap_s, self.initial_s * 2.0 ** min(failed_attempts, 10))
+        most = min(self.cap_s, self.initial_s * 2.0 ** min(failures, 10))
         return most * self.random()

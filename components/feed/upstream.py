@@ -8,18 +8,21 @@ from __future__ import annotations
 import enum
 import json
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
+from OpenSSL import SSL
 from twisted.application.internet import ClientService
 from twisted.internet.base import DelayedCall
-from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.ssl import optionsForClientTLS
 from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from components.core.backoff import Backoff
 from components.core.binance import Reply
@@ -108,12 +111,13 @@ class Upstream:
             maxMessagePayloadSize=self.rules.max_frame_bytes,
             failByDrop=True,
         )
+        endpoint: Any = _WatchedEndpoint(_endpoint(reactor, url), self._not_connected)
         self._service = ClientService(
-            _endpoint(reactor, url),
+            endpoint,
             factory,
-            retryPolicy=backoff.delay_s,
+            # The service counts failures to connect; the back-off counts everything up to the acknowledgements.
+            retryPolicy=lambda _failed_attempts: backoff.next_delay_s(),
             clock=reactor,
-            prepareConnection=lambda protocol: protocol.subscribed,
         )
 
     def start(self) -> None:
@@ -151,6 +155,9 @@ class Upstream:
 
     # What the protocol reports.
 
+    def _not_connected(self, failure: Failure) -> None:
+        self.last_error = f"not connected: {failure.getErrorMessage()}"
+
     def _opened(self, protocol: ExchangeProtocol) -> None:
         self._protocol = protocol
         self._set_state(UpstreamState.SUBSCRIBING)
@@ -186,7 +193,7 @@ class ExchangeProtocol(WebSocketClientProtocol):  # type: ignore[misc]  # Autoba
 
     def __init__(self) -> None:
         super().__init__()
-        self.subscribed: Deferred[None] = Deferred()
+        self._subscribed = False
         self._control: deque[tuple[int, str, tuple[str, ...]]] = deque()
         self._unanswered: set[int] = set()
         self._next_id = 1
@@ -202,7 +209,6 @@ class ExchangeProtocol(WebSocketClientProtocol):  # type: ignore[misc]  # Autoba
 
     def connectionMade(self) -> None:
         super().connectionMade()
-        # A connection that closes before its last acknowledgement is a failed attempt to the retrying service.
         rules = self._upstream.rules
         self._watchdog = self._upstream._reactor.callLater(rules.subscribe_timeout_s, self._subscribe_timed_out)
 
@@ -251,12 +257,12 @@ class ExchangeProtocol(WebSocketClientProtocol):  # type: ignore[misc]  # Autoba
         self._live_when_answered()
 
     def _live_when_answered(self) -> None:
-        if not self._unanswered and not self.subscribed.called:
+        if not self._unanswered and not self._subscribed:
+            self._subscribed = True
             if self._watchdog is not None:
                 self._watchdog.cancel()
             self._watch_idle()
             self._upstream._subscribed()
-            self.subscribed.callback(None)
 
     def _watch_idle(self) -> None:
         self._heard = False
@@ -286,6 +292,13 @@ class ExchangeProtocol(WebSocketClientProtocol):  # type: ignore[misc]  # Autoba
         """Take from the socket again."""
         self.transport.resumeProducing()
 
+    def connectionLost(self, reason: Failure) -> None:
+        # Autobahn says that the peer dropped the connection, whatever TLS found out about the peer.
+        if isinstance(reason.value, SSL.Error):
+            details = ", ".join(parts[-1] for parts in reason.value.args[0]) if reason.value.args else "no details"
+            self._gave_up = f"TLS: {details}"
+        super().connectionLost(reason)
+
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         for call in (self._sender, self._watchdog):
             if call is not None and call.active():
@@ -294,8 +307,28 @@ class ExchangeProtocol(WebSocketClientProtocol):  # type: ignore[misc]  # Autoba
         self._control.clear()
         text = self._gave_up or f"closed with {code}" + (f": {reason[:120]}" if reason else "")
         self._upstream._closed(self, code, text)
-        if not self.subscribed.called:
-            self.subscribed.errback(ConnectionError(text))
+
+
+@implementer(IStreamClientEndpoint)
+class _WatchedEndpoint:
+    """An endpoint whose failures to connect are told to somebody besides the retrying service."""
+
+    def __init__(self, endpoint: Any, on_failure: Callable[[Failure], None]) -> None:
+        self._endpoint = endpoint
+        self._on_failure = on_failure
+
+    def connect(self, factory: Any) -> Any:
+        """Connect as the endpoint does."""
+        connecting = self._endpoint.connect(factory)
+        connecting.addErrback(self._failed)
+        return connecting
+
+    def _failed(self, failure: Failure) -> Failure:
+        self._on_failure(failure)
+        return failure
+
+    def __repr__(self) -> str:
+        return repr(self._endpoint)
 
 
 def _endpoint(reactor: Any, url: str) -> Any:

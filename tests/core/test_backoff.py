@@ -7,10 +7,19 @@ import pytest
 from components.core.backoff import Backoff
 
 
-@pytest.mark.parametrize(("failures", "most"), [(0, 0.25), (1, 0.5), (2, 1.0), (3, 2.0), (4, 3.0), (50, 3.0)])
-def test_the_wait_doubles_up_to_its_cap(failures: int, most: float) -> None:
-    assert Backoff(lambda: 1.0).delay_s(failures) == most
-    assert Backoff(lambda: 0.5).delay_s(failures) == most / 2
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.0])
+def test_the_wait_doubles_up_to_its_cap_and_is_a_random_share_of_it(share: float) -> None:
+    backoff = Backoff(lambda: share)
+    waits = [backoff.next_delay_s() for _ in range(20)]
+    assert waits == [share * most for most in [0.25, 0.5, 1.0, 2.0, *[3.0] * 16]]
+
+
+def test_after_a_good_connection_the_wait_is_short_again() -> None:
+    backoff = Backoff(lambda: 1.0)
+    for _ in range(5):
+        backoff.next_delay_s()
+    backoff.succeeded()
+    assert backoff.next_delay_s() == 0.25
 
 
 def test_a_policy_violation_is_followed_by_a_long_wait_that_doubles() -> None:
@@ -18,7 +27,7 @@ def test_a_policy_violation_is_followed_by_a_long_wait_that_doubles() -> None:
     waits = []
     for _ in range(6):
         backoff.policy_violation()
-        waits.append(backoff.delay_s(0))
+        waits.append(backoff.next_delay_s())
     assert waits == [10.0, 20.0, 40.0, 80.0, 120.0, 120.0]
 
 
@@ -26,4 +35,4 @@ def test_a_good_connection_forgives_violations() -> None:
     backoff = Backoff(lambda: 1.0)
     backoff.policy_violation()
     backoff.succeeded()
-    assert backoff.delay_s(0) == 0.25
+    assert backoff.next_delay_s() == 0.25
