@@ -50,8 +50,9 @@ clients/node_modules/installed: clients/package.json clients/package-lock.json |
 	@touch $@
 
 # The suite's soak test, for half an hour.
+SOAK_MINUTES ?= 30
 soak: install-dev
-	$(BIN)/python -m pytest tests/node/test_soak.py --soak-minutes=30
+	$(BIN)/python -m pytest tests/node/test_soak.py --soak-minutes=$(SOAK_MINUTES)
 
 clean:
 	rm -rf $(VENV) clients/node_modules

@@ -1,0 +1,152 @@
+"""What README.md tells people to type, typed."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.clients.command import NODE
+from tests.harness.node import REPOSITORY, Node, free_port
+
+README = (REPOSITORY / "README.md").read_text()
+CI = (REPOSITORY / ".ci" / "run").read_text()
+CLIENTS = REPOSITORY / "clients"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def shell_lines() -> list[str]:
+    return [line for block in blocks("sh") for line in block.splitlines() if line]
+
+
+def environ_of(node: Node) -> dict[str, str]:
+    """Return an environment in which the README's commands use a test's node."""
+    return {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{Path(str(NODE)).parent}{os.pathsep}{os.environ['PATH']}",
+        "CROSSTICK_TOKEN_KEY_FILE": str(node.directory / "development.key"),
+        "CROSSTICK_URL": node.ws_url,
+        "PYTHONPATH": str(CLIENTS / "python"),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+@contextmanager
+def started(command: list[str], environ: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """Run a command that goes on until it is told to end; both outputs on one pipe."""
+    process = subprocess.Popen(
+        command,
+        cwd=REPOSITORY,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    watchdog = threading.Timer(40, os.killpg, (process.pid, signal.SIGKILL))
+    watchdog.start()
+    try:
+        yield process
+    finally:
+        watchdog.cancel()
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+        process.communicate(timeout=10)
+
+
+def wait_for(process: subprocess.Popen[str], pattern: str) -> str:
+    assert process.stdout is not None
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        if re.search(pattern, line):
+            return line
+    raise AssertionError(f"{pattern} did not appear in:\n{''.join(seen)}")
+
+
+def test_every_command_is_run_by_a_test_here_or_by_ci() -> None:
+    for line in shell_lines():
+        if line.startswith("make "):
+            assert re.search(rf"^\s*{line}\b", CI, re.MULTILINE) or line == "make soak", line
+        else:
+            assert re.match(r"crosstick (token|exchange|fault) |CROSSTICK_TOKEN=|crossbar start$|\. \.venv", line), line
+
+
+@pytest.mark.parametrize("line", [line for line in shell_lines() if line.startswith("crosstick token ")])
+def test_a_token_is_printed(node: Node, line: str) -> None:
+    printed = subprocess.run(
+        ["bash", "-c", line], cwd=REPOSITORY, env=environ_of(node), capture_output=True, text=True, check=True
+    )
+    assert node.authority.verify(printed.stdout.strip())
+
+
+@pytest.mark.parametrize("line", [line for line in shell_lines() if line.startswith("CROSSTICK_TOKEN=")])
+def test_a_client_command_goes_live(node: Node, line: str) -> None:
+    if " node " in line and NODE is None:
+        pytest.skip("no node.js on this machine")
+    expected = r"^live$" if "quotes.py" in line else r'^\{"symbol":"(BTC|ETH)USDT","price":'
+    with started(
+        ["bash", "-c", f"export {line.replace(' python ', '; python ').replace(' node ', '; node ')}"], environ_of(node)
+    ) as process:
+        wait_for(process, expected)
+
+
+def test_the_simulated_exchange_stands_alone_and_makes_faults(node: Node) -> None:
+    port = str(free_port())
+    alone, fault = (line.replace("9444", port) for line in blocks("sh")[-2].splitlines())
+    with started(["bash", "-c", f"exec {alone}"], environ_of(node)) as process:
+        wait_for(process, rf"ws://127\.0\.0\.1:{port}")
+        subprocess.run(["bash", "-c", fault], cwd=REPOSITORY, env=environ_of(node), check=True, capture_output=True)
+
+
+def test_the_python_program_prints_prices(node: Node) -> None:
+    [program] = blocks("python")
+    environ = environ_of(node) | {"CROSSTICK_TOKEN": node.token("alice")}
+    with started([sys.executable, "-c", program], environ) as process:
+        wait_for(process, r"^\d+\.\d+$")
+
+
+@pytest.mark.skipif(NODE is None, reason="no node.js on this machine")
+def test_the_javascript_programs_print_prices_and_a_services_average(node: Node, tmp_path: Path) -> None:
+    subscribe, service = blocks("js")
+    program = f"""
+import autobahn from "autobahn";
+import {{ WebSocket }} from "ws";
+globalThis.WebSocket ??= WebSocket;
+const token = process.env.CROSSTICK_TOKEN;
+{subscribe.replace("ws://127.0.0.1:8080/ws", node.ws_url)}
+const services = new autobahn.Connection({{
+  url: {node.ws_url!r}, realm: "market", authmethods: ["ticket"], authid: "alice", onchallenge: () => token,
+}});
+services.onopen = (session) => {{
+  const print = console.log;
+  console.log = (...values) => print("service", ...values);
+{service}
+}};
+setTimeout(() => services.open(), 500);
+"""
+    environ = environ_of(node)
+    quotes = [sys.executable, str(CLIENTS / "service" / "quotes.py")]
+    with started(quotes, environ | {"CROSSTICK_TOKEN": node.token("quotes", "service")}) as running:
+        wait_for(running, "^live$")
+        # Modules are looked up from where the program lies.
+        path = CLIENTS / "node" / f"readme-{os.getpid()}.mjs"
+        path.write_text(program)
+        try:
+            environ["CROSSTICK_TOKEN"] = node.token("alice", services=["quotes"])
+            with started([str(NODE), str(path)], environ) as process:
+                wait_for(process, r"^\d+(\.\d+)?$")
+                wait_for(process, r"^service \d+(\.\d+)?$")
+        finally:
+            path.unlink()
