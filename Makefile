@@ -6,7 +6,7 @@ FEED ?= simulated
 # The first of these that is Python 3.11 or newer is used; PYTHON=… names another.
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
-PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP_INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: run test check soak install install-dev clean
 .DEFAULT_GOAL := run
