@@ -7,7 +7,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, NoReturn
 
 from twisted.logger import Logger
 
@@ -19,11 +19,20 @@ EXIT_CONFIGURATION = 78
 """The exit code of a worker that refuses to start (EX_CONFIG of sysexits.h)."""
 
 
+_log = Logger()
+
+
+def refuse_to_start(reason: str) -> NoReturn:
+    """End this worker, and with it the node, after one line that says why."""
+    _log.critical("refusing to start: {reason}", reason=reason)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(EXIT_CONFIGURATION)
+
+
 @dataclass(frozen=True, slots=True)
 class NodeEnvironment:
     """Settings and authority of one node."""
-
-    log: ClassVar[Logger] = Logger()
 
     settings: Settings
     authority: TokenAuthority
@@ -39,10 +48,7 @@ class NodeEnvironment:
         try:
             return cls(load_settings(os.environ), load_authority(os.environ, directory))
         except (SettingsError, TokenKeyError) as error:
-            cls.log.critical("refusing to start: {reason}", reason=str(error))
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(EXIT_CONFIGURATION)
+            refuse_to_start(str(error))
 
     def internal_token(self, role: str, realm: str) -> str:
         """Return a token for a component of this node, just long enough to join with."""

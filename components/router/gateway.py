@@ -7,6 +7,7 @@ cannot be, the worker ends before its transports listen.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import Any, ClassVar
 
 from autobahn.twisted.wamp import ApplicationSession
@@ -19,11 +20,14 @@ from twisted.python.failure import Failure
 from components.bus.wamp import WampBusReader
 from components.core.batch import Batch
 from components.core.grants import Grants, grants_of
+from components.core.outbox import OutboxCounters, Overflow
 from components.core.payload import EncodedPayload
-from components.environment import NodeEnvironment
+from components.environment import NodeEnvironment, refuse_to_start
 from components.router import runtime
+from components.router.fanout_settings import FanOutSettings, FanOutSettingsError
 from components.router.market import Market
 from components.router.seam import RouterSeam, install_transports
+from components.tokens import CLIENT_ROLES
 from components.uris import (
     AUTHORIZE,
     ERROR_INVALID_ARGUMENT,
@@ -47,8 +51,23 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
     def __init__(self, config: Any = None) -> None:
         super().__init__(config)
         # Here rather than in onJoin: an error of a component's constructor stops the node before its transports listen.
+        from twisted.internet import reactor
+
         environment = NodeEnvironment.load(config)
-        install_transports()
+        try:
+            self._fanout_settings = FanOutSettings.from_extra(config.extra)
+        except FanOutSettingsError as error:
+            refuse_to_start(f"realm {config.realm}: {error}")
+        self._reactor = reactor
+        self._cut: Counter[Overflow] = Counter()
+        self._outbox_counters = OutboxCounters()
+        install_transports(
+            reactor,
+            self._fanout_settings.outbox,
+            self._outbox_counters,
+            self._fanout_settings.send_buffer_bytes,
+            self._count_cut,
+        )
         self._market = Market(time.monotonic)
         self._joined = False
         self._watch = LoopingCall(self._watch_feed)
@@ -56,7 +75,15 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         runtime.install(runtime.Runtime(environment, self._not_ready_because))
 
     async def onJoin(self, details: SessionDetails) -> None:
-        self._seam = RouterSeam(self)
+        try:
+            await self._install(details)
+        except Exception as error:
+            # Crossbar would go on and open the transports.
+            self.life_log.failure("the gateway cannot install itself")
+            refuse_to_start(f"the gateway cannot install itself: {error}")
+
+    async def _install(self, details: SessionDetails) -> None:
+        self._seam = RouterSeam(self, self._reactor, self._decide, self._last_event, self._fanout_settings.window_s)
         with_caller = RegisterOptions(details_arg="details")
         await self.register(self._authorize, AUTHORIZE)
         await self.register(self._symbols, MARKET_SYMBOLS, options=with_caller)
@@ -76,8 +103,15 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
 
     def _take_batch(self, batch: Batch) -> None:
         self._market.take_batch(batch)
-        for topic, _, payload in batch.events:
-            self.publish(topic, EncodedPayload(payload), options=_RETAINED)
+        self._seam.publish_batch((topic, EncodedPayload(payload)) for topic, _, payload in batch.events)
+
+    def _last_event(self, topic: str) -> EncodedPayload | None:
+        payload = self._market.last_event(topic)
+        return None if payload is None else EncodedPayload(payload)
+
+    def _count_cut(self, reason: Overflow) -> None:
+        self._cut[reason] += 1
+        self.life_log.info("session closed: {reason}", reason=reason.value)
 
     def _take_status(self, status: bytes) -> None:
         try:
@@ -135,23 +169,35 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
 
     # Authorisation
 
+    def _decide(self, session: Any, action: str, uri: str, match: str) -> dict[str, Any] | None:
+        """Authorise a client's session on the spot; other sessions are Crossbar's to decide, by their roles' permissions."""
+        if session._authrole not in CLIENT_ROLES:
+            return None
+        return _decision(_grants(session._authrole, session._authid, session._authextra), action, uri, match)
+
     def _authorize(
         self, session: dict[str, Any], uri: str, action: str, options: dict[str, Any] | None
     ) -> dict[str, Any]:
-        extra = session.get("authextra") or {}
-        grants = grants_of(session["authrole"], session["authid"], extra.get("symbols"), extra.get("services", ()))
-        allowed = grants.allows(action, uri, (options or {}).get("match") or "exact")
-        # Never cached: Crossbar's cache knows the role and the URI, not the token.
-        answer: dict[str, Any] = {"allow": allowed, "cache": False}
-        if action in ("call", "publish"):
-            # The market API and services need to know who calls; events do not tell who published.
-            answer["disclose"] = action == "call"
-        return answer
+        # The configuration names this procedure as the client roles' authorizer; ``_decide`` comes before it.
+        grants = _grants(session["authrole"], session["authid"], session.get("authextra"))
+        return _decision(grants, action, uri, (options or {}).get("match") or "exact")
 
     def _caller_grants(self, details: CallDetails) -> Grants:
         extra = self._seam.auth_extra(details.caller)
         if extra is None:
             raise ApplicationError(ERROR_NOT_READY, "the calling session has left")
-        return grants_of(
-            details.caller_authrole, details.caller_authid, extra.get("symbols"), extra.get("services", ())
-        )
+        return _grants(details.caller_authrole, details.caller_authid, extra)
+
+
+def _grants(role: str, authid: str, auth_extra: dict[str, Any] | None) -> Grants:
+    extra = auth_extra or {}
+    return grants_of(role, authid, extra.get("symbols"), extra.get("services", ()))
+
+
+def _decision(grants: Grants, action: str, uri: str, match: str) -> dict[str, Any]:
+    # Never cached: Crossbar's cache knows the role and the URI, not the token.
+    decision: dict[str, Any] = {"allow": grants.allows(action, uri, match), "cache": False}
+    if action in ("call", "publish"):
+        # The market API and services need to know who calls; events do not tell who published.
+        decision["disclose"] = action == "call"
+    return decision

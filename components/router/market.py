@@ -58,6 +58,15 @@ class Market:
             else:
                 self._ticks[name] = payload
 
+    def last_event(self, topic: str) -> bytes | None:
+        """Return the newest payload of a topic of ticks or best prices, ``None`` where there has been none."""
+        name = topic.removeprefix(MARKET_PREFIX)
+        if name == topic:
+            return None
+        if name.endswith(BOOK_SUFFIX):
+            return self._books.get(name.removesuffix(BOOK_SUFFIX))
+        return self._ticks.get(name)
+
     def take_status(self, status: bytes) -> bool:
         """Keep the feed's status; return whether its state, epoch or stale symbols are others than before.
 

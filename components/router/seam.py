@@ -1,113 +1,272 @@
-"""The one place that touches Crossbar's and Autobahn's private names, and where the fast fan-out goes.
+"""The one place that touches Crossbar's and Autobahn's private names.
 
 Written against crossbar 26.10.1 and autobahn 26.10.2; ``tests/router/test_seam.py`` fails loudly when an upgrade moves
 something. What it does:
 
-- ``install_transports`` makes WebSocket and RawSocket transports send an ``EncodedPayload`` as it is, and sets
-  TCP_NODELAY, which Autobahn's option of that name does not reach. Call it before the transports start.
-- ``RouterSeam`` gives an in-router component what Crossbar's API has no call for.
+- ``install_transports`` makes WebSocket and RawSocket transports use protocols of ours: their connections have an ``Outlet``,
+  send an ``EncodedPayload`` as it is, and have TCP_NODELAY, which Autobahn's option of that name does not reach. Call it
+  before the transports start.
+- ``RouterSeam`` puts the fan-out between a realm's broker and its sessions. Subscriptions stay Crossbar's: its map is
+  watched, so authorisation, patterns and the meta API are what they were. A publish takes the fast path only when nothing
+  about it is special; all others take Crossbar's, and reach a session behind the events that wait for it.
 """
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from autobahn.wamp.serializer import CBORObjectSerializer, JsonObjectSerializer, MsgPackObjectSerializer
+from autobahn import util
+from autobahn.wamp import message
+from autobahn.wamp.message import _URI_PAT_LOOSE_NON_EMPTY
 from crossbar.router import protocol as crossbar_protocol
+from crossbar.router.broker import Broker, RetainedEvent, SubscriptionExtra
+from crossbar.router.observation import UriObservationMap
+from crossbar.router.router import Router
+from twisted.internet.defer import succeed
 from twisted.internet.interfaces import ITCPTransport
 
+from components.core.outbox import OutboxCounters, OutboxSettings, Overflow
 from components.core.payload import EncodedPayload
+from components.router.encodings import RAWSOCKET, UNFRAMED, WEBSOCKET
+from components.router.fanout import FanOut, Subscriber
+from components.router.outlet import Outlet
+from components.router.serializers import WRAPPING, WrappingJsonSerializer
 
+Decide = Callable[[Any, str, str, str], dict[str, Any] | None]
+"""``(session, action, uri, match)`` → Crossbar's authorization, or ``None`` where the role is not ours to decide."""
 
-def _encoded(message: list[Any]) -> EncodedPayload | None:
-    """Return the payload of an EVENT or RESULT whose only argument is one, else ``None``."""
-    arguments = message[-1]
-    # A list when the message was received, a tuple when it comes from a component inside the router.
-    if type(arguments) in (list, tuple) and len(arguments) == 1 and type(arguments[0]) is EncodedPayload:
-        return arguments[0]
-    return None
+LastEvent = Callable[[str], EncodedPayload | None]
 
+GOODBYE_TIME_S = 1.0
+"""How long a connection that is given up may take to send what says why."""
 
-class WrappingJsonSerializer(JsonObjectSerializer):  # type: ignore[misc]  # Autobahn ships no types
-    """JSON that puts an ``EncodedPayload``'s own bytes in place of the arguments."""
+CLOSE_CODES = {Overflow.STALLED: 4001, Overflow.QUEUE_FULL: 4002, Overflow.TOO_MANY_BYTES: 4003}
+"""WebSocket close codes, with the URI as their reason."""
 
-    def serialize(self, message: list[Any]) -> bytes:
-        payload = _encoded(message)
-        if payload is None:
-            return super().serialize(message)  # type: ignore[no-any-return]
-        envelope: bytes = super().serialize(message[:-1])
-        # The envelope of a batched serializer ends in a separator behind the closing bracket.
-        end = envelope.rindex(b"]")
-        return b"%b,[%b]]%b" % (envelope[:end], payload.json, envelope[end + 1 :])
-
-
-def _decoded(message: list[Any]) -> list[Any]:
-    payload = _encoded(message)
-    return message if payload is None else [*message[:-1], [payload.value()]]
-
-
-class WrappingMsgPackSerializer(MsgPackObjectSerializer):  # type: ignore[misc]
-    """MessagePack, with an ``EncodedPayload`` by its value."""
-
-    def serialize(self, message: list[Any]) -> bytes:
-        return super().serialize(_decoded(message))  # type: ignore[no-any-return]
-
-
-class WrappingCborSerializer(CBORObjectSerializer):  # type: ignore[misc]
-    """CBOR, with an ``EncodedPayload`` by its value."""
-
-    def serialize(self, message: list[Any]) -> bytes:
-        return super().serialize(_decoded(message))  # type: ignore[no-any-return]
-
-
-_WRAPPING = {
-    (serializer.NAME, batched): serializer(batched=batched)
-    for serializer in (WrappingJsonSerializer, WrappingMsgPackSerializer, WrappingCborSerializer)
-    for batched in (False, True)
+CLOSE_TEXTS = {
+    Overflow.STALLED: "this session did not read for longer than stall_timeout",
+    Overflow.QUEUE_FULL: "an event would have had to wait on a topic whose policy is disconnect",
+    Overflow.TOO_MANY_BYTES: "more than max_bytes waited for this session",
 }
 
 
-def _use_wrapping_serializer(protocol: Any) -> None:
+class TransportSettings:
+    """What all connections of this worker share; set once by ``install_transports``."""
+
+    clock: Any
+    queue: OutboxSettings
+    counters: OutboxCounters
+    send_buffer_bytes: int | None
+    """SO_SNDBUF of TCP connections, ``None`` for the system's choice."""
+
+    on_cut: Callable[[Overflow], None]
+
+
+def install_transports(
+    clock: Any,
+    queue: OutboxSettings,
+    counters: OutboxCounters,
+    send_buffer_bytes: int | None,
+    on_cut: Callable[[Overflow], None],
+) -> None:
+    """Make all WAMP transports that start from here on use this module's protocols; ``on_cut`` counts given-up connections."""
+    TransportSettings.clock = clock
+    TransportSettings.queue = queue
+    TransportSettings.counters = counters
+    TransportSettings.send_buffer_bytes = send_buffer_bytes
+    TransportSettings.on_cut = staticmethod(on_cut)
+    crossbar_protocol.WampWebSocketServerFactory.protocol = GatewayWebSocketProtocol
+    crossbar_protocol.WampRawSocketServerFactory.protocol = GatewayRawSocketProtocol
+
+
+def _use_wrapping_serializer(protocol: Any) -> tuple[str, bool]:
     # The protocol's Serializer is its own copy; the object serializers are shared by all connections, so that a message
     # sent to many of them is serialised once for each kind.
     serializer = protocol._serializer
-    current = serializer._serializer
-    serializer._serializer = _WRAPPING[current.NAME, current._batched]
+    kind = (serializer._serializer.NAME, serializer._serializer._batched)
+    serializer._serializer = WRAPPING[kind]
+    return kind
+
+
+def _prepare(transport: Any, outlet: Outlet) -> None:
+    if ITCPTransport.providedBy(transport):
+        transport.setTcpNoDelay(True)
+        send_buffer_bytes = TransportSettings.send_buffer_bytes
+        if send_buffer_bytes is not None:
+            # So that the kernel cannot hide seconds of stale prices.
+            transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
+    # A WebSocket connection begins as a request to Twisted's web server, which leaves itself registered.
+    transport.unregisterProducer()
+    transport.registerProducer(outlet, True)
 
 
 class GatewayWebSocketProtocol(crossbar_protocol.WampWebSocketServerProtocol):  # type: ignore[misc]
     """A client's WebSocket connection."""
 
-    def onConnect(self, request: Any) -> Any:
-        accepted = super().onConnect(request)
-        _use_wrapping_serializer(self)
-        if ITCPTransport.providedBy(self.transport):
-            self.transport.setTcpNoDelay(True)
-        return accepted
+    outlet: Outlet | None = None
+
+    def onOpen(self) -> None:
+        kind = _use_wrapping_serializer(self)
+        compressed = self._perMessageCompress is not None
+        self.outlet = Outlet(
+            TransportSettings.clock,
+            TransportSettings.queue,
+            TransportSettings.counters,
+            (UNFRAMED if compressed else WEBSOCKET)[kind],
+            self._write_frames,
+            lambda data: self.sendMessage(data, kind[0] != "json"),
+            self._give_up,
+        )
+        _prepare(self.transport, self.outlet)
+        super().onOpen()
+
+    def send(self, msg: Any) -> None:
+        if self.outlet is not None:
+            self.outlet.catch_up()
+        super().send(msg)
+
+    def sendData(self, data: bytes, *arguments: Any, **options: Any) -> None:
+        super().sendData(data, *arguments, **options)
+        if self.outlet is not None:
+            self.outlet.sent(len(data))
+
+    def _write_frames(self, block: bytes) -> None:
+        # Once the closing handshake has begun, no data frame may follow.
+        if self.state == self.STATE_OPEN:
+            self.transport.write(block)
+
+    def _give_up(self, reason: Overflow) -> None:
+        TransportSettings.on_cut(reason)
+        if self.isOpen():
+            super().send(message.Goodbye(reason.value, CLOSE_TEXTS[reason]))
+        self.sendClose(CLOSE_CODES[reason], reason.value)
+        TransportSettings.clock.callLater(GOODBYE_TIME_S, self.dropConnection, True)
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        if self.outlet is not None:
+            self.outlet.close()
+        super().onClose(wasClean, code, reason)
 
 
 class GatewayRawSocketProtocol(crossbar_protocol.WampRawSocketServerProtocol):  # type: ignore[misc]
     """A client's RawSocket connection."""
 
+    outlet: Outlet | None = None
+
     def _on_handshake_complete(self) -> None:
+        kind = _use_wrapping_serializer(self)
+        self.outlet = Outlet(
+            TransportSettings.clock,
+            TransportSettings.queue,
+            TransportSettings.counters,
+            RAWSOCKET[kind],
+            self.transport.write,
+            self.sendString,
+            self._give_up,
+        )
+        _prepare(self.transport, self.outlet)
         super()._on_handshake_complete()
-        _use_wrapping_serializer(self)
-        if ITCPTransport.providedBy(self.transport):
-            self.transport.setTcpNoDelay(True)
+
+    def send(self, msg: Any) -> None:
+        if self.outlet is not None:
+            self.outlet.catch_up()
+        super().send(msg)
+
+    def sendString(self, data: bytes) -> None:
+        super().sendString(data)
+        if self.outlet is not None:
+            self.outlet.sent(len(data))
+
+    def _give_up(self, reason: Overflow) -> None:
+        TransportSettings.on_cut(reason)
+        if self.isOpen():
+            super().send(message.Goodbye(reason.value, CLOSE_TEXTS[reason]))
+        TransportSettings.clock.callLater(GOODBYE_TIME_S, self.transport.abortConnection)
+
+    def connectionLost(self, reason: Any) -> None:
+        if self.outlet is not None:
+            self.outlet.close()
+        super().connectionLost(reason)
 
 
-def install_transports() -> None:
-    """Make all WAMP transports that start from here on use this module's protocols."""
-    crossbar_protocol.WampWebSocketServerFactory.protocol = GatewayWebSocketProtocol
-    crossbar_protocol.WampRawSocketServerFactory.protocol = GatewayRawSocketProtocol
+class WatchedSubscriptions(UriObservationMap):  # type: ignore[misc]
+    """Crossbar's map of subscriptions, whose changes the seam is told."""
+
+    def __init__(self, watched: UriObservationMap, seam: RouterSeam) -> None:
+        """Take over what a map holds."""
+        super().__init__()
+        for name in UriObservationMap.__slots__:
+            setattr(self, name, getattr(watched, name))
+        self.seam = seam
+
+    def add_observer(self, observer: Any, *arguments: Any, **options: Any) -> Any:
+        added = super().add_observer(observer, *arguments, **options)
+        observation, was_already_observed, _ = added
+        if not was_already_observed:
+            self.seam.observer_added(observer, observation)
+        return added
+
+    def drop_observer(self, observer: Any, observation: Any) -> Any:
+        dropped = super().drop_observer(observer, observation)
+        was_observed, _ = dropped
+        if was_observed:
+            self.seam.observer_dropped(observer, observation)
+        return dropped
+
+
+class GatewayRouter(Router):  # type: ignore[misc]
+    """Crossbar's router, which decides on client roles without a call."""
+
+    seam: RouterSeam
+
+    def authorize(self, session: Any, uri: str, action: str, options: dict[str, Any]) -> Any:
+        decision = self.seam.decide(session, action, uri, (options or {}).get("match") or "exact")
+        return super().authorize(session, uri, action, options) if decision is None else succeed(decision)
+
+
+class GatewayBroker(Broker):  # type: ignore[misc]
+    """Crossbar's broker, with the fast path and the retained events of the market."""
+
+    seam: RouterSeam
+
+    def processPublish(self, session: Any, publish: Any) -> None:
+        if not self.seam.published_fast(session, publish):
+            super().processPublish(session, publish)
+
+    def processSubscribe(self, session: Any, subscribe: Any) -> None:
+        if subscribe.get_retained:
+            self.seam.retain(subscribe.topic, subscribe.match)
+        super().processSubscribe(session, subscribe)
 
 
 class RouterSeam:
-    """The router of a realm, seen by a component that runs inside it."""
+    """The router of a realm, seen by a component that runs inside it, with the fan-out put in."""
 
-    def __init__(self, session: Any) -> None:
-        """Take the router that ``session``, an in-router component's session, is attached to."""
-        self._router = session._transport._router
+    def __init__(self, session: Any, clock: Any, decide: Decide, last_event: LastEvent, window_s: float) -> None:
+        """Take the router that ``session``, an in-router component's session, is attached to.
+
+        ``decide`` authorises client roles; ``last_event`` returns the newest event of a topic for ``get_retained``.
+        """
+        router = session._transport._router
+        broker = router._broker
+        subscriptions = WatchedSubscriptions(broker._subscription_map, self)
+        self.decide = decide
+        self.fanout = FanOut(clock, self._match, self._overflowed, window_s)
+        self._router = router
+        self._broker = broker
+        self._subscriptions = subscriptions
+        self._last_event = last_event
+        self._subscribers: dict[Any, Subscriber] = {}
+        self._counts: dict[int, int] = {}
+        """How many sessions of the fan-out each subscription has."""
+        self._others: dict[str, tuple[Any, ...]] = {}
+        """Per topic, the subscriptions with observers that the fan-out does not serve, such as in-router components."""
+        self._json = WrappingJsonSerializer()
+        router.__class__, router.seam = GatewayRouter, self
+        broker.__class__, broker.seam = GatewayBroker, self
+        broker._subscription_map = subscriptions
 
     def auth_extra(self, session_id: int) -> dict[str, Any] | None:
         """Return what the authenticator noted of a session; ``None`` when it has left."""
@@ -115,3 +274,127 @@ class RouterSeam:
         if session is None:
             return None
         return session._authextra or {}
+
+    # Publishing
+
+    def publish(self, topic: str, payload: EncodedPayload) -> None:
+        """Deliver a payload to all who are subscribed to a topic."""
+        self.fanout.publish(topic, payload)
+        self._publish_to_others(topic, payload)
+
+    def publish_batch(self, events: Iterable[tuple[str, EncodedPayload]]) -> None:
+        """Deliver events that came together, in their order."""
+        events = list(events)
+        self.fanout.publish_batch(events)
+        for topic, payload in events:
+            self._publish_to_others(topic, payload)
+
+    def _publish_to_others(self, topic: str, payload: EncodedPayload) -> None:
+        others = self._others.get(topic)
+        if others is None:
+            others = self._others[topic] = tuple(
+                observation
+                for observation in self._subscriptions.match_observations(topic)
+                if any(observer not in self._subscribers for observer in observation.observers)
+            )
+        for observation in others:
+            event = message.Event(
+                observation.id,
+                util.id(),
+                args=[payload.value()],
+                topic=topic if observation.match != message.Subscribe.MATCH_EXACT else None,
+            )
+            for observer in tuple(observation.observers):
+                if observer not in self._subscribers and getattr(observer, "_transport", None) is not None:
+                    self._router.send(observer, event)
+
+    def published_fast(self, session: Any, publish: Any) -> bool:
+        """Deliver a PUBLISH that nothing is special about; return whether it was one."""
+        if (
+            publish.acknowledge
+            or publish.retain
+            or publish.kwargs
+            or publish.payload is not None
+            or publish.exclude_me is False
+            or publish.exclude
+            or publish.exclude_authid
+            or publish.exclude_authrole
+            or publish.eligible is not None
+            or publish.eligible_authid is not None
+            or publish.eligible_authrole is not None
+            or publish.forward_for
+            or publish.transaction_hash
+            or not publish.args
+            or len(publish.args) != 1
+            or self._router.is_traced
+            or self._broker._event_store is not None
+            or not _URI_PAT_LOOSE_NON_EMPTY.match(publish.topic)
+        ):
+            return False
+        decision = self.decide(session, "publish", publish.topic, "exact")
+        if decision is None or not decision["allow"] or decision.get("disclose"):
+            return False
+        own = self._subscribers.get(session)
+        if own is not None and any(id_ in own.subscriptions for id_, _ in self._match(publish.topic)):
+            # The publisher is excluded from its own event.
+            return False
+        argument = publish.args[0]
+        payload = (
+            argument if isinstance(argument, EncodedPayload) else EncodedPayload(self._json.serialize([argument])[1:-1])
+        )
+        self.publish(publish.topic, payload)
+        return True
+
+    # Subscriptions
+
+    def retain(self, topic: str, match: str) -> None:
+        """Make the newest event of a topic the retained one, where Crossbar looks for it when somebody subscribes."""
+        if match != message.Subscribe.MATCH_EXACT:
+            return
+        payload = self._last_event(topic)
+        if payload is None:
+            return
+        observation = self._subscriptions.get_observation(topic)
+        if observation is None:
+            observation = self._subscriptions.create_observation(topic, extra=SubscriptionExtra())
+        observation.extra.retained_events = [RetainedEvent(message.Publish(1, topic, args=[payload]))]
+
+    def observer_added(self, observer: Any, observation: Any) -> None:
+        """Be told by Crossbar's map that a session has subscribed."""
+        outlet = getattr(getattr(observer, "_transport", None), "outlet", None)
+        if outlet is None:
+            self._others.clear()
+            return
+        subscriber = self._subscribers[observer] = outlet.attach(self.fanout)
+        self.fanout.subscribed(subscriber, observation.id, observation.match != message.Subscribe.MATCH_EXACT)
+        count = self._counts.get(observation.id, 0)
+        self._counts[observation.id] = count + 1
+        if count == 0:
+            self.fanout.subscriptions_changed()
+
+    def observer_dropped(self, observer: Any, observation: Any) -> None:
+        """Be told by Crossbar's map that a subscription has ended."""
+        subscriber = self._subscribers.get(observer)
+        if subscriber is None:
+            self._others.clear()
+            return
+        self.fanout.unsubscribed(subscriber, observation.id)
+        count = self._counts.pop(observation.id) - 1
+        if count:
+            self._counts[observation.id] = count
+        else:
+            self.fanout.subscriptions_changed()
+        if not subscriber.subscriptions:
+            del self._subscribers[observer]
+
+    def _match(self, topic: str) -> list[tuple[int, bool]]:
+        return [
+            (observation.id, observation.match != message.Subscribe.MATCH_EXACT)
+            for observation in self._subscriptions.match_observations(topic)
+            if observation.id in self._counts
+        ]
+
+    @staticmethod
+    def _overflowed(subscriber: Subscriber, reason: Overflow) -> None:
+        outlet: Any = subscriber.connection
+        outlet.overflowed(reason)

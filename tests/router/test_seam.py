@@ -79,22 +79,6 @@ def test_a_message_to_many_connections_is_serialised_once() -> None:
     assert wrapped(JsonSerializer(), event) is wrapped(JsonSerializer(), event)
 
 
-def test_transports_take_their_protocol_from_the_factory_class() -> None:
-    before = (
-        crossbar_protocol.WampWebSocketServerFactory.protocol,
-        crossbar_protocol.WampRawSocketServerFactory.protocol,
-    )
-    try:
-        seam.install_transports()
-        assert crossbar_protocol.WampWebSocketServerFactory.protocol is seam.GatewayWebSocketProtocol
-        assert crossbar_protocol.WampRawSocketServerFactory.protocol is seam.GatewayRawSocketProtocol
-    finally:
-        (
-            crossbar_protocol.WampWebSocketServerFactory.protocol,
-            crossbar_protocol.WampRawSocketServerFactory.protocol,
-        ) = before
-
-
 def test_an_in_router_session_reaches_its_router_through_its_transport() -> None:
     assert "_router" in RouterApplicationSession.__init__.__code__.co_names
     assert "_session_id_to_session" in Router.__init__.__code__.co_names

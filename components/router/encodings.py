@@ -1,0 +1,103 @@
+"""What an EVENT looks like on the wire, for each serializer and framing: one shared object each.
+
+The payload's bytes are wrapped, not re-encoded, for JSON; binary serializers encode its value, once per event. Sources: WAMP
+specification, "EVENT" and "Batched WebSocket transport"; RFC 6455 section 5.2 for WebSocket frames.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from struct import pack
+from typing import Any
+
+import cbor2
+import msgpack
+
+from components.core.websocket_frames import binary_frame, text_frame
+from components.router.fanout import Event
+
+EVENT = 36
+
+
+def _details(event: Event) -> dict[str, Any]:
+    details: dict[str, Any] = {"topic": event.topic} if event.topic_shown else {}
+    # Attributes of our own, named as the WAMP specification wants such.
+    if event.merged:
+        details["_merged"] = event.merged
+    if event.dropped:
+        details["_dropped"] = event.dropped
+    return details
+
+
+def json_message(event: Event) -> bytes:
+    """Return an EVENT around the payload's own bytes."""
+    if event.topic_shown or event.merged or event.dropped:
+        details = json.dumps(_details(event), separators=(",", ":")).encode()
+        return b"[36,%d,%d,%b,[%b]]" % (event.subscription, event.publication, details, event.payload.json)
+    return b"[36,%d,%d,{},[%b]]" % (event.subscription, event.publication, event.payload.json)
+
+
+def _message(event: Event) -> list[Any]:
+    return [EVENT, event.subscription, event.publication, _details(event), [event.payload.value()]]
+
+
+def msgpack_message(event: Event) -> bytes:
+    """Return an EVENT in MessagePack."""
+    packed: bytes = msgpack.packb(_message(event), use_bin_type=True)
+    return packed
+
+
+def cbor_message(event: Event) -> bytes:
+    """Return an EVENT in CBOR."""
+    return cbor2.dumps(_message(event))
+
+
+def _json_batched(event: Event) -> bytes:
+    return json_message(event) + b"\x18"
+
+
+def _length_prefixed(message: Callable[[Event], bytes]) -> Callable[[Event], bytes]:
+    def prefixed(event: Event) -> bytes:
+        data = message(event)
+        return pack("!L", len(data)) + data
+
+    return prefixed
+
+
+MESSAGES: dict[tuple[str, bool], Callable[[Event], bytes]] = {
+    ("json", False): json_message,
+    ("json", True): _json_batched,
+    ("msgpack", False): msgpack_message,
+    ("msgpack", True): _length_prefixed(msgpack_message),
+    ("cbor", False): cbor_message,
+    ("cbor", True): _length_prefixed(cbor_message),
+}
+"""How a message is made, by serializer and whether the serializer is a batched one."""
+
+
+class EventEncoding:
+    """An ``Encoding`` of the fan-out: how a message is made, and the frame around it."""
+
+    def __init__(self, message: Callable[[Event], bytes], framed: Callable[[bytes], bytes] | None) -> None:
+        """Without ``framed`` the connection frames by itself, as compressed ones must, and nothing can be joined."""
+        self._message = message
+        self._framed = framed
+        self.joined = framed is not None
+
+    def frame(self, event: Event) -> bytes:
+        """Return what is sent for an event."""
+        message = self._message(event)
+        return message if self._framed is None else self._framed(message)
+
+
+def _rawsocket_frame(message: bytes) -> bytes:
+    # The first octet is the frame's type, 0 for a message; 24 bits of length follow.
+    return pack("!L", len(message)) + message
+
+
+WEBSOCKET = {
+    key: EventEncoding(message, text_frame if key[0] == "json" else binary_frame) for key, message in MESSAGES.items()
+}
+RAWSOCKET = {key: EventEncoding(message, _rawsocket_frame) for key, message in MESSAGES.items()}
+UNFRAMED = {key: EventEncoding(message, None) for key, message in MESSAGES.items()}

@@ -1,0 +1,61 @@
+"""How a realm's fan-out is set up: the ``fanout`` entry of the gateway component's ``extra`` in the node's configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from components.core.outbox import InvalidOutboxSettings, OutboxSettings
+from components.router.fanout import DEFAULT_WINDOW_S
+
+MIN_SEND_BUFFER_BYTES = 4096
+
+
+class FanOutSettingsError(ValueError):
+    """An entry is unknown or impossible; the text is one line for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class FanOutSettings:
+    """Settings of one realm's fan-out and of the connections of its worker."""
+
+    window_s: float = DEFAULT_WINDOW_S
+    """How long events are gathered under load. 0 writes each at once, at many times the cost."""
+
+    send_buffer_bytes: int | None = 262_144
+    """SO_SNDBUF of each TCP connection; more hides more stale prices in the kernel. ``None`` leaves it to the system."""
+
+    outbox: OutboxSettings = field(default_factory=OutboxSettings)
+
+    @classmethod
+    def from_extra(cls, extra: Mapping[str, Any]) -> FanOutSettings:
+        """Return the settings in a component's ``extra``; what is left out has its default.
+
+        Keys of ``fanout``: ``window_ms`` (0 to 100), ``send_buffer_bytes`` (at least 4,096, or null), and the outbox's
+        ``max_bytes``, ``stall_timeout`` and ``policies``.
+
+        Raises:
+            FanOutSettingsError: a key is unknown or a value impossible.
+        """
+        values = extra.get("fanout") or {}
+        if not isinstance(values, Mapping):
+            raise FanOutSettingsError(f"fanout must be a mapping, was {values!r}")
+        rest = dict(values)
+        window_ms = rest.pop("window_ms", DEFAULT_WINDOW_S * 1000)
+        if not isinstance(window_ms, int | float) or isinstance(window_ms, bool) or not 0 <= window_ms <= 100:
+            raise FanOutSettingsError(f"window_ms must be a number from 0 to 100, was {window_ms!r}")
+        send_buffer_bytes = rest.pop("send_buffer_bytes", cls().send_buffer_bytes)
+        if send_buffer_bytes is not None and (
+            not isinstance(send_buffer_bytes, int)
+            or isinstance(send_buffer_bytes, bool)
+            or send_buffer_bytes < MIN_SEND_BUFFER_BYTES
+        ):
+            raise FanOutSettingsError(
+                f"send_buffer_bytes must be null or a whole number >= {MIN_SEND_BUFFER_BYTES}, was {send_buffer_bytes!r}"
+            )
+        try:
+            outbox = OutboxSettings.from_mapping(rest)
+        except InvalidOutboxSettings as error:
+            raise FanOutSettingsError(str(error)) from error
+        return cls(window_ms / 1000, send_buffer_bytes, outbox)

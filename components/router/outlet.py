@@ -1,0 +1,129 @@
+"""A session's way out: knows when its connection is blocked, and gives it up when it stays so for too long.
+
+The transport's buffer has two marks, Twisted's: above 64 KiB it tells its producer to pause, empty again it tells it to go
+on. In between nothing but replies is written; events wait in the outbox. Owns that switch and the stall timer; knows nothing
+of Crossbar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from twisted.internet.interfaces import IPushProducer
+from zope.interface import implementer
+
+from components.core.outbox import ConflatingOutbox, OutboxCounters, OutboxSettings, Overflow
+from components.router.fanout import Encoding, FanOut, Subscriber
+
+
+@implementer(IPushProducer)
+class Outlet:
+    """One per connection, from its opening to its loss."""
+
+    def __init__(
+        self,
+        clock: Any,
+        queue: OutboxSettings,
+        counters: OutboxCounters,
+        encoding: Encoding,
+        write: Callable[[bytes], None],
+        write_message: Callable[[bytes], None],
+        give_up: Callable[[Overflow], None],
+    ) -> None:
+        """Send by ``write`` (frames) or ``write_message`` (messages without a frame); ``give_up`` closes the connection."""
+        self.encoding = encoding
+        self.blocked = False
+        self.subscriber: Subscriber | None = None
+        self._clock = clock
+        self._queue = queue
+        self._counters = counters
+        self._write = write
+        self._write_message = write_message
+        self._give_up = give_up
+        self._fanout: FanOut | None = None
+        self._stall: Any = None
+        self._piled_bytes = 0
+        self._closed = False
+
+    def attach(self, fanout: FanOut) -> Subscriber:
+        """Become a subscriber of a realm's fan-out; return it."""
+        if self.subscriber is None:
+            self._fanout = fanout
+            self.subscriber = Subscriber(self, ConflatingOutbox(self._queue, self._counters))
+            self.subscriber.blocked = self.blocked
+        return self.subscriber
+
+    def catch_up(self) -> None:
+        """Send the events that wait, before something else is sent."""
+        if self._fanout is not None and self.subscriber is not None:
+            self._fanout.catch_up(self.subscriber)
+
+    def overflowed(self, reason: Overflow) -> None:
+        """Close the connection: its outbox takes no more."""
+        self._cut(reason)
+
+    def close(self) -> None:
+        """Send nothing more: the connection closes, or is gone."""
+        self._closed = True
+        self._cancel_stall()
+        if self._fanout is not None and self.subscriber is not None:
+            self._fanout.left(self.subscriber)
+
+    # What the fan-out asks
+
+    def write(self, block: bytes) -> None:
+        """Send joined frames."""
+        if not self._closed:
+            self._write(block)
+            self.sent(len(block))
+
+    def write_each(self, frames: Iterable[bytes]) -> None:
+        """Send messages that the connection frames by itself."""
+        for frame in frames:
+            if not self._closed:
+                self._write_message(frame)
+
+    def sent(self, size: int) -> None:
+        """Take note of bytes handed to the transport."""
+        if self.blocked:
+            self._piled_bytes += size
+            if self._piled_bytes > self._queue.max_bytes:
+                self._cut(Overflow.TOO_MANY_BYTES)
+
+    # What the transport tells
+
+    def pauseProducing(self) -> None:
+        """Be told that the transport's buffer is full."""
+        if self.blocked or self._closed:
+            return
+        self.blocked = True
+        self._piled_bytes = 0
+        self._stall = self._clock.callLater(self._queue.stall_timeout_s, self._stalled)
+        if self.subscriber is not None:
+            self.subscriber.blocked = True
+
+    def resumeProducing(self) -> None:
+        """Be told that the transport's buffer is empty."""
+        self.blocked = False
+        self._cancel_stall()
+        if self._fanout is not None and self.subscriber is not None and not self._closed:
+            self._fanout.unblocked(self.subscriber)
+
+    def stopProducing(self) -> None:
+        """Be told that the connection is lost."""
+        self.close()
+
+    def _stalled(self) -> None:
+        self._stall = None
+        self._cut(Overflow.STALLED)
+
+    def _cut(self, reason: Overflow) -> None:
+        if not self._closed:
+            self.close()
+            self._give_up(reason)
+
+    def _cancel_stall(self) -> None:
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None

@@ -1,0 +1,255 @@
+"""The fan-out against an oracle that delivers at once: the same script gives every session the same, in the same order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+
+from components.core.payload import EncodedPayload
+from components.router.fanout import Event, FanOut, Subscriber
+
+PATTERN = 99
+TOPICS = {f"market.S{number}": 10 + number for number in range(4)}
+
+
+class PlainEncoding:
+    """One line per event, so that a test can read what was written."""
+
+    def __init__(self, joined: bool) -> None:
+        self.joined = joined
+        self.made = 0
+
+    def frame(self, event: Event) -> bytes:
+        self.made += 1
+        shown = event.topic if event.topic_shown else "-"
+        return b"%d %b %b\n" % (event.subscription, shown.encode(), event.payload.json)
+
+
+class FakeConnection:
+    def __init__(self, encoding: PlainEncoding) -> None:
+        self.encoding = encoding
+        self.blocks: list[bytes] = []
+
+    def write(self, block: bytes) -> None:
+        assert self.encoding.joined
+        self.blocks.append(block)
+
+    def write_each(self, frames: Iterable[bytes]) -> None:
+        assert not self.encoding.joined
+        self.blocks.extend(frames)
+
+    @property
+    def lines(self) -> list[str]:
+        return b"".join(self.blocks).decode().splitlines()
+
+
+class KeepingOutbox:
+    """Merges nothing, so that what comes out is what went in."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[int, str, bytes, int, int]] = []
+        self.refuse = False
+
+    def add(self, subscription: int, topic: str, payload: bytes) -> str | None:
+        if self.refuse:
+            return "full"
+        self.kept.append((subscription, topic, payload, 0, 0))
+        return None
+
+    def drain(self) -> Iterable[tuple[int, str, bytes, int, int]]:
+        kept, self.kept = self.kept, []
+        return kept
+
+
+class World:
+    """A fan-out, its sessions, and what each of them ought to have got."""
+
+    def __init__(self, sessions: int = 3) -> None:
+        self.clock = Clock()
+        self.overflows: list[tuple[Subscriber, Any]] = []
+        self.fanout = FanOut(self.clock, self.match, lambda *overflow: self.overflows.append(overflow))
+        self.encodings = [PlainEncoding(True), PlainEncoding(False)]
+        self.sessions = [
+            Subscriber(FakeConnection(self.encodings[number % 2]), KeepingOutbox()) for number in range(sessions)
+        ]
+        self.expected: list[list[str]] = [[] for _ in range(sessions)]
+        self.published = 0
+
+    def match(self, topic: str) -> list[tuple[int, bool]]:
+        taken = {subscription for session in self.sessions for subscription in session.subscriptions}
+        found = [(TOPICS[topic], False)] if TOPICS[topic] in taken else []
+        return [*found, (PATTERN, True)] if PATTERN in taken else found
+
+    def subscribe(self, number: int, subscription: int) -> None:
+        if subscription not in self.sessions[number].subscriptions:
+            self.fanout.subscribed(self.sessions[number], subscription, subscription == PATTERN)
+            self.fanout.subscriptions_changed()
+
+    def unsubscribe(self, number: int, subscription: int) -> None:
+        if subscription in self.sessions[number].subscriptions:
+            self.fanout.unsubscribed(self.sessions[number], subscription)
+            self.fanout.subscriptions_changed()
+
+    def publish(self, topic: str) -> None:
+        self.published += 1
+        payload = b'{"n":%d}' % self.published
+        for session, expected in zip(self.sessions, self.expected, strict=True):
+            for subscription in (TOPICS[topic], PATTERN):
+                if subscription in session.subscriptions:
+                    shown = topic if subscription == PATTERN else "-"
+                    expected.append(f"{subscription} {shown} {payload.decode()}")
+        self.fanout.publish(topic, EncodedPayload(payload))
+
+    def reply(self, number: int) -> None:
+        session = self.sessions[number]
+        self.fanout.catch_up(session)
+        self.expected[number].append("reply")
+        session.connection.blocks.append(b"reply\n")  # type: ignore[attr-defined]
+
+    def settle(self) -> None:
+        for session in self.sessions:
+            if session.blocked:
+                self.fanout.unblocked(session)
+        self.clock.advance(1.0)
+
+    def got(self) -> list[list[str]]:
+        return [session.connection.lines for session in self.sessions]  # type: ignore[attr-defined]
+
+
+sessions = st.integers(0, 2)
+subscriptions = st.sampled_from([*TOPICS.values(), PATTERN])
+steps = st.one_of(
+    st.tuples(st.just("subscribe"), sessions, subscriptions),
+    st.tuples(st.just("unsubscribe"), sessions, subscriptions),
+    st.tuples(st.just("publish"), st.sampled_from(sorted(TOPICS))),
+    st.tuples(st.just("publish"), st.sampled_from(sorted(TOPICS))),
+    st.tuples(st.just("reply"), sessions),
+    st.tuples(st.just("advance"), st.sampled_from([0.0, 0.001, 0.004, 0.1])),
+    st.tuples(st.just("block"), sessions),
+    st.tuples(st.just("unblock"), sessions),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(steps, max_size=60))
+def test_every_session_gets_exactly_what_immediate_delivery_would_give_it(script: list[tuple[Any, ...]]) -> None:
+    world = World()
+    for step, *words in script:
+        match step:
+            case "advance":
+                world.clock.advance(words[0])
+            case "block":
+                world.sessions[words[0]].blocked = True
+            case "unblock":
+                world.fanout.unblocked(world.sessions[words[0]])
+            case _:
+                getattr(world, step)(*words)
+    world.settle()
+    assert world.got() == world.expected
+
+
+def test_a_lone_event_is_not_delayed() -> None:
+    world = World()
+    world.subscribe(0, 10)
+    world.clock.advance(1.0)
+    world.publish("market.S0")
+    assert world.got()[0] == ['10 - {"n":1}']
+
+
+def test_a_burst_is_written_once_per_window() -> None:
+    world = World(1)
+    world.subscribe(0, 10)
+    for _ in range(50):
+        world.publish("market.S0")
+    assert len(world.sessions[0].connection.blocks) == 1  # type: ignore[attr-defined]
+    world.clock.advance(0.006)
+    assert len(world.sessions[0].connection.blocks) == 2  # type: ignore[attr-defined]
+    assert world.got() == world.expected
+
+
+def test_a_long_burst_is_flushed_from_within() -> None:
+    world = World(1)
+    world.subscribe(0, 10)
+    for _ in range(10):
+        world.publish("market.S0")
+        # Time passes, but the reactor has no turn in which a timer could fire.
+        world.clock.rightNow += 0.002
+    assert len(world.sessions[0].connection.blocks) >= 3  # type: ignore[attr-defined]
+
+
+def test_a_batch_is_one_write() -> None:
+    world = World(1)
+    world.subscribe(0, 10)
+    world.fanout.publish_batch([("market.S0", EncodedPayload(b"%d" % number)) for number in range(100)])
+    assert len(world.sessions[0].connection.blocks) == 1  # type: ignore[attr-defined]
+
+
+def test_frames_are_made_once_for_all_sessions_of_an_encoding() -> None:
+    world = World(30)
+    for number in range(30):
+        world.subscribe(number, 10)
+        if number % 3 == 0:
+            world.subscribe(number, 11)
+    world.clock.advance(1.0)
+    for topic in ("market.S0", "market.S1") * 5:
+        world.publish(topic)
+    world.clock.advance(1.0)
+    assert world.got() == world.expected
+    assert [encoding.made for encoding in world.encodings] == [10, 10]
+
+
+def test_an_event_nobody_is_subscribed_to_costs_nothing_and_goes_nowhere() -> None:
+    world = World()
+    world.publish("market.S0")
+    world.clock.advance(1.0)
+    assert world.fanout.flushes == 0
+
+
+def test_a_session_that_left_gets_nothing_more() -> None:
+    world = World()
+    world.subscribe(0, 10)
+    world.subscribe(1, 10)
+    world.clock.advance(1.0)
+    world.publish("market.S0")
+    world.publish("market.S0")
+    world.fanout.left(world.sessions[0])
+    world.clock.advance(1.0)
+    assert len(world.got()[0]) == 1
+    assert len(world.got()[1]) == 2
+
+
+def test_groups_of_sessions_that_left_are_forgotten() -> None:
+    world = World()
+    for number in range(3):
+        world.subscribe(number, 10 + number)
+    world.publish("market.S0")
+    assert len(world.fanout._groups) == 3
+    for session in world.sessions:
+        world.fanout.left(session)
+    assert not world.fanout._groups
+
+
+@pytest.mark.parametrize("joined", [0, 1])
+def test_an_outbox_that_overflows_is_reported_with_its_session(joined: int) -> None:
+    world = World()
+    session = world.sessions[joined]
+    world.subscribe(joined, 10)
+    session.blocked = True
+    session.outbox.refuse = True  # type: ignore[attr-defined]
+    world.publish("market.S0")
+    assert world.overflows == [(session, "full")]
+
+
+def test_payloads_reach_the_encoding_untouched() -> None:
+    world = World(1)
+    world.subscribe(0, PATTERN)
+    world.fanout.publish("market.S0", EncodedPayload(b'{"price":0.35280000}'))
+    line = world.got()[0][0]
+    assert line == '99 market.S0 {"price":0.35280000}'
+    assert json.loads(line.split(" ", 2)[2], parse_float=str) == {"price": "0.35280000"}
