@@ -1,0 +1,364 @@
+"""What waits for one session that does not read: bounded by what it subscribed to and by bytes, never by time.
+
+Owns which events wait, in which order, and what becomes of those that cannot; never touches a transport or a clock.
+
+Rules:
+
+- A topic that reaches a session by several subscriptions (exact and prefix, say) is an event of its own for each: the key
+  is (subscription id, topic).
+- Keys are drained in the order in which they first had something waiting; one key's events in theirs.
+- ``conflate``: one event per key at most, merged as ``merge`` says. ``drop_oldest``: the newest ``depth`` events per key,
+  the first one delivered saying how many were dropped before it. ``disconnect``: nothing ever waits.
+- The policy of a topic is that of the longest prefix it begins with; ``conflate`` where there is none.
+- Whatever would go beyond ``max_bytes`` ends the outbox, as does ``disconnect``: what waits is let go at once, and from then
+  on every event is refused with the same reason. The session is to be closed with it.
+- Ticks and best prices say ``merged`` and ``dropped`` themselves. Other payloads cannot, so the delivery says it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from math import isfinite
+from typing import NamedTuple
+
+from components.core.merge import (
+    BookAccumulator,
+    OpaqueAccumulator,
+    Stream,
+    TickAccumulator,
+    Unmergeable,
+    stands_for,
+    stream_of,
+    with_dropped,
+)
+
+EVENT_OVERHEAD_BYTES = 100
+"""Counted per waiting event beside topic and payload: EVENT's other fields, the frame's header, and marks added late."""
+
+
+class InvalidOutboxSettings(ValueError):
+    """Limits of a queue that cannot be; the text is one line for the operator."""
+
+
+class Overflow(Enum):
+    """Why a session is closed for what waits for it: the URI that it is told."""
+
+    STALLED = "crosstick.close.stalled"
+    """It was blocked longer than ``stall_timeout``. Decided where the clock is."""
+
+    QUEUE_FULL = "crosstick.close.queue_full"
+    """An event would have had to wait on a topic whose policy is ``disconnect``."""
+
+    TOO_MANY_BYTES = "crosstick.close.too_many_bytes"
+    """More than ``max_bytes`` would have waited."""
+
+
+class Policy(Enum):
+    """What becomes of events that have to wait."""
+
+    CONFLATE = "conflate"
+    DROP_OLDEST = "drop_oldest"
+    DISCONNECT = "disconnect"
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePolicy:
+    """The policy of one topic prefix.
+
+    Raises:
+        InvalidOutboxSettings: ``depth`` without ``drop_oldest``, the other way round, or not above 0.
+    """
+
+    policy: Policy = Policy.CONFLATE
+    depth: int | None = None
+    """Events per key under ``drop_oldest``; ``None`` with the other policies."""
+
+    def __post_init__(self) -> None:
+        if self.policy is not Policy.DROP_OLDEST:
+            if self.depth is not None:
+                raise InvalidOutboxSettings(f"depth belongs to drop_oldest, policy was {self.policy.value!r}")
+        elif self.depth is None:
+            raise InvalidOutboxSettings("drop_oldest needs a depth, had none")
+        elif not _is_whole(self.depth) or self.depth <= 0:
+            raise InvalidOutboxSettings(f"depth must be a whole number > 0, was {self.depth!r}")
+
+
+_UNNAMED = QueuePolicy()
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxSettings:
+    """Limits of every session's outbox in a realm.
+
+    Raises:
+        InvalidOutboxSettings: a value is impossible.
+    """
+
+    max_bytes: int = 1_000_000
+    """Bound of one session's outbox, payloads, topics and overhead together. It costs up to that per blocked session."""
+
+    stall_timeout_s: float = 10.0
+    """A session that stays blocked longer is closed."""
+
+    policies: tuple[tuple[str, QueuePolicy], ...] = ()
+    """``(topic prefix, policy)``, kept with the longest prefix first; ``""`` is a prefix of every topic."""
+
+    def __post_init__(self) -> None:
+        if not _is_whole(self.max_bytes) or self.max_bytes <= 0:
+            raise InvalidOutboxSettings(f"max_bytes must be a whole number > 0, was {self.max_bytes!r}")
+        timeout = self.stall_timeout_s
+        if not isinstance(timeout, int | float) or isinstance(timeout, bool) or not (isfinite(timeout) and timeout > 0):
+            raise InvalidOutboxSettings(f"stall_timeout must be a number of seconds > 0, was {timeout!r}")
+        object.__setattr__(self, "policies", tuple(sorted(self.policies, key=lambda item: -len(item[0]))))
+
+    @classmethod
+    def from_mapping(cls, values: object) -> OutboxSettings:
+        """Return the settings in a mapping such as YAML gives; what is left out has its default.
+
+        Keys: ``max_bytes``, ``stall_timeout`` (s), ``policies`` (topic prefix → ``{"policy": …, "depth": …}``).
+
+        Raises:
+            InvalidOutboxSettings: a key is unknown or a value impossible.
+        """
+        given = _known(values, "outbox", ("max_bytes", "stall_timeout", "policies"))
+        policies = given.get("policies", {})
+        if not isinstance(policies, Mapping) or not all(isinstance(prefix, str) for prefix in policies):
+            raise InvalidOutboxSettings(f"policies must map topic prefixes to policies, was {policies!r}")
+        return cls(
+            given.get("max_bytes", cls().max_bytes),  # type: ignore[arg-type]
+            given.get("stall_timeout", cls().stall_timeout_s),  # type: ignore[arg-type]
+            tuple((prefix, _policy(prefix, value)) for prefix, value in policies.items()),
+        )
+
+    def policy_for(self, topic: str) -> QueuePolicy:
+        """Return the policy of the longest prefix that the topic begins with."""
+        for prefix, policy in self.policies:
+            if topic.startswith(prefix):
+                return policy
+        return _UNNAMED
+
+
+def _policy(prefix: str, value: object) -> QueuePolicy:
+    given = _known(value, f"policies[{prefix!r}]", ("policy", "depth"))
+    name = given.get("policy")
+    try:
+        policy = Policy(name)
+    except ValueError:
+        raise InvalidOutboxSettings(f"policy must be conflate, drop_oldest or disconnect, was {name!r}") from None
+    return QueuePolicy(policy, given.get("depth"))  # type: ignore[arg-type]
+
+
+def _known(value: object, where: str, names: tuple[str, ...]) -> Mapping[str, object]:
+    if not isinstance(value, Mapping):
+        raise InvalidOutboxSettings(f"{where} must be a mapping, was {value!r}")
+    unknown = [key for key in value if key not in names]
+    if unknown:
+        raise InvalidOutboxSettings(f"{where} has an unknown key {unknown[0]!r}; known are {', '.join(names)}")
+    return value
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+@dataclass(slots=True)
+class OutboxCounters:
+    """What happened to events that had to wait; may be shared by all outboxes of a realm. Each only grows.
+
+    ``added`` = ``delivered`` + ``merged`` + ``dropped`` + ``discarded`` + what waits.
+    """
+
+    added: int = 0
+    delivered: int = 0
+    merged: int = 0
+    """Events that went into another one."""
+
+    dropped: int = 0
+    """Events that ``drop_oldest`` dropped."""
+
+    discarded: int = 0
+    """Events of sessions to be closed, and of subscriptions that ended."""
+
+    unmergeable: int = 0
+    """Events on a market topic that were not what the topic carries: there the newest wins."""
+
+
+class Delivery(NamedTuple):
+    """One event to be sent. A plain tuple: one is made per event."""
+
+    subscription: int
+    topic: str
+    payload: bytes
+    merged: int
+    """Events it stands for, where that is more than 1 and the payload cannot say so; else 0."""
+
+    dropped: int
+    """Events dropped before it, where the payload cannot say so; else 0."""
+
+
+class _Conflated:
+    """The one event of a key under ``conflate``."""
+
+    __slots__ = ("_accumulator", "_charge", "_fixed_charge")
+
+    def __init__(self, topic: str, fixed_charge: int) -> None:
+        stream = stream_of(topic)
+        self._accumulator: TickAccumulator | BookAccumulator | OpaqueAccumulator = (
+            TickAccumulator()
+            if stream is Stream.TICKS
+            else BookAccumulator()
+            if stream is Stream.BOOKS
+            else OpaqueAccumulator()
+        )
+        self._fixed_charge = fixed_charge
+        self._charge = 0
+
+    def __len__(self) -> int:
+        return 1 if self._charge else 0
+
+    def add(self, payload: bytes, counters: OutboxCounters) -> int:
+        """Merge an event into what waits; return by how many bytes that grew."""
+        accumulator = self._accumulator
+        try:
+            accumulator.add(payload)
+        except Unmergeable:
+            counters.unmergeable += 1
+            self._accumulator = accumulator = OpaqueAccumulator(accumulator.merged, accumulator.dropped)
+            accumulator.add(payload)
+        before = self._charge
+        self._charge = self._fixed_charge + accumulator.size_bytes
+        if before:
+            counters.merged += 1
+        return self._charge - before
+
+    def pop(self) -> tuple[bytes, int, int, int]:
+        """Return payload, what it cannot say of ``merged`` and ``dropped``, and the bytes set free."""
+        accumulator, charge, self._charge = self._accumulator, self._charge, 0
+        if isinstance(accumulator, OpaqueAccumulator):
+            merged = accumulator.merged if accumulator.merged > 1 else 0
+            return accumulator.render(), merged, accumulator.dropped, charge
+        return accumulator.render(), 0, 0, charge
+
+
+class _NewestFew:
+    """The events of a key under ``drop_oldest``."""
+
+    __slots__ = ("_depth", "_dropped", "_fixed_charge", "_is_market", "_payloads")
+
+    def __init__(self, topic: str, fixed_charge: int, depth: int) -> None:
+        self._payloads: deque[bytes] = deque()
+        self._depth = depth
+        self._fixed_charge = fixed_charge
+        self._is_market = stream_of(topic) is not Stream.OPAQUE
+        # In trades or updates where the payloads are such, in events otherwise.
+        self._dropped = 0
+
+    def __len__(self) -> int:
+        return len(self._payloads)
+
+    def add(self, payload: bytes, counters: OutboxCounters) -> int:
+        """Queue an event, dropping the oldest one where the queue is full; return by how many bytes it grew."""
+        growth = self._fixed_charge + len(payload)
+        self._payloads.append(payload)
+        if len(self._payloads) > self._depth:
+            oldest = self._payloads.popleft()
+            self._dropped += stands_for(oldest) if self._is_market else 1
+            counters.dropped += 1
+            growth -= self._fixed_charge + len(oldest)
+        return growth
+
+    def pop(self) -> tuple[bytes, int, int, int]:
+        """Return payload, what it cannot say of ``merged`` and ``dropped``, and the bytes set free."""
+        payload = self._payloads.popleft()
+        charge = self._fixed_charge + len(payload)
+        dropped, self._dropped = self._dropped, 0
+        if self._is_market:
+            try:
+                return with_dropped(payload, dropped), 0, 0, charge
+            except Unmergeable:
+                pass
+        return payload, 0, dropped, charge
+
+
+class ConflatingOutbox:
+    """What waits for one blocked session; see the module for its rules."""
+
+    __slots__ = ("_entries", "_settings", "bytes", "counters", "overflow")
+
+    def __init__(self, settings: OutboxSettings, counters: OutboxCounters | None = None) -> None:
+        self._settings = settings
+        self.counters = OutboxCounters() if counters is None else counters
+        # Ordered for its first item: finding that in a plain dict takes longer with every item removed before it.
+        self._entries: OrderedDict[tuple[int, str], _Conflated | _NewestFew] = OrderedDict()
+        self.bytes = 0
+        """Bytes of all that waits as it would be sent: payloads, topics and ``EVENT_OVERHEAD_BYTES`` each."""
+
+        self.overflow: Overflow | None = None
+        """Why the session must be closed; ``None`` while it need not be."""
+
+    def __len__(self) -> int:
+        """Return the number of events waiting; takes time per key."""
+        return sum(map(len, self._entries.values()))
+
+    def __bool__(self) -> bool:
+        return bool(self._entries)
+
+    def add(self, subscription: int, topic: str, payload: bytes) -> Overflow | None:
+        """Let an event wait; return why the session must be closed, or ``None``.
+
+        ``topic`` is the one published to, ``payload`` the JSON bytes of its argument.
+        """
+        counters = self.counters
+        counters.added += 1
+        if self.overflow is not None:
+            counters.discarded += 1
+            return self.overflow
+        key = (subscription, topic)
+        entry = self._entries.get(key)
+        if entry is None:
+            policy = self._settings.policy_for(topic)
+            if policy.policy is Policy.DISCONNECT:
+                counters.discarded += 1
+                return self.close(Overflow.QUEUE_FULL)
+            fixed_charge = EVENT_OVERHEAD_BYTES + len(topic)
+            depth = policy.depth
+            entry = _Conflated(topic, fixed_charge) if depth is None else _NewestFew(topic, fixed_charge, depth)
+            self._entries[key] = entry
+        self.bytes += entry.add(payload, counters)
+        if self.bytes > self._settings.max_bytes:
+            return self.close(Overflow.TOO_MANY_BYTES)
+        return None
+
+    def drain(self) -> Iterator[Delivery]:
+        """Yield what waits, the longest waiting key first; what was yielded waits no more.
+
+        Stop whenever the session blocks again: the rest keeps its place. Events may be added meanwhile.
+        """
+        while self._entries:
+            key, entry = next(iter(self._entries.items()))
+            payload, merged, dropped, charge = entry.pop()
+            if not entry:
+                del self._entries[key]
+            self.bytes -= charge
+            self.counters.delivered += 1
+            yield Delivery(*key, payload, merged, dropped)
+
+    def forget(self, subscription: int) -> None:
+        """Let go what waits for a subscription that has ended; takes time per key."""
+        for key in [key for key in self._entries if key[0] == subscription]:
+            entry = self._entries.pop(key)
+            self.counters.discarded += len(entry)
+            while entry:
+                self.bytes -= entry.pop()[-1]
+
+    def close(self, reason: Overflow) -> Overflow:
+        """Let everything go and refuse what comes; return the reason, which is the first one given."""
+        if self.overflow is None:
+            self.overflow = reason
+        self.counters.discarded += len(self)
+        self._entries.clear()
+        self.bytes = 0
+        return self.overflow
