@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from components.core.recording import RecordingError, recorded_streams
 from components.instruments import DEFAULT_SYMBOLS
@@ -18,6 +18,8 @@ from components.instruments import DEFAULT_SYMBOLS
 DEFAULT_SIMULATOR_PORT = 9443
 DEFAULT_RATE_PER_S = 500
 MAX_RATE_PER_S = 50_000
+MAX_SYMBOLS = 2000
+"""So that a snapshot of all of them stays below the transports' ``max_message_size``."""
 
 _SYMBOL = re.compile(r"[A-Z0-9]{2,20}")
 
@@ -118,7 +120,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     embedded = not environ.get("CROSSTICK_EXCHANGE_URL")
     url = f"ws://127.0.0.1:{simulator_port}" if embedded else environ["CROSSTICK_EXCHANGE_URL"].rstrip("/")
     split = urlsplit(url)
-    if split.scheme not in ("ws", "wss") or not split.hostname or split.path or split.query:
+    if split.scheme not in ("ws", "wss") or not _is_host_and_port(split):
         raise SettingsError(f"CROSSTICK_EXCHANGE_URL must be ws://host[:port] or wss://host[:port], was {url!r}")
     if recording and not embedded:
         raise SettingsError("CROSSTICK_RECORDING is played by the embedded exchange: unset CROSSTICK_EXCHANGE_URL")
@@ -144,16 +146,23 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         trade_stream=trade_stream,
         stale_after_s=_number(environ, "CROSSTICK_STALE_AFTER", 60.0, 1.0, 86_400.0),
     )
-    simulator = None
-    if embedded:
-        simulator = SimulatorSettings(
-            host="127.0.0.1",
-            port=simulator_port,
-            rate_per_s=_integer(environ, "CROSSTICK_RATE", DEFAULT_RATE_PER_S, 1, MAX_RATE_PER_S),
-            seed=_integer(environ, "CROSSTICK_SEED", 1, 0, 2**63 - 1),
-            recording=recording,
-        )
-    return Settings(feed=feed, simulator=simulator)
+    simulator = SimulatorSettings(
+        host="127.0.0.1",
+        port=simulator_port,
+        rate_per_s=_integer(environ, "CROSSTICK_RATE", DEFAULT_RATE_PER_S, 1, MAX_RATE_PER_S),
+        seed=_integer(environ, "CROSSTICK_SEED", 1, 0, 2**63 - 1),
+        recording=recording,
+    )
+    return Settings(feed=feed, simulator=simulator if embedded else None)
+
+
+def _is_host_and_port(split: SplitResult) -> bool:
+    try:
+        port = split.port
+    except ValueError:
+        return False
+    rest = split.path or split.query or split.fragment or split.username is not None
+    return bool(split.hostname) and port != 0 and not rest
 
 
 def _recording(environ: Mapping[str, str]) -> RecordingSettings | None:
@@ -174,6 +183,8 @@ def _symbols(value: str) -> tuple[str, ...]:
     symbols = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
     if not symbols:
         raise SettingsError("CROSSTICK_SYMBOLS must name at least one symbol, was empty")
+    if len(symbols) > MAX_SYMBOLS:
+        raise SettingsError(f"CROSSTICK_SYMBOLS must name at most {MAX_SYMBOLS} symbols, named {len(symbols)}")
     for symbol in symbols:
         if not _SYMBOL.fullmatch(symbol):
             raise SettingsError(f"CROSSTICK_SYMBOLS must be upper-case symbols such as BTCUSDT, had {symbol!r}")

@@ -7,6 +7,7 @@ why one was refused.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import stat
 from collections.abc import Mapping
@@ -25,6 +26,8 @@ DEVELOPMENT_KEY_NAME = "development.key"
 
 CLIENT_ROLES = frozenset({"viewer", "service", "operator"})
 INTERNAL_ROLES = frozenset({"feed", "exchange"})
+
+_SERVICE_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 MIN_KEY_BYTES = 32
 MAX_TOKEN_CHARS = 8192
@@ -82,6 +85,8 @@ class TokenAuthority:
             raise ValueError(f"role must be one of {', '.join(sorted(CLIENT_ROLES))}, was {role!r}")
         if not sub or not realm:
             raise ValueError("sub and realm must not be empty")
+        if role == "service" and not _SERVICE_NAME.fullmatch(sub):
+            raise ValueError(f"the sub of a service is its name in URIs: letters, digits, - and _; was {sub!r}")
         if ttl_s < 1:
             raise ValueError(f"ttl must be at least 1 s, was {ttl_s}")
         claims: dict[str, Any] = {

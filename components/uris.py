@@ -39,6 +39,9 @@ ERROR_NOT_READY = "crosstick.error.not_ready"
 ERROR_BUS_LOST = "crosstick.error.bus_lost"
 """Why a feed leaves: a batch could not be delivered, and with it the epoch's ``seq`` would have a hole."""
 
+ERROR_FEED_FAILED = "crosstick.error.feed_failed"
+"""Why a feed leaves: an error of its own after which it cannot go on."""
+
 ERROR_SIMULATOR_NOT_STARTED = "crosstick.error.simulator_not_started"
 """Why the simulated exchange leaves: its port is taken, or its recording cannot be read."""
 

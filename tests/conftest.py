@@ -30,11 +30,16 @@ def make_node(tmp_path: Path) -> Iterator[Callable[..., Node]]:
     """Return a function that lays out nodes; each is stopped at the test's end."""
     nodes: list[Node] = []
 
-    def make(*, with_key: bool = True, **environ: str) -> Node:
+    def make(
+        *,
+        with_key: bool = True,
+        change_config: Callable[[dict[str, Any]], None] = lambda config: None,
+        **environ: str,
+    ) -> Node:
         environ.setdefault("CROSSTICK_SIMULATOR_PORT", str(free_port()))
         if "CROSSTICK_EXCHANGE_URL" in environ:
             del environ["CROSSTICK_SIMULATOR_PORT"]
-        node = Node(tmp_path / f"node{len(nodes)}", environ, with_key=with_key)
+        node = Node(tmp_path / f"node{len(nodes)}", environ, with_key=with_key, change_config=change_config)
         nodes.append(node)
         return node
 

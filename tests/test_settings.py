@@ -59,6 +59,10 @@ def test_symbols_are_taken_in_order_and_once() -> None:
         ("CROSSTICK_TRADE_STREAM", "kline", "'trade' or 'aggTrade', was 'kline'"),
         ("CROSSTICK_EXCHANGE_URL", "https://example.org", "must be ws://host"),
         ("CROSSTICK_EXCHANGE_URL", "wss://example.org/ws", "must be ws://host"),
+        *(
+            ("CROSSTICK_EXCHANGE_URL", url, "must be ws://host")
+            for url in ("ws://x:99999", "ws://x:abc", "ws://x:0", "ws://u:p@x", "ws://x#f", "ws://")
+        ),
         ("CROSSTICK_BUS", "kafka", "CROSSTICK_BUS must be 'wamp', was 'kafka'"),
         ("CROSSTICK_RECORDING", "/nowhere.jsonl", "must name a file"),
     ],

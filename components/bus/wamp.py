@@ -27,6 +27,9 @@ class WampBusLimits:
     calls_in_flight: int = 8
     """Batches sent and not yet acknowledged. More hide a slow relay, fewer leave it idle between two."""
 
+    events_in_flight: int = 2000
+    """Events in those batches: what may lie before a status on its way. One batch is always under way, whatever its size."""
+
     batches_waiting: int = 64
     """Batches held back; at this many the exchange is no longer read, at half of them it is again."""
 
@@ -52,7 +55,8 @@ class WampBusWriter:
         self._on_drained = on_drained
         self._on_lost = on_lost
         self._limits = limits or WampBusLimits()
-        self._in_flight = 0
+        self._in_flight: deque[int] = deque()
+        """How many events each unacknowledged batch has; answers come in order."""
         self._waiting: deque[Batch] = deque()
         self._full = False
         self._lost = False
@@ -85,14 +89,19 @@ class WampBusWriter:
         self._session.call(BUS_STATUS, status).addCallbacks(self._status_arrived, self._failed)
 
     def _send_waiting(self) -> None:
-        while self._waiting and self._in_flight < self._limits.calls_in_flight and not self._lost:
-            self._in_flight += 1
-            self._session.call(BUS_PUSH, encode_batch(self._waiting.popleft())).addCallbacks(
-                self._arrived, self._failed
-            )
+        while self._waiting and self._has_room() and not self._lost:
+            batch = self._waiting.popleft()
+            self._in_flight.append(len(batch.events))
+            self._session.call(BUS_PUSH, encode_batch(batch)).addCallbacks(self._arrived, self._failed)
+
+    def _has_room(self) -> bool:
+        return not self._in_flight or (
+            len(self._in_flight) < self._limits.calls_in_flight
+            and sum(self._in_flight) + len(self._waiting[0].events) <= self._limits.events_in_flight
+        )
 
     def _arrived(self, _result: object) -> None:
-        self._in_flight -= 1
+        self._in_flight.popleft()
         self._send_waiting()
         if self._full and len(self._waiting) <= self._limits.batches_waiting // 2:
             self._full = False

@@ -28,10 +28,15 @@ class Backoff:
     penalty_cap_s: float = 120.0
     _failures: int = 0
     _violations: int = 0
+    _announced: bool = False
 
     def policy_violation(self) -> None:
         """Take note that the exchange closed with 1008: hasty attempts would end in a ban."""
         self._violations += 1
+
+    def announced(self) -> None:
+        """Take note that the exchange announced the end of the connection: the next attempt need not wait."""
+        self._announced = True
 
     def succeeded(self) -> None:
         """Take note that a connection proved good: the next failure is a first one."""
@@ -40,6 +45,9 @@ class Backoff:
 
     def next_delay_s(self) -> float:
         """Return the wait before the next attempt, and count the failure that made it necessary."""
+        announced, self._announced = self._announced, False
+        if announced:
+            return 0.0
         failures, self._failures = self._failures, self._failures + 1
         if self._violations:
             least = min(self.penalty_cap_s, self.penalty_s * 2.0 ** min(self._violations - 1, 10))

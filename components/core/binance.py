@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
 
 MAX_STREAMS_PER_CONNECTION = 1024
 
-# A JSON number without sign or exponent, so that the exchange's text may stand in JSON unquoted.
-_DECIMAL = re.compile(r"(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
+# A JSON number without sign or exponent, so that the exchange's text may stand in JSON unquoted; at most 18 digits before
+# the point, which every serializer can carry.
+_DECIMAL = re.compile(r"(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,18})?")
+
+_Whole = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class MalformedFrame(ValueError):
@@ -90,28 +94,28 @@ class _Envelope(msgspec.Struct):
 class _Trade(msgspec.Struct):
     # {"e":"trade","E":1,"s":"BNBBTC","t":12345,"p":"0.001","q":"100","T":2,"m":true,"M":true}
     s: str
-    t: int
+    t: _Whole
     p: str
     q: str
-    T: int
+    T: _Whole
     m: bool
 
 
 class _AggTrade(msgspec.Struct):
     # {"e":"aggTrade","E":1,"s":"BNBBTC","a":12345,"p":"0.001","q":"100","f":100,"l":105,"T":2,"m":true,"M":true}
     s: str
-    a: int
+    a: _Whole
     p: str
     q: str
-    f: int
-    l: int  # noqa: E741 - the exchange's name
-    T: int
+    f: _Whole
+    l: _Whole  # noqa: E741 - the exchange's name
+    T: _Whole
     m: bool
 
 
 class _BookTicker(msgspec.Struct):
     # {"u":400900217,"s":"BNBUSDT","b":"25.35190000","B":"31.21","a":"25.36520000","A":"40.66"}
-    u: int
+    u: _Whole
     s: str
     b: str
     B: str

@@ -1,8 +1,8 @@
 """What a session may do, by its role and its token's entitlements.
 
 Pure. Rules, least privilege first: a viewer reads the market and the services its token names; a service may besides
-register and publish below ``services.<its own authid>.``; an operator reads everything. Nobody from outside publishes or
-registers anything in the market itself.
+register and publish below ``services.<its own authid>.``; an operator reads everything and calls what a viewer may. Nobody
+from outside publishes or registers anything in the market itself.
 """
 
 from __future__ import annotations
@@ -59,17 +59,18 @@ class Grants:
                 return True
             if uri.startswith(MARKET_PREFIX):
                 return self.grants_symbol(uri.removeprefix(MARKET_PREFIX).removesuffix(BOOK_SUFFIX))
-            return self._may_use_service(uri)
+            return self._may_read_service(uri)
         # A prefix or wildcard pattern: its first component must be whole, so that it cannot reach past the prefix.
         if uri.startswith(MARKET_PREFIX):
             return self.symbols is None
-        return self._may_use_service(uri)
+        return self._may_read_service(uri)
+
+    def _may_read_service(self, uri: str) -> bool:
+        return self._may_use_service(uri) or (self.role == "operator" and _service_name(uri) != "")
 
     def _may_use_service(self, uri: str) -> bool:
         name = _service_name(uri)
-        return name != "" and (
-            self.role == "operator" or self._own_service(uri) or any(fnmatchcase(name, glob) for glob in self.services)
-        )
+        return name != "" and (self._own_service(uri) or any(fnmatchcase(name, glob) for glob in self.services))
 
     def _own_service(self, uri: str) -> bool:
         return self.role == "service" and _service_name(uri) == self.authid

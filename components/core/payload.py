@@ -9,6 +9,11 @@ import json
 from decimal import Decimal
 
 
+def _exact_integer(text: str) -> int | str:
+    # MessagePack has no integers beyond 64 bits.
+    return int(text) if len(text) <= 18 else text
+
+
 def exact_number(text: str) -> float | str:
     """Return the double that prints the same decimal value, or the text itself where there is none.
 
@@ -32,9 +37,12 @@ class EncodedPayload:
         self._value: object = None
 
     def value(self) -> object:
-        """Return the payload decoded; numbers with a fraction by ``exact_number``. Decoded once and kept."""
+        """Return the payload decoded, numbers with a fraction by ``exact_number``; whole ones of over 18 digits stay text.
+
+        Decoded once and kept.
+        """
         if self._value is None:
-            self._value = json.loads(self.json, parse_float=exact_number)
+            self._value = json.loads(self.json, parse_float=exact_number, parse_int=_exact_integer)
         return self._value
 
     def __repr__(self) -> str:

@@ -13,10 +13,13 @@ Pure: times come in as arguments.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from components.core.binance import BookTicker, Trade
 from components.uris import book_topic, tick_topic
+
+TRADES_STALE_FACTOR = 10
 
 Event = tuple[str, int, bytes]
 """``(topic, seq, payload as JSON bytes)``, as a batch carries it: a plain tuple, since one is made per message."""
@@ -47,7 +50,8 @@ class _Symbol:
     last_trade_id: int | None = None
     last_trade_ts_ms: int = 0
     last_update_id: int | None = None
-    last_message_s: float = 0.0
+    last_tick_s: float = 0.0
+    last_book_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -65,11 +69,12 @@ class Sequencer:
         """Number everything from 1 again and forget which ids were seen."""
         self._by_name = {name: _Symbol(name, tick_topic(name), book_topic(name)) for name in self.symbols}
 
-    def connection_started(self, now_s: float) -> None:
-        """Take note of a connection made anew: update ids are compared within one connection only."""
-        for symbol in self._by_name.values():
+    def connection_started(self, names: Iterable[str], now_s: float) -> None:
+        """Take note that symbols come by a connection made anew: update ids are compared within one connection only."""
+        for name in names:
+            symbol = self._by_name[name]
             symbol.last_update_id = None
-            symbol.last_message_s = now_s
+            symbol.last_tick_s = symbol.last_book_s = now_s
 
     def tick(self, trade: Trade, now_s: float) -> Event | None:
         """Return the tick of a trade, or ``None`` for a duplicate or a symbol that is not ours.
@@ -80,7 +85,7 @@ class Sequencer:
         if symbol is None:
             self.counters.unknown_symbols += 1
             return None
-        symbol.last_message_s = now_s
+        symbol.last_tick_s = now_s
         last_id = symbol.last_trade_id
         if last_id is not None:
             if trade.last_trade_id <= last_id:
@@ -111,7 +116,7 @@ class Sequencer:
         if symbol is None:
             self.counters.unknown_symbols += 1
             return None
-        symbol.last_message_s = now_s
+        symbol.last_book_s = now_s
         if symbol.last_update_id is not None and ticker.update_id <= symbol.last_update_id:
             self.counters.duplicates += 1
             return None
@@ -125,5 +130,12 @@ class Sequencer:
         return symbol.book_topic, symbol.book_seq, payload.encode()
 
     def stale(self, now_s: float, after_s: float) -> list[str]:
-        """Return the symbols without any message for ``after_s`` seconds, in configured order."""
-        return [symbol.name for symbol in self._by_name.values() if now_s - symbol.last_message_s > after_s]
+        """Return the symbols of which a stream is silent, in configured order.
+
+        Best prices are silent after ``after_s`` seconds, trades after ten times that: a market may well quote and not trade.
+        """
+        return [
+            symbol.name
+            for symbol in self._by_name.values()
+            if now_s - symbol.last_book_s > after_s or now_s - symbol.last_tick_s > TRADES_STALE_FACTOR * after_s
+        ]

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from components.bus.wamp import WampBusWriter
 from components.environment import NodeEnvironment
 from components.feed.feed import Feed
-from components.uris import ERROR_BUS_LOST
+from components.uris import ERROR_BUS_LOST, ERROR_FEED_FAILED
 
 
 class FeedComponent(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no types
@@ -42,6 +42,7 @@ class FeedComponent(ApplicationSession):  # type: ignore[misc]  # Autobahn ships
             self._environment.settings.feed,
             lambda feed: WampBusWriter(self, on_full=feed.pause, on_drained=feed.resume, on_lost=self._bus_lost),
             lambda: time.time_ns() // 1_000_000,
+            self._feed_failed,
         )
         self._feed.start()
 
@@ -50,6 +51,10 @@ class FeedComponent(ApplicationSession):  # type: ignore[misc]  # Autobahn ships
         if feed is not None:
             await feed.stop()
         self.disconnect()
+
+    def _feed_failed(self, failure: Failure) -> None:
+        self.life_log.failure("the feed cannot go on", failure=failure)
+        self.leave(ERROR_FEED_FAILED)
 
     def _bus_lost(self, failure: Failure) -> None:
         # Batches were lost, so this epoch has a hole: the feed ends, and with it the worker, rather than lie about seq.

@@ -13,6 +13,7 @@ from typing import Any
 from twisted.internet.defer import DeferredList, ensureDeferred
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from components.bus import BusWriter
 from components.core.backoff import Backoff
@@ -45,15 +46,18 @@ class Feed:
         settings: FeedSettings,
         make_bus: Callable[[Feed], BusWriter],
         wall_clock_ms: Callable[[], int],
+        on_failed: Callable[[Failure], None],
         rules: UpstreamRules | None = None,
     ) -> None:
         """Make a feed that writes to the bus which ``make_bus`` returns; ``start`` sets it going.
 
-        ``reactor`` gives connections and monotonic time, ``wall_clock_ms`` the ms since 1970.
+        ``reactor`` gives connections and monotonic time, ``wall_clock_ms`` the ms since 1970. ``on_failed`` is told of an error
+        after which the feed cannot go on.
         """
         self.settings = settings
         self._reactor = reactor
         self._wall_clock_ms = wall_clock_ms
+        self._on_failed = on_failed
         self._sequencer = Sequencer(settings.symbols)
         self._epoch = wall_clock_ms()
         self._batch_number = 0
@@ -95,7 +99,7 @@ class Feed:
         )
         for upstream in self._upstreams:
             upstream.start()
-        self._ticker.start(STATUS_INTERVAL_S).addErrback(self._ticker_failed)
+        self._ticker.start(STATUS_INTERVAL_S).addErrback(self._on_failed)
 
     async def stop(self) -> None:
         """Leave the exchange."""
@@ -132,8 +136,9 @@ class Feed:
             "since": self._since_ms,
             "exchange": {
                 "url": self.settings.exchange_url,
-                "connections": len(self._upstreams),
+                "connections": sum(upstream.state is UpstreamState.LIVE for upstream in self._upstreams),
                 "reconnects": sum(max(0, upstream.connections - 1) for upstream in self._upstreams),
+                "paused": any(upstream.paused for upstream in self._upstreams),
                 "last_error": next((upstream.last_error for upstream in self._upstreams if upstream.last_error), ""),
             },
             "symbols": list(self.settings.symbols),
@@ -185,13 +190,16 @@ class Feed:
             events, self._events = self._events, []
             self._bus.write(Batch(self._epoch, self._batch_number, events))
 
-    def _connection_started(self) -> None:
-        self._sequencer.connection_started(self._reactor.seconds())
+    def _connection_started(self, upstream: Upstream) -> None:
+        names = {stream.partition("@")[0].upper() for stream in upstream.streams}
+        self._sequencer.connection_started(names, self._reactor.seconds())
 
     def _state_changed(self) -> None:
         if self.state is not self._state:
             self._state = self.state
             self._since_ms = self._wall_clock_ms()
+            # Who was silent on the connection before says nothing of this one.
+            self._stale = []
             if self._ticker.running:
                 self._write_status()
 
@@ -202,15 +210,11 @@ class Feed:
     def _write_status(self) -> None:
         self._bus.write_status(json.dumps(self.status()).encode())
 
-    def _ticker_failed(self, failure: Any) -> None:
-        self.log.failure("feed status stopped", failure=failure)
-
     def _watch_stale_symbols(self) -> None:
         now_s = self._reactor.seconds()
         after_s = self.settings.stale_after_s
         if self.state is not UpstreamState.LIVE:
             # Nothing flows: the state says so already, and asking again is the connection's business.
-            self._stale = list(self._sequencer.stale(now_s, after_s))
             return
         stale = self._sequencer.stale(now_s, after_s)
         newly = [symbol for symbol in stale if symbol not in self._stale]
@@ -241,7 +245,7 @@ class _Connection:
         self._feed = feed
 
     def connection_started(self) -> None:
-        self._feed._connection_started()
+        self._feed._connection_started(self.upstream)
 
     def frame(self, frame: bytes) -> Reply | None:
         return self._feed._frame(self.upstream, frame)

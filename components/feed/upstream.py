@@ -55,6 +55,9 @@ class UpstreamRules:
     idle_timeout_s: float = 30.0
     """A subscribed connection without one frame for this long is given up."""
 
+    proven_after_s: float = 60.0
+    """A connection that was live for this long was a good one: the next failure is a first one again."""
+
     max_frame_bytes: int = 1_048_576
 
 
@@ -101,6 +104,7 @@ class Upstream:
         self._backoff = backoff
         self._protocol: ExchangeProtocol | None = None
         self._paused = False
+        self._proven: DelayedCall | None = None
         in_url = "/".join(self.streams[: self.rules.params_per_message])
         factory = WebSocketClientFactory(f"{url}/stream?streams={in_url}", reactor=reactor)
         factory.protocol = ExchangeProtocol
@@ -128,6 +132,9 @@ class Upstream:
     async def stop(self) -> None:
         """Close the connection and stay away."""
         self._set_state(UpstreamState.STOPPED)
+        if self._protocol is not None:
+            # An orderly close would wait for an exchange that may have fallen silent.
+            self._protocol.give_up("stopped")
         await self._service.stopService()
 
     def pause(self) -> None:
@@ -142,6 +149,11 @@ class Upstream:
         if self._protocol is not None:
             self._protocol.resume_reading()
 
+    @property
+    def paused(self) -> bool:
+        """Whether reading is stopped."""
+        return self._paused
+
     def resubscribe(self, streams: Sequence[str]) -> None:
         """Ask for streams anew that went silent though they were acknowledged. Without a live connection: nothing."""
         if self._protocol is not None and self.state is UpstreamState.LIVE:
@@ -149,7 +161,8 @@ class Upstream:
             self._protocol.queue_control("SUBSCRIBE", streams)
 
     def reconnect_now(self) -> None:
-        """Drop the connection; the next one is opened at once, without back-off."""
+        """Drop the connection; the next one is opened without back-off. What is traded in between is missed."""
+        self._backoff.announced()
         if self._protocol is not None:
             self._protocol.give_up("the exchange announced its shutdown")
 
@@ -158,8 +171,10 @@ class Upstream:
     def _not_connected(self, failure: Failure) -> None:
         self.last_error = f"not connected: {failure.getErrorMessage()}"
 
-    def _opened(self, protocol: ExchangeProtocol) -> None:
+    def _connected(self, protocol: ExchangeProtocol) -> None:
         self._protocol = protocol
+
+    def _opened(self, protocol: ExchangeProtocol) -> None:
         self._set_state(UpstreamState.SUBSCRIBING)
         self.consumer.connection_started()
         if self._paused:
@@ -167,12 +182,16 @@ class Upstream:
 
     def _subscribed(self) -> None:
         self.connections += 1
-        self._backoff.succeeded()
+        self._proven = self._reactor.callLater(self.rules.proven_after_s, self._backoff.succeeded)
         self._set_state(UpstreamState.LIVE)
 
     def _closed(self, protocol: ExchangeProtocol, code: int | None, reason: str) -> None:
+        if self._proven is not None and self._proven.active():
+            self._proven.cancel()
         if code == POLICY_VIOLATION:
             self._backoff.policy_violation()
+        if self._paused:
+            reason = f"lost while not reading, since the gateway is too slow: {reason}"
         self.last_error = reason
         if self._protocol is protocol:
             self._protocol = None
@@ -209,28 +228,29 @@ class ExchangeProtocol(WebSocketClientProtocol):  # type: ignore[misc]  # Autoba
 
     def connectionMade(self) -> None:
         super().connectionMade()
+        self._upstream._connected(self)
         rules = self._upstream.rules
         self._watchdog = self._upstream._reactor.callLater(rules.subscribe_timeout_s, self._subscribe_timed_out)
 
     def onOpen(self) -> None:
         self._upstream._opened(self)
-        streams = self._upstream.streams
-        size = self._upstream.rules.params_per_message
-        for start in range(size, len(streams), size):
-            self.queue_control("SUBSCRIBE", streams[start : start + size])
+        self.queue_control("SUBSCRIBE", self._upstream.streams[self._upstream.rules.params_per_message :])
         self._live_when_answered()
 
     def queue_control(self, method: str, streams: Sequence[str]) -> None:
-        """Send a control message as soon as the pace allows it."""
-        self._control.append((self._next_id, method, tuple(streams)))
-        self._unanswered.add(self._next_id)
-        self._next_id += 1
+        """Send control messages about streams as soon as the pace allows it."""
+        size = self._upstream.rules.params_per_message
+        for start in range(0, len(streams), size):
+            self._control.append((self._next_id, method, tuple(streams[start : start + size])))
+            self._unanswered.add(self._next_id)
+            self._next_id += 1
         if self._sender is None:
             self._send_next_control()
 
     def _send_next_control(self) -> None:
         self._sender = None
-        if not self._control:
+        # A connection that is closing takes no message; what is queued goes with it.
+        if not self._control or self.state != self.STATE_OPEN:
             return
         request_id, method, streams = self._control.popleft()
         self.sendMessage(json.dumps({"method": method, "params": streams, "id": request_id}).encode())
@@ -270,13 +290,18 @@ class ExchangeProtocol(WebSocketClientProtocol):  # type: ignore[misc]  # Autoba
 
     def _idle_elapsed(self) -> None:
         self._watchdog = None
-        if self._heard or self._upstream._paused:
+        if self._heard or self._upstream.paused:
             self._watch_idle()
         else:
             self.give_up(f"no frame for {self._upstream.rules.idle_timeout_s:g} s")
 
     def _subscribe_timed_out(self) -> None:
         self._watchdog = None
+        if self._upstream.paused:
+            # The acknowledgements may lie unread.
+            timeout_s = self._upstream.rules.subscribe_timeout_s
+            self._watchdog = self._upstream._reactor.callLater(timeout_s, self._subscribe_timed_out)
+            return
         self.give_up(f"subscriptions not acknowledged within {self._upstream.rules.subscribe_timeout_s:g} s")
 
     def give_up(self, reason: str) -> None:

@@ -18,24 +18,29 @@ from components.uris import ERROR_AUTHENTICATION_FAILED
 Authenticator = Callable[[str | None, str | None, Mapping[str, Any]], dict[str, Any]]
 
 
-def create_client_authenticator(_config: Mapping[str, Any], _controller: object) -> Authenticator:
-    """Return the authenticator of the public transports: roles viewer, service and operator."""
-    return _authenticator(CLIENT_ROLES)
+def create_client_authenticator(config: Mapping[str, Any], _controller: object) -> Authenticator:
+    """Return the authenticator of the public transports.
+
+    ``config`` is ``{"realms": {realm: [role, …]}}``: who may join what here, of the roles viewer, service and operator.
+    """
+    return _authenticator(config, CLIENT_ROLES)
 
 
-def create_internal_authenticator(_config: Mapping[str, Any], _controller: object) -> Authenticator:
-    """Return the authenticator of the node's local socket: the roles of its own components."""
-    return _authenticator(INTERNAL_ROLES)
+def create_internal_authenticator(config: Mapping[str, Any], _controller: object) -> Authenticator:
+    """Return the authenticator of the node's local socket; ``config`` likewise, of the roles of the node's components."""
+    return _authenticator(config, INTERNAL_ROLES)
 
 
-def _authenticator(roles: frozenset[str]) -> Authenticator:
+def _authenticator(config: Mapping[str, Any], roles: frozenset[str]) -> Authenticator:
+    realms = {realm: frozenset(names) & roles for realm, names in config["realms"].items()}
+
     def authenticate(realm: str | None, authid: str | None, details: Mapping[str, Any]) -> dict[str, Any]:
         node = runtime.current()
         if node is None:
             raise _refusal()
         try:
             claims = node.environment.authority.verify(details.get("ticket"))
-            _check(claims, realm, authid, roles)
+            _check(claims, realm, authid, realms)
         except TokenError as error:
             cause = str(error)
             node.refused_tickets[cause] = node.refused_tickets.get(cause, 0) + 1
@@ -54,13 +59,13 @@ def _authenticator(roles: frozenset[str]) -> Authenticator:
     return authenticate
 
 
-def _check(claims: Claims, realm: str | None, authid: str | None, roles: frozenset[str]) -> None:
+def _check(claims: Claims, realm: str | None, authid: str | None, realms: Mapping[str, frozenset[str]]) -> None:
     if claims.realm != realm:
         raise TokenError("other realm")
     if claims.sub != authid:
         raise TokenError("other sub")
-    if claims.role not in roles:
-        raise TokenError("role not for this transport")
+    if claims.role not in realms.get(claims.realm, frozenset()):
+        raise TokenError("role not for this realm and transport")
 
 
 def _refusal() -> ApplicationError:

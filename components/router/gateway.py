@@ -20,12 +20,12 @@ from twisted.python.failure import Failure
 from components.bus.wamp import WampBusReader
 from components.core.batch import Batch
 from components.core.grants import Grants, grants_of
+from components.core.market import Market
 from components.core.outbox import OutboxCounters, Overflow
 from components.core.payload import EncodedPayload
 from components.environment import NodeEnvironment, refuse_to_start
 from components.router import runtime
 from components.router.fanout_settings import FanOutSettings, FanOutSettingsError
-from components.router.market import Market
 from components.router.seam import RouterSeam, install_transports
 from components.tokens import CLIENT_ROLES
 from components.uris import (
@@ -39,6 +39,7 @@ from components.uris import (
 )
 
 MAX_SNAPSHOT_SYMBOLS = 2000
+MAX_SYMBOL_CHARS = 20
 _RETAINED = PublishOptions(retain=True)
 
 
@@ -88,7 +89,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         await self.register(self._authorize, AUTHORIZE)
         await self.register(self._symbols, MARKET_SYMBOLS, options=with_caller)
         await self.register(self._snapshot, MARKET_SNAPSHOT, options=with_caller)
-        await self.register(self._market.status, MARKET_STATUS)
+        await self.register(self._status, MARKET_STATUS, options=with_caller)
         await WampBusReader(self).start(self._take_batch, self._take_status)
         self._watch.start(1.0).addErrback(self._watch_failed)
         self._joined = True
@@ -102,8 +103,8 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
     # Relay
 
     def _take_batch(self, batch: Batch) -> None:
-        self._market.take_batch(batch)
-        self._seam.publish_batch((topic, EncodedPayload(payload)) for topic, _, payload in batch.events)
+        if self._market.take_batch(batch):
+            self._seam.publish_batch((topic, EncodedPayload(payload)) for topic, _, payload in batch.events)
 
     def _last_event(self, topic: str) -> EncodedPayload | None:
         payload = self._market.last_event(topic)
@@ -139,48 +140,58 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         if self._market.feed_lost:
             return ["no feed has reported"]
         state = self._market.status()["state"]
+        if state == "stale" and len(self._market.stale) == len(self._market.symbols):
+            return ["all symbols are silent"]
         return [] if state in ("live", "stale") else [f"the feed is {state}"]
 
     # Market API
 
-    def _symbols(self, details: CallDetails) -> list[str]:
-        grants = self._caller_grants(details)
-        return [symbol for symbol in self._market.symbols if grants.grants_symbol(symbol)]
+    def _symbols(self, *args: object, details: CallDetails, **kwargs: object) -> list[str]:
+        _no_arguments(args, kwargs)
+        return self._granted_symbols(details)
 
-    def _snapshot(self, symbols: object = None, *, details: CallDetails) -> EncodedPayload:
-        known = self._symbols(details)
-        if symbols is None:
-            wanted = known
-        elif not isinstance(symbols, list) or not all(isinstance(symbol, str) for symbol in symbols):
-            raise ApplicationError(ERROR_INVALID_ARGUMENT, "symbols must be a list of strings")
-        elif len(symbols) > MAX_SNAPSHOT_SYMBOLS:
-            raise ApplicationError(
-                ERROR_INVALID_ARGUMENT, f"symbols must have at most {MAX_SNAPSHOT_SYMBOLS} items, had {len(symbols)}"
-            )
-        else:
-            wanted = list(dict.fromkeys(symbols))
+    def _status(self, *args: object, details: CallDetails, **kwargs: object) -> dict[str, Any]:
+        _no_arguments(args, kwargs)
+        grants = self._caller_grants(details)
+        stale = [symbol for symbol in self._market.stale if grants.grants_symbol(symbol)]
+        return self._market.status() | {"stale_symbols": stale}
+
+    def _snapshot(self, *args: object, details: CallDetails, **kwargs: object) -> EncodedPayload:
+        if kwargs or len(args) > 1:
+            raise ApplicationError(ERROR_INVALID_ARGUMENT, "takes one argument at most: a list of symbols")
+        known = self._granted_symbols(details)
+        wanted = known if not args or args[0] is None else _symbol_list(args[0])
         if not self._market.symbols:
             raise ApplicationError(ERROR_NOT_READY, "no feed has reported its symbols yet")
         # A symbol that the token does not grant is answered like one that does not exist.
         unknown = sorted(set(wanted) - set(known))
         if unknown:
-            raise ApplicationError(ERROR_UNKNOWN_SYMBOL, f"unknown symbol {unknown[0][:40]!r}", symbols=unknown[:20])
+            raise ApplicationError(ERROR_UNKNOWN_SYMBOL, f"unknown symbol {unknown[0]}")
         return EncodedPayload(self._market.snapshot(wanted))
+
+    def _granted_symbols(self, details: CallDetails) -> list[str]:
+        grants = self._caller_grants(details)
+        return [symbol for symbol in self._market.symbols if grants.grants_symbol(symbol)]
+
+    def onUserError(self, fail: Failure, msg: str) -> None:
+        """Log what a procedure raised by mistake; an ``ApplicationError`` is none, but an answer to its caller."""
+        if not isinstance(fail.value, ApplicationError):
+            self.life_log.failure(msg, failure=fail)
 
     # Authorisation
 
-    def _decide(self, session: Any, action: str, uri: str, match: str) -> dict[str, Any] | None:
+    def _decide(self, session: Any, action: str, uri: str, options: dict[str, Any]) -> dict[str, Any] | None:
         """Authorise a client's session on the spot; other sessions are Crossbar's to decide, by their roles' permissions."""
         if session._authrole not in CLIENT_ROLES:
             return None
-        return _decision(_grants(session._authrole, session._authid, session._authextra), action, uri, match)
+        return _decision(_grants(session._authrole, session._authid, session._authextra), action, uri, options)
 
     def _authorize(
         self, session: dict[str, Any], uri: str, action: str, options: dict[str, Any] | None
     ) -> dict[str, Any]:
         # The configuration names this procedure as the client roles' authorizer; ``_decide`` comes before it.
         grants = _grants(session["authrole"], session["authid"], session.get("authextra"))
-        return _decision(grants, action, uri, (options or {}).get("match") or "exact")
+        return _decision(grants, action, uri, options or {})
 
     def _caller_grants(self, details: CallDetails) -> Grants:
         extra = self._seam.auth_extra(details.caller)
@@ -189,14 +200,38 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         return _grants(details.caller_authrole, details.caller_authid, extra)
 
 
+def _no_arguments(args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+    if args or kwargs:
+        raise ApplicationError(ERROR_INVALID_ARGUMENT, "takes no arguments")
+
+
+def _symbol_list(value: object) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(symbol, str) for symbol in value):
+        raise ApplicationError(ERROR_INVALID_ARGUMENT, "symbols must be a list of strings")
+    if len(value) > MAX_SNAPSHOT_SYMBOLS:
+        raise ApplicationError(
+            ERROR_INVALID_ARGUMENT, f"symbols must have at most {MAX_SNAPSHOT_SYMBOLS} items, had {len(value)}"
+        )
+    # What is refused here could be no symbol, and might be no text that can be sent back.
+    if not all(symbol.isascii() and symbol.isalnum() and len(symbol) <= MAX_SYMBOL_CHARS for symbol in value):
+        raise ApplicationError(
+            ERROR_INVALID_ARGUMENT, f"a symbol is up to {MAX_SYMBOL_CHARS} letters and digits, such as BTCUSDT"
+        )
+    return list(dict.fromkeys(value))
+
+
 def _grants(role: str, authid: str, auth_extra: dict[str, Any] | None) -> Grants:
     extra = auth_extra or {}
     return grants_of(role, authid, extra.get("symbols"), extra.get("services", ()))
 
 
-def _decision(grants: Grants, action: str, uri: str, match: str) -> dict[str, Any]:
+def _decision(grants: Grants, action: str, uri: str, options: dict[str, Any]) -> dict[str, Any]:
+    allowed = grants.allows(action, uri, options.get("match") or "exact")
+    if action == "publish" and options.get("retain"):
+        # Crossbar keeps retained events for ever, and of those with options any number: no client's to fill.
+        allowed = False
     # Never cached: Crossbar's cache knows the role and the URI, not the token.
-    decision: dict[str, Any] = {"allow": grants.allows(action, uri, match), "cache": False}
+    decision: dict[str, Any] = {"allow": allowed, "cache": False}
     if action in ("call", "publish"):
         # The market API and services need to know who calls; events do not tell who published.
         decision["disclose"] = action == "call"

@@ -34,8 +34,8 @@ from components.router.fanout import FanOut, Subscriber
 from components.router.outlet import Outlet
 from components.router.serializers import WRAPPING, WrappingJsonSerializer
 
-Decide = Callable[[Any, str, str, str], dict[str, Any] | None]
-"""``(session, action, uri, match)`` → Crossbar's authorization, or ``None`` where the role is not ours to decide."""
+Decide = Callable[[Any, str, str, dict[str, Any]], dict[str, Any] | None]
+"""``(session, action, uri, options)`` → Crossbar's authorization, or ``None`` where the role is not ours to decide."""
 
 LastEvent = Callable[[str], EncodedPayload | None]
 
@@ -222,7 +222,7 @@ class GatewayRouter(Router):  # type: ignore[misc]
     seam: RouterSeam
 
     def authorize(self, session: Any, uri: str, action: str, options: dict[str, Any]) -> Any:
-        decision = self.seam.decide(session, action, uri, (options or {}).get("match") or "exact")
+        decision = self.seam.decide(session, action, uri, options or {})
         return super().authorize(session, uri, action, options) if decision is None else succeed(decision)
 
 
@@ -331,7 +331,7 @@ class RouterSeam:
             or not _URI_PAT_LOOSE_NON_EMPTY.match(publish.topic)
         ):
             return False
-        decision = self.decide(session, "publish", publish.topic, "exact")
+        decision = self.decide(session, "publish", publish.topic, {})
         if decision is None or not decision["allow"] or decision.get("disclose"):
             return False
         own = self._subscribers.get(session)

@@ -22,6 +22,12 @@ def test_after_a_good_connection_the_wait_is_short_again() -> None:
     assert backoff.next_delay_s() == 0.25
 
 
+def test_an_announced_end_needs_no_wait() -> None:
+    backoff = Backoff(lambda: 1.0)
+    backoff.announced()
+    assert [backoff.next_delay_s(), backoff.next_delay_s()] == [0.0, 0.25]
+
+
 def test_a_policy_violation_is_followed_by_a_long_wait_that_doubles() -> None:
     backoff = Backoff(lambda: 0.0)
     waits = []

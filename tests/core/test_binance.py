@@ -114,7 +114,25 @@ def test_what_the_exchange_does_not_document_is_malformed(frame: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "price", ["", "1e5", "-1", "+1", "01", ".5", "5.", "NaN", "Infinity", "1,5", "1 ", "0x1", "١", '1"']
+    "price",
+    [
+        "",
+        "1e5",
+        "-1",
+        "+1",
+        "01",
+        ".5",
+        "5.",
+        "NaN",
+        "Infinity",
+        "1,5",
+        "1 ",
+        "0x1",
+        "١",
+        '1"',
+        "9" * 19,
+        "0." + "1" * 19,
+    ],
 )
 def test_a_price_that_may_not_stand_in_json_is_malformed(price: str) -> None:
     with pytest.raises(MalformedFrame):

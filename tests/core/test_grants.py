@@ -63,6 +63,8 @@ OPERATOR = grants_of("operator", "olga", None, ())
         (SERVICE, "register", "market.snapshot", "exact", False),
         (SERVICE, "subscribe", "market.BTCUSDT", "exact", True),
         (OPERATOR, "subscribe", "services.quotes.vwap", "exact", True),
+        (OPERATOR, "subscribe", "services.", "prefix", False),
+        (OPERATOR, "call", "services.quotes.vwap", "exact", False),
         (OPERATOR, "publish", "market.BTCUSDT", "exact", False),
         (OPERATOR, "publish", "services.quotes.vwap", "exact", False),
     ],

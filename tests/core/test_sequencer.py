@@ -105,7 +105,7 @@ def test_an_old_book_update_is_dropped_within_a_connection_and_taken_from_the_ne
     sequencer = Sequencer(SYMBOLS)
     sequencer.book(book(9), 0.0, 0)
     assert sequencer.book(book(8), 0.0, 0) is None
-    sequencer.connection_started(0.0)
+    sequencer.connection_started(SYMBOLS, 0.0)
     assert sequencer.book(book(8), 0.0, 0) is not None
 
 
@@ -117,10 +117,29 @@ def test_a_symbol_that_is_not_ours_reaches_no_topic() -> None:
 
 def test_a_symbol_is_stale_after_its_silence_only() -> None:
     sequencer = Sequencer(SYMBOLS)
-    sequencer.connection_started(100.0)
-    sequencer.tick(trade(1), 150.0)
+    sequencer.connection_started(SYMBOLS, 100.0)
+    sequencer.book(book(1), 150.0, 0)
     assert sequencer.stale(160.0, 60.0) == []
     assert sequencer.stale(161.0, 60.0) == ["ETHUSDT"]
+
+
+def test_a_trade_stream_that_died_is_not_hidden_by_best_prices() -> None:
+    sequencer = Sequencer(("BTCUSDT",))
+    sequencer.connection_started(["BTCUSDT"], 0.0)
+    sequencer.tick(trade(1), 1.0)
+    for number in range(70):
+        sequencer.book(book(number), 10.0 * number, 0)
+    assert sequencer.stale(601.0, 60.0) == []
+    assert sequencer.stale(602.0, 60.0) == ["BTCUSDT"]
+
+
+def test_a_connection_made_anew_says_nothing_of_another_ones_symbols() -> None:
+    sequencer = Sequencer(SYMBOLS)
+    sequencer.connection_started(SYMBOLS, 0.0)
+    sequencer.book(book(9), 0.0, 0)
+    sequencer.connection_started(["ETHUSDT"], 100.0)
+    assert sequencer.stale(101.0, 60.0) == ["BTCUSDT"]
+    assert sequencer.book(book(9), 101.0, 0) is None
 
 
 def test_a_new_epoch_starts_from_one() -> None:

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,18 @@ def free_port() -> int:
 class Node:
     """One node in a folder of its own; started and stopped by the test that made it, as often as it likes."""
 
-    def __init__(self, directory: Path, environ: Mapping[str, str], *, with_key: bool = True) -> None:
-        """Lay out a node in ``directory``; ``environ`` holds its ``CROSSTICK_…`` variables."""
+    def __init__(
+        self,
+        directory: Path,
+        environ: Mapping[str, str],
+        *,
+        with_key: bool = True,
+        change_config: Callable[[dict[str, Any]], None] = lambda config: None,
+    ) -> None:
+        """Lay out a node in ``directory``; ``environ`` holds its ``CROSSTICK_…`` variables.
+
+        ``change_config`` may change the configuration, ports and paths set, before it is written.
+        """
         self.directory = directory
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -44,7 +54,7 @@ class Node:
         self.log_path = directory / "node.log"
         self._environ = dict(environ)
         self._process: subprocess.Popen[bytes] | None = None
-        self._write_config()
+        self._write_config(change_config)
         if with_key:
             create_development_key(directory)
 
@@ -142,7 +152,7 @@ class Node:
                 process.wait()
         assert not left, f"left running: {left}"
 
-    def _write_config(self) -> None:
+    def _write_config(self, change_config: Callable[[dict[str, Any]], None]) -> None:
         config = yaml.safe_load((REPOSITORY / ".crossbar" / "config.yaml").read_text())
         for worker in config["workers"]:
             worker["options"]["pythonpath"] = [str(REPOSITORY)]
@@ -152,5 +162,6 @@ class Node:
                     for path in transport["paths"].values():
                         if path["type"] == "static":
                             path["directory"] = str((REPOSITORY / ".crossbar" / path["directory"]).resolve())
+        change_config(config)
         self.directory.mkdir(parents=True, exist_ok=True)
         (self.directory / "config.yaml").write_text(yaml.safe_dump(config))

@@ -76,7 +76,12 @@ async def test_the_market_names_its_symbols_and_its_state(node: Node, clients: C
     assert len(symbols) >= 100
     assert "BTCUSDT" in symbols
     status = await client.call("market.status")
-    assert (status["state"], status["symbols"], status["stale"]) == ("live", len(symbols), [])
+    assert (status["state"], status["symbols"], status["stale"], status["stale_symbols"]) == (
+        "live",
+        len(symbols),
+        0,
+        [],
+    )
     assert len((await client.call("market.snapshot"))["symbols"]) == len(symbols)
 
 
@@ -93,7 +98,8 @@ async def test_the_status_is_there_for_who_subscribes_to_it(node: Node, clients:
     ("symbols", "uri"),
     [
         (["NOPE"], "crosstick.error.unknown_symbol"),
-        (["BTCUSDT", "x" * 1000], "crosstick.error.unknown_symbol"),
+        (["BTCUSDT", "x" * 1000], "wamp.error.invalid_argument"),
+        (["BTC.USDT"], "wamp.error.invalid_argument"),
         ("BTCUSDT", "wamp.error.invalid_argument"),
         ([1], "wamp.error.invalid_argument"),
         ({"BTCUSDT": 1}, "wamp.error.invalid_argument"),
@@ -103,6 +109,25 @@ async def test_the_status_is_there_for_who_subscribes_to_it(node: Node, clients:
 async def test_a_snapshot_of_nonsense_is_a_clear_error(node: Node, clients: Clients, symbols: object, uri: str) -> None:
     client = await viewer(node, clients)
     assert await client.refusal(client.call("market.snapshot", symbols)) == uri
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_wrong_number_of_arguments_is_a_clear_error(node: Node, clients: Clients) -> None:
+    client = await viewer(node, clients)
+    invalid = "wamp.error.invalid_argument"
+    assert await client.refusal(client.call("market.symbols", 1)) == invalid
+    assert await client.refusal(client.call("market.status", now=True)) == invalid
+    assert await client.refusal(client.call("market.snapshot", ["BTCUSDT"], 2)) == invalid
+    assert await client.refusal(client.call("market.snapshot", symbol="BTCUSDT")) == invalid
+    assert "Traceback" not in node.log
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_service_may_not_leave_events_in_the_routers_memory(node: Node, clients: Clients) -> None:
+    service = await clients.join(node.ws_url, authid="quotes", ticket=node.token("quotes", "service"))
+    for options in ({"retain": True}, {"retain": True, "eligible_authid": ["x"]}):
+        publishing = service.publish("services.quotes.x", 1, options=PublishOptions(acknowledge=True, **options))
+        assert await service.refusal(publishing) == "wamp.error.not_authorized"
 
 
 @pytest_twisted.ensureDeferred

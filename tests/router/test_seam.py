@@ -10,7 +10,6 @@ import msgpack
 import pytest
 from autobahn.wamp import message
 from autobahn.wamp.serializer import CBORSerializer, JsonSerializer, MsgPackSerializer
-from crossbar.router import protocol as crossbar_protocol
 from crossbar.router.router import Router
 from crossbar.router.session import RouterApplicationSession
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from components.core.batch import Batch
-from components.router.market import Market
+from components.core.market import Market
 
 
 class Time:
@@ -49,6 +49,24 @@ def test_a_new_epoch_forgets_the_old_ones_values() -> None:
     assert market.missed_batches == 0
 
 
+def test_a_batch_of_an_earlier_epoch_changes_nothing() -> None:
+    market = Market(Time())
+    assert market.take_batch(Batch(8, 1, [("market.BTCUSDT", 1, b'{"new":1}')]))
+    assert not market.take_batch(Batch(7, 9, [("market.BTCUSDT", 9, b'{"old":1}')]))
+    assert market.last_event("market.BTCUSDT") == b'{"new":1}'
+    assert market.missed_batches == 0
+
+
+def test_batches_are_a_sign_of_life_too() -> None:
+    time = Time()
+    market = Market(time)
+    market.take_status(status())
+    time.now_s += 4
+    market.take_batch(Batch(7, 1, []))
+    time.now_s += 4
+    assert not market.feed_lost
+
+
 def test_a_batch_that_never_came_is_counted() -> None:
     market = Market(Time())
     market.take_batch(Batch(7, 1, []))
@@ -57,7 +75,13 @@ def test_a_batch_that_never_came_is_counted() -> None:
 
 
 def test_without_a_feed_the_status_says_so() -> None:
-    assert Market(Time()).status() == {"epoch": 0, "state": "feed_lost", "stale": [], "symbols": 0}
+    assert Market(Time()).status() == {
+        "epoch": 0,
+        "state": "feed_lost",
+        "stale": 0,
+        "symbols": 0,
+        "missed_batches": 0,
+    }
 
 
 def test_a_feed_that_falls_silent_is_lost_and_comes_back() -> None:

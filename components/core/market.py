@@ -42,21 +42,28 @@ class Market:
         symbols: list[str] = self._feed_status.get("symbols", [])
         return symbols
 
-    def take_batch(self, batch: Batch) -> None:
-        """Keep the newest events of a batch. A new epoch forgets the old one's."""
-        if batch.epoch != self._epoch:
+    def take_batch(self, batch: Batch) -> bool:
+        """Keep the newest events of a batch and return whether it is of this epoch or a later one.
+
+        A later epoch forgets the earlier one's events; a batch of an earlier epoch is left alone.
+        """
+        self._feed_heard_s = self._monotonic_s()
+        if batch.epoch < self._epoch:
+            return False
+        if batch.epoch > self._epoch:
             self._epoch = batch.epoch
             self._last_batch = 0
             self._ticks.clear()
             self._books.clear()
-        self.missed_batches += batch.number - self._last_batch - 1
-        self._last_batch = batch.number
+        self.missed_batches += max(0, batch.number - self._last_batch - 1)
+        self._last_batch = max(self._last_batch, batch.number)
         for topic, _, payload in batch.events:
             name = topic.removeprefix(MARKET_PREFIX)
             if name.endswith(BOOK_SUFFIX):
                 self._books[name.removesuffix(BOOK_SUFFIX)] = payload
             else:
                 self._ticks[name] = payload
+        return True
 
     def last_event(self, topic: str) -> bytes | None:
         """Return the newest payload of a topic of ticks or best prices, ``None`` where there has been none."""
@@ -91,17 +98,24 @@ class Market:
         """Return the object that ``market.status`` answers.
 
         ``state`` is ``live``, ``subscribing`` or ``connecting`` (as the feed says), ``stale`` when it is live and some symbols
-        are silent, or ``feed_lost`` when no feed has been heard for 5 s.
+        are silent, or ``feed_lost`` when no feed has been heard for 5 s. Symbols appear by their number only: who reads this
+        may not be granted all of them.
         """
-        status = {key: value for key, value in self._feed_status.items() if key != "symbols"}
+        status = {"epoch": 0} | self._feed_status
         status["symbols"] = len(self.symbols)
-        status.setdefault("epoch", 0)
-        status.setdefault("stale", [])
+        status["stale"] = len(self.stale)
+        status["missed_batches"] = self.missed_batches
         if self.feed_lost:
             status["state"] = "feed_lost"
-        elif status.get("state") == "live" and status["stale"]:
+        elif status.get("state") == "live" and self.stale:
             status["state"] = "stale"
         return status
+
+    @property
+    def stale(self) -> list[str]:
+        """The symbols that are silent."""
+        stale: list[str] = self._feed_status.get("stale", [])
+        return stale
 
     def snapshot(self, symbols: Iterable[str]) -> bytes:
         """Return the newest events of symbols as JSON, with the exchange's digits.
