@@ -106,7 +106,9 @@ class Clients:
         """
         client = Client(realm, authid, ticket)
         factory = WampWebSocketClientFactory(lambda: client, url=url, serializers=[SERIALIZERS[serializer]()])
-        await self._connect(url, factory)
+        protocol = await self._connect(url, factory)
+        # A connection that closes in the WebSocket handshake never tells the session.
+        protocol.is_closed.addCallback(lambda _: client.onDisconnect())
         return await client.joined
 
     async def raw(self, url: str, ticket: str, authid: str, topics: list[str], match: str = "exact") -> list[str]:
