@@ -82,6 +82,8 @@ class Endpoints:
     """What is told to the bus every second; ``None``: nothing."""
 
     epoch_ms: int = 0
+    patience_s: float = 3.0
+    """At the end, events that have not come while nothing came for this long are missing."""
 
     def describe(self, topics: Sequence[tuple[str, str]], subscriptions: Sequence[Sequence[int]]) -> str:
         """Return the load generator's setup for ``topics``, which are pairs of name and symbol."""
@@ -92,6 +94,7 @@ class Endpoints:
             f"source {self.source}",
             f"source_account {self.publisher.authid} {self.publisher.ticket}",
             f"epoch_ms {self.epoch_ms}",
+            f"patience_us {self.patience_s * 1e6:.0f}",
             *(f"topic {name} {symbol}" for name, symbol in topics),
             *(
                 " ".join(map(str, ("client", account.authid, account.ticket, len(chosen), *chosen)))

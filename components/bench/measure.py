@@ -16,6 +16,9 @@ from components.bench.systems import System
 
 JOIN_TIMEOUT_S = 60.0
 JOINS_AT_ONCE = 100
+DRAIN_TIMEOUT_S = 60.0
+"""How long what is on its way at the end of a measurement may take to arrive."""
+
 SETTLE_S = 0.5
 MAX_OFFERED_SHARE = 0.8
 """Loads beyond this share of what a system takes at saturation are not offered: there latency is only a queue's length."""
@@ -31,8 +34,9 @@ class Effort:
     seconds: float = 3.0
     """Length of each measurement; a third of it before it warms up."""
 
-    queue_ms: float = 20.0
-    """At saturation, as many events are kept on their way as the server delivers in this time."""
+    queues_ms: tuple[float, ...] = (20.0, 100.0)
+    """At saturation, as many events are kept on their way as the server delivers in this time. Each depth is measured and the
+    one with most deliveries counts: a deeper queue lets a server write more at once, until it costs more than that saves."""
 
 
 @dataclass(slots=True)
@@ -85,28 +89,21 @@ def _events(server: System, load: LoadGenerator, shape: Shape, effort: Effort, i
     load.command("idle", SETTLE_S, takes_s=SETTLE_S)
     warm_s, run_s = effort.seconds / 3, effort.seconds
 
-    answer = load.command("saturate", warm_s, run_s, effort.queue_ms, *pids, takes_s=warm_s + run_s + JOIN_TIMEOUT_S)
-    into.problems += _problems(answer, "at saturation")
-    if answer["load_cpu_us"] > LOAD_BOUND_SHARE * 1e6 * answer["seconds"]:
-        into.notes.append("at saturation the load generator was busy all the time and may be what limited")
-    seconds = answer["seconds"]
-    capacity_per_s = answer["published"] / seconds
-    into.values |= {
-        "delivered_per_s": answer["delivered"] / seconds,
-        "published_per_s": capacity_per_s,
-        "merged_per_s": answer["merged"] / seconds,
-        "dropped_per_s": answer["dropped"] / seconds,
-        "server_cpu_share": answer["server_cpu_us"] / seconds / 1e6,
-        "load_cpu_share": answer["load_cpu_us"] / seconds / 1e6,
-        "rss_mb": sum(answer["rss_bytes"]) / 1e6,
-    }
-    if answer["delivered"]:
-        into.values["cpu_us_per_event"] = answer["server_cpu_us"] / answer["delivered"]
+    for queue_ms in effort.queues_ms:
+        answer = load.command("saturate", warm_s, run_s, queue_ms, *pids, takes_s=warm_s + run_s + DRAIN_TIMEOUT_S)
+        into.problems += _problems(answer, "at saturation")
+        if answer["load_cpu_us"] > LOAD_BOUND_SHARE * 1e6 * answer["seconds"]:
+            into.notes.append("at saturation the load generator was busy all the time and may be what limited")
+        figures = _saturation(answer, queue_ms)
+        rss_mb = max(into.values.get("rss_mb", 0), figures["rss_mb"])
+        if figures["delivered_per_s"] > into.values.get("delivered_per_s", 0):
+            into.values |= figures
+        into.values["rss_mb"] = rss_mb
 
     for index, offered_per_s in enumerate(shape.offered_per_s):
-        if index > 0 and offered_per_s > MAX_OFFERED_SHARE * capacity_per_s:
+        if index > 0 and offered_per_s > MAX_OFFERED_SHARE * into.values.get("published_per_s", 0):
             break
-        answer = load.command("pace", offered_per_s, warm_s, run_s, *pids, takes_s=warm_s + run_s + JOIN_TIMEOUT_S)
+        answer = load.command("pace", offered_per_s, warm_s, run_s, *pids, takes_s=warm_s + run_s + DRAIN_TIMEOUT_S)
         into.problems += _problems(answer, f"at {offered_per_s} published/s")
         latency = answer["latency"] or {}
         into.values |= {
@@ -116,6 +113,22 @@ def _events(server: System, load: LoadGenerator, shape: Shape, effort: Effort, i
         }
         into.values[f"cpu_us_per_event@{offered_per_s}"] = answer["server_cpu_us"] / max(1, answer["delivered"])
         into.values["rss_mb"] = max(into.values["rss_mb"], sum(answer["rss_bytes"]) / 1e6)
+
+
+def _saturation(answer: Mapping[str, Any], queue_ms: float) -> dict[str, float]:
+    seconds = answer["seconds"]
+    return {
+        "delivered_per_s": answer["delivered"] / seconds,
+        "cpu_us_per_event": answer["server_cpu_us"] / max(1, answer["delivered"]),
+        "published_per_s": answer["published"] / seconds,
+        "merged_per_s": answer["merged"] / seconds,
+        "dropped_per_s": answer["dropped"] / seconds,
+        "server_cpu_share": answer["server_cpu_us"] / seconds / 1e6,
+        "load_cpu_share": answer["load_cpu_us"] / seconds / 1e6,
+        "queue_ms": queue_ms,
+        "saturated_p50_ms": (answer["latency"] or {"p50_ms": 0.0})["p50_ms"],
+        "rss_mb": sum(answer["rss_bytes"]) / 1e6,
+    }
 
 
 def _churn(server: System, load: LoadGenerator, shape: Shape, effort: Effort, into: Measurement) -> None:

@@ -49,7 +49,7 @@ def run(
         os.sched_setaffinity(0, usable)
     return {
         "machine": described,
-        "method": {"rounds": rounds, "seconds": effort.seconds, "queue_ms": effort.queue_ms},
+        "method": {"rounds": rounds, "seconds": effort.seconds, "queues_ms": effort.queues_ms},
         "shapes": summarize(_in_order(measurements, systems), shapes),
     }
 

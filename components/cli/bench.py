@@ -11,6 +11,7 @@ from types import FrameType
 import click
 
 from components.bench.errors import BenchError
+from components.bench.feed import run_feed
 from components.bench.measure import Effort
 from components.bench.report import table
 from components.bench.run import run
@@ -78,6 +79,26 @@ def bench(
     if not all(figures["complete"] for shape in result["shapes"].values() for figures in shape.values()):
         click.echo("Not every measurement is sound; see above.", err=True)
         sys.exit(1)
+
+
+@bench.command("feed")
+@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures here.")
+@click.option("--rounds", type=click.IntRange(1, 100), default=3, show_default=True, help="How often it is measured.")
+@click.option("--seconds", type=click.FloatRange(0.2, 600), default=3.0, show_default=True, help="Length of a round.")
+def bench_feed(json_file: Path | None, rounds: int, seconds: float) -> None:
+    """Measure the feed alone: exchange frames per second and core, parsed, sequenced and batched."""
+    try:
+        result = run_feed(rounds, seconds, lambda line: click.echo(line, err=True))
+    except BenchError as error:
+        raise click.ClickException(str(error)) from error
+    figures = result["feed"]
+    click.echo(
+        f"{figures['frames_per_core_s']:,.0f} frames per second and core, {figures['cpu_us_per_frame']:.2f} µs of CPU each "
+        f"({figures['core_cpu_us_per_frame']:.2f} of it parsing, sequencing and encoding), "
+        f"{figures['events_per_batch']:.0f} events in a batch"
+    )
+    if json_file is not None:
+        json_file.write_text(json.dumps(result, indent=1) + "\n")
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

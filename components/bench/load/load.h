@@ -130,6 +130,7 @@ typedef struct {
     char *source_authid, *source_ticket;
     char *status; /* what the bus is told every second; NULL: nothing */
     uint64_t epoch_ms;
+    uint64_t patience_us; /* without one more event, what has not come is missing */
 } Setup;
 
 extern Setup setup;

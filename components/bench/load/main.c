@@ -25,7 +25,6 @@
 #define MAX_WINDOW 200000
 #define WINDOW_UPDATE_US 20000
 #define STATUS_US 1000000
-#define NO_PROGRESS_US 5000000
 
 typedef enum { QUIET, SATURATE, PACE } Mode;
 
@@ -183,7 +182,7 @@ static void drain(void) {
         if (accounted() != last) {
             last = accounted();
             progress = now;
-        } else if (now - progress > NO_PROGRESS_US) {
+        } else if (now - progress > setup.patience_us) {
             break;
         }
     }
@@ -209,9 +208,9 @@ static void print_check(void) {
         /* Merged events tell one seq for several. */
         wrong_seq += !client->merged && !client->dropped && got == expected && client->seq_sum != seq_sum;
     }
-    printf("\"expected\":%llu,\"missing\":%llu,\"surplus\":%llu,\"incomplete_clients\":%d,\"wrong_seq_clients\":%d,"
+    printf("\"expected\":%llu,\"arrived\":%llu,\"missing\":%llu,\"surplus\":%llu,\"incomplete_clients\":%d,\"wrong_seq_clients\":%d,"
            "\"unreadable\":%llu,\"lost_clients\":%d,\"why_lost\":",
-           (unsigned long long)publisher.expected, (unsigned long long)missing, (unsigned long long)surplus, incomplete,
+           (unsigned long long)publisher.expected, (unsigned long long)tally.received, (unsigned long long)missing, (unsigned long long)surplus, incomplete,
            wrong_seq, (unsigned long long)tally.unreadable, tally.lost);
     char *why = tally.first_loss;
     putchar('"');

@@ -76,6 +76,8 @@ static void read_line(char *line) {
         setup.source_ticket = text(&rest);
     } else if (!strcmp(word, "epoch_ms")) {
         setup.epoch_ms = strtoull(text(&rest), NULL, 10);
+    } else if (!strcmp(word, "patience_us")) {
+        setup.patience_us = strtoull(text(&rest), NULL, 10);
     } else if (!strcmp(word, "status")) {
         setup.status = strdup(rest ? rest : "");
     } else {
