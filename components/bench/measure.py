@@ -26,6 +26,12 @@ MAX_OFFERED_SHARE = 0.8
 LOAD_BOUND_SHARE = 0.95
 """A load generator busier than this may be what limits."""
 
+SATURATED_SHARE = 0.9
+"""A server that used less of its core than this was not saturated, or not alone on it."""
+
+MAX_LATE_MS = 5.0
+"""A publisher that was later than this with anything may have made latencies worse."""
+
 
 @dataclass(frozen=True, slots=True)
 class Effort:
@@ -92,32 +98,43 @@ def _events(server: System, load: LoadGenerator, shape: Shape, effort: Effort, i
     for queue_ms in effort.queues_ms:
         answer = load.command("saturate", warm_s, run_s, queue_ms, *pids, takes_s=warm_s + run_s + DRAIN_TIMEOUT_S)
         into.problems += _problems(answer, "at saturation")
-        if answer["load_cpu_us"] > LOAD_BOUND_SHARE * 1e6 * answer["seconds"]:
-            into.notes.append("at saturation the load generator was busy all the time and may be what limited")
         figures = _saturation(answer, queue_ms)
         rss_mb = max(into.values.get("rss_mb", 0), figures["rss_mb"])
         if figures["delivered_per_s"] > into.values.get("delivered_per_s", 0):
             into.values |= figures
         into.values["rss_mb"] = rss_mb
+    into.notes += _notes(into.values)
 
     for index, offered_per_s in enumerate(shape.offered_per_s):
         if index > 0 and offered_per_s > MAX_OFFERED_SHARE * into.values.get("published_per_s", 0):
             break
         answer = load.command("pace", offered_per_s, warm_s, run_s, *pids, takes_s=warm_s + run_s + DRAIN_TIMEOUT_S)
-        into.problems += _problems(answer, f"at {offered_per_s} published/s")
-        latency = answer["latency"] or {}
-        into.values |= {
-            f"{quantile}_ms@{offered_per_s}": latency[f"{quantile}_ms"]
-            for quantile in ("p50", "p99", "p999")
-            if f"{quantile}_ms" in latency
-        }
+        into.problems += _problems(answer, f"at {offered_per_s:,} published/s")
+        if answer["max_late_us"] > MAX_LATE_MS * 1e3:
+            into.notes.append(
+                f"at {offered_per_s:,} published/s the publisher was up to {answer['max_late_us'] / 1e3:.0f} ms late"
+            )
+        if answer["latency"] is not None:
+            into.values |= {
+                f"{quantile}_ms@{offered_per_s}": answer["latency"][f"{quantile}_ms"]
+                for quantile in ("p50", "p99", "p999")
+            }
         into.values[f"cpu_us_per_event@{offered_per_s}"] = answer["server_cpu_us"] / max(1, answer["delivered"])
         into.values["rss_mb"] = max(into.values["rss_mb"], sum(answer["rss_bytes"]) / 1e6)
 
 
+def _notes(values: Mapping[str, float]) -> list[str]:
+    notes = []
+    if values.get("server_cpu_share", 1) < SATURATED_SHARE:
+        notes.append(f"at saturation the server had or used only {values['server_cpu_share']:.0%} of its core")
+    if values.get("load_cpu_share", 0) > LOAD_BOUND_SHARE:
+        notes.append("at saturation the load generator was busy all the time and may be what limited")
+    return notes
+
+
 def _saturation(answer: Mapping[str, Any], queue_ms: float) -> dict[str, float]:
     seconds = answer["seconds"]
-    return {
+    figures: dict[str, float] = {
         "delivered_per_s": answer["delivered"] / seconds,
         "cpu_us_per_event": answer["server_cpu_us"] / max(1, answer["delivered"]),
         "published_per_s": answer["published"] / seconds,
@@ -126,9 +143,11 @@ def _saturation(answer: Mapping[str, Any], queue_ms: float) -> dict[str, float]:
         "server_cpu_share": answer["server_cpu_us"] / seconds / 1e6,
         "load_cpu_share": answer["load_cpu_us"] / seconds / 1e6,
         "queue_ms": queue_ms,
-        "saturated_p50_ms": (answer["latency"] or {"p50_ms": 0.0})["p50_ms"],
         "rss_mb": sum(answer["rss_bytes"]) / 1e6,
     }
+    if answer["latency"] is not None:
+        figures["saturated_p50_ms"] = answer["latency"]["p50_ms"]
+    return figures
 
 
 def _churn(server: System, load: LoadGenerator, shape: Shape, effort: Effort, into: Measurement) -> None:

@@ -32,7 +32,13 @@ def pinned(command: Sequence[str], core: int | None) -> list[str]:
 
 
 def cores() -> tuple[int | None, int | None]:
-    """Return the server's core and the load's: two different ones, or ``None`` twice where there is only one."""
+    """Return the server's core and the load's: two different ones, or ``None`` twice where there is only one.
+
+    Raises:
+        BenchError: this is not Linux.
+    """
+    if not sys.platform.startswith("linux"):
+        raise BenchError(f"the benchmark needs Linux (epoll, /proc, affinity), this is {sys.platform}")
     usable = sorted(os.sched_getaffinity(0))
     return (usable[0], usable[1]) if len(usable) > 1 else (None, None)
 

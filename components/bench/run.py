@@ -25,11 +25,11 @@ def run(
     ``say`` is told in single lines how it goes.
 
     Raises:
-        BenchError: the load generator cannot be built.
+        BenchError: this is not Linux, or the load generator cannot be built.
     """
+    server_core, load_core = both = cores()
     binary = build()
     systems = [name for name in systems if _installed(name, say)]
-    server_core, load_core = both = cores()
     if load_core is None:
         say("only one core is usable: server and load share it, and the figures say little")
     measurements: list[Measurement] = []

@@ -34,6 +34,7 @@ static uint64_t next_status_us;
 static double events_per_tick, tick_us, events_owed, next_tick_us;
 static double window, window_rate, queue_us, mean_receivers;
 static uint64_t window_updated_us, window_accounted;
+static int64_t written_off; /* deliveries that were missing at the end of earlier measurements */
 static int pids[MAX_PIDS], pid_count;
 
 void fail(const char *format, ...) {
@@ -53,6 +54,8 @@ static void set_timer(uint64_t at_us) {
     struct itimerspec when = {.it_value = {.tv_sec = (time_t)(at_us / 1000000), .tv_nsec = (long)(at_us % 1000000 * 1000)}};
     if (timerfd_settime(timer.fd, TFD_TIMER_ABSTIME, &when, NULL)) fail("timerfd_settime: %s", strerror(errno));
 }
+
+static int64_t outstanding(void) { return (int64_t)(publisher.expected - accounted()) - written_off; }
 
 static void publish_due(uint64_t now) {
     if (mode == PACE) {
@@ -78,8 +81,7 @@ static void publish_due(uint64_t now) {
         }
         /* In portions, as a feed that reads a full socket brings them. */
         int portion = window / 4 < MAX_BATCH_EVENTS ? (int)(window / 4) : MAX_BATCH_EVENTS;
-        while (publisher_may_write() &&
-               (double)(publisher.expected - accounted()) / mean_receivers + portion <= window)
+        while (publisher_may_write() && (double)outstanding() / mean_receivers + portion <= window)
             publisher_publish(portion, now);
     }
 }
@@ -177,7 +179,7 @@ static void idle(char *rest) {
 /* Wait for what is still on its way, until nothing more comes. */
 static void drain(void) {
     uint64_t last = accounted(), progress = now_us();
-    while (accounted() < publisher.expected) {
+    while (outstanding() > 0) {
         uint64_t now = turn(50);
         if (accounted() != last) {
             last = accounted();
@@ -187,6 +189,7 @@ static void drain(void) {
         }
     }
     for (uint64_t until = now_us() + 50000; turn(10) < until;) continue; /* what comes too often comes now */
+    written_off += outstanding();
 }
 
 /* Every client against what was published on its topics since the start. */
