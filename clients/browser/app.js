@@ -57,7 +57,8 @@ function connect(givenToken) {
   url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
   url.hash = "";
   try {
-    watch = new MarketWatch({ autobahn: globalThis.autobahn, url, token, onTick, onBook, onStatus, onSymbols, onRefusedSymbols, onState });
+    const handlers = { onTick, onBook, onStatus, onStaleSymbols, onSymbols, onRefusedSymbols, onState };
+    watch = new MarketWatch({ autobahn: globalThis.autobahn, url, token, ...handlers });
   } catch (error) {
     askForToken(error.message);
     return;
@@ -69,7 +70,7 @@ function connect(givenToken) {
 }
 
 function onTick(tick, missed) {
-  ticksInInterval += 1;
+  ticksInInterval += tick.merged ?? 1;
   missedTotal += missed;
   table.takeTick(tick, missed);
 }
@@ -81,9 +82,12 @@ function onBook(book) {
 function onStatus({ state, stale }) {
   const feedState = element("feed-state");
   feedState.dataset.tone = state === "live" ? "good" : "waiting";
-  feedState.textContent = stale.length > 0 ? `${state} (${stale.length})` : state.replaceAll("_", " ");
-  feedState.title = stale.length > 0 ? `Silent: ${summary(stale)}` : "";
-  table.markStale(stale);
+  feedState.textContent = stale > 0 ? `${state} (${formatCount(stale)})` : state.replaceAll("_", " ");
+}
+
+function onStaleSymbols(symbols) {
+  element("feed-state").title = symbols.length > 0 ? `Silent: ${summary(symbols)}` : "";
+  table.markStale(symbols);
 }
 
 function onSymbols(symbols) {

@@ -23,8 +23,14 @@ export const ConnectionState = Object.freeze({
 /** Raised (also by `onJoin`) when the gateway says no and asking again would not help. */
 export class AccessRefused extends Error {}
 
-/** The gateway's one answer to a ticket it does not accept; Crossbar's own for a transport without the gateway's authenticator. */
-const REFUSALS = new Set(["crosstick.error.authentication_failed", "wamp.error.authentication_failed"]);
+/** The gateway's one answer to a ticket it does not accept, and Crossbar's own before it or without the gateway's authenticator. */
+const REFUSALS = new Set([
+  "crosstick.error.authentication_failed",
+  "wamp.error.authentication_failed",
+  "wamp.error.no_auth_method",
+  "wamp.error.no_such_realm",
+  "wamp.error.no_such_role",
+]);
 
 /** Crossbar's answer to a call, subscription or publication that the token's rights do not cover. */
 export const NOT_AUTHORIZED = "wamp.error.not_authorized";
@@ -66,6 +72,7 @@ export class MarketConnection {
   #onState;
   #state = null;
   #connection = null;
+  #session = null;
   #retryTimer = null;
   #answerTimer = null;
   #failedAttempts = 0;
@@ -90,6 +97,14 @@ export class MarketConnection {
     this.#authid = claimsOf(token).sub;
     this.#onJoin = onJoin;
     this.#onState = onState;
+  }
+
+  /**
+   * The joined session, or null. A session that was given up may go on receiving until the gateway has answered its
+   * GOODBYE: whoever subscribes compares, and ignores the events of any session but this.
+   */
+  get session() {
+    return this.#session;
   }
 
   open() {
@@ -138,6 +153,10 @@ export class MarketConnection {
   }
 
   async #joined(connection, session) {
+    if (connection !== this.#connection) {
+      return; // dropped before it joined
+    }
+    this.#session = session;
     const fail = (error) => {
       if (connection !== this.#connection) {
         return; // dropped earlier
@@ -207,6 +226,7 @@ export class MarketConnection {
     clearTimeout(this.#retryTimer);
     const connection = this.#connection;
     this.#connection = null;
+    this.#session = null;
     if (connection?.isConnected) {
       connection.close();
     }

@@ -2,7 +2,8 @@
  * Counts the ticks a client has not seen. Pure: sequence numbers go in, counts come out.
  *
  * The gateway numbers every symbol's ticks without gaps (`seq`) within an *epoch*; a restarted feed opens another
- * epoch and counts afresh. A tick that says `"merged": n` stands for n trades and closes the n numbers up to its own.
+ * epoch and counts afresh. Within an epoch a symbol's `seq` grows by one trade, or by the `"merged": n` trades that a
+ * tick says it stands for, plus those that are in no tick, which it says as `"dropped": n` where the gateway left them out.
  */
 export class SequenceTracker {
   #epoch = null;
@@ -27,8 +28,10 @@ export class SequenceTracker {
     }
     this.#lastBySymbol.set(tick.symbol, tick.seq);
     if (last === undefined || tick.seq < last) {
-      return 0; // a lower number is a feed started afresh, whose epoch has not been announced here yet
+      // A lower number is a feed started afresh, whose epoch has not been announced here yet.
+      return tick.dropped ?? 0;
     }
+    // Not by `first_seq`: some of the numbers between it and `seq` may be dropped ones.
     return Math.max(0, tick.seq - last - (tick.merged ?? 1));
   }
 }

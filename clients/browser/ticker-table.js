@@ -18,6 +18,7 @@ export class TickerTable {
   #rows = new Map();
   #pendingTicks = new Map();
   #pendingBooks = new Map();
+  #staleSymbols = new Set();
   #frameRequested = false;
   #filter = "";
   #onVisibleCount;
@@ -40,6 +41,7 @@ export class TickerTable {
     this.#rows = kept;
     this.#body.replaceChildren(...[...kept.values()].map((row) => row.element));
     this.#applyFilter();
+    this.#paintStale();
     this.#requestFrame();
   }
 
@@ -56,10 +58,8 @@ export class TickerTable {
 
   /** Mark these symbols as silent at the exchange's side, and no others. */
   markStale(symbols) {
-    const stale = new Set(symbols);
-    for (const [symbol, row] of this.#rows) {
-      row.markStale(stale.has(symbol));
-    }
+    this.#staleSymbols = new Set(symbols);
+    this.#paintStale();
   }
 
   /** Tell the eye that nothing arrives: whole table dimmed. */
@@ -106,6 +106,12 @@ export class TickerTable {
         row.paintBook(book);
         this.#pendingBooks.delete(symbol);
       }
+    }
+  }
+
+  #paintStale() {
+    for (const [symbol, row] of this.#rows) {
+      row.markStale(this.#staleSymbols.has(symbol));
     }
   }
 

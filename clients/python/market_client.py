@@ -29,6 +29,7 @@ from autobahn.asyncio.wamp import ApplicationSession
 from autobahn.asyncio.websocket import WampWebSocketClientFactory
 from autobahn.wamp.exception import ApplicationError, TransportLost
 from autobahn.wamp.interfaces import IObjectSerializer
+from autobahn.wamp.message import Event, Invocation
 from autobahn.wamp.serializer import JsonSerializer, Serializer
 from autobahn.wamp.types import CloseDetails, SubscribeOptions
 from autobahn.websocket.util import parse_url
@@ -44,8 +45,14 @@ SETUP_TIMEOUT_S = 15.0
 
 GOODBYE_TIMEOUT_S = 2.0
 
-REFUSALS = {"crosstick.error.authentication_failed", "wamp.error.authentication_failed"}
-"""The gateway's one answer to a ticket it does not accept; Crossbar's own where the gateway's authenticator is missing."""
+REFUSALS = {
+    "crosstick.error.authentication_failed",
+    "wamp.error.authentication_failed",
+    "wamp.error.no_auth_method",
+    "wamp.error.no_such_realm",
+    "wamp.error.no_such_role",
+}
+"""The gateway's one answer to a ticket it does not accept, and Crossbar's own before it or without its authenticator."""
 
 
 class AccessRefused(Exception):
@@ -124,22 +131,34 @@ class ExactJsonSerializer(JsonSerializer):
 
 
 class TicketSession(ApplicationSession):
-    """One session: answers the challenge, and tells by two futures when it has joined and why it has ended."""
+    """One session: answers the challenge, and tells by futures when it has joined, why it has ended, and that its line has.
+
+    A session that has ended is deaf: its line may still bring what the gateway sent before, and handlers are spared that.
+    """
 
     def __init__(self, realm: str, token: str) -> None:
         super().__init__()
         loop = asyncio.get_running_loop()
         self.joined: asyncio.Future[None] = loop.create_future()
         self.ended: asyncio.Future[str] = loop.create_future()
+        self.disconnected: asyncio.Future[None] = loop.create_future()
         self._realm_to_join = realm
         self._token = token
         self._reason = "the line was cut"
+        self._deaf = False
 
     def onConnect(self) -> None:
-        self.join(self._realm_to_join, authmethods=["ticket"], authid=subject_of(self._token))
+        if self._deaf:  # given up while the WebSocket was opened
+            self.disconnect()
+        else:
+            self.join(self._realm_to_join, authmethods=["ticket"], authid=subject_of(self._token))
 
     def onChallenge(self, challenge: object) -> str:
         return self._token
+
+    def onMessage(self, msg: object) -> None:
+        if not (self._deaf and isinstance(msg, (Event, Invocation))):
+            super().onMessage(msg)
 
     def onJoin(self, details: object) -> None:
         self.joined.set_result(None)
@@ -153,6 +172,7 @@ class TicketSession(ApplicationSession):
 
     def onDisconnect(self) -> None:
         super().onDisconnect()  # whoever still waits for an answer gets TransportLost
+        self.disconnected.set_result(None)
         self._end(None)
 
     def onUserError(self, failure: object, message: str) -> None:
@@ -164,7 +184,12 @@ class TicketSession(ApplicationSession):
         """End this session, and `MarketClient.run()` with this error."""
         self._end(error)
 
+    def turn_deaf(self) -> None:
+        """Call no handler and no procedure any more."""
+        self._deaf = True
+
     def _end(self, error: BaseException | None) -> None:
+        self.turn_deaf()
         if self.ended.done():
             return
         if error is None:
@@ -308,12 +333,17 @@ class MarketClient:
             await self._on_join(session)
 
     async def _leave(self, session: TicketSession) -> None:
-        """Say goodbye if there is anybody to hear it; never raises."""
+        """Say goodbye if there is anybody to hear it, and cut the line to whoever does not answer; never raises."""
+        session.turn_deaf()
         if session.is_attached():
             session.leave()
         elif session.is_connected():
             session.disconnect()
-        if session.is_connected():
-            await asyncio.wait({session.ended}, timeout=GOODBYE_TIMEOUT_S)
+        try:
+            if session.is_connected():
+                await asyncio.wait({session.disconnected}, timeout=GOODBYE_TIMEOUT_S)
+        finally:
+            if session.is_connected():
+                session.transport.abort()
         if session.ended.done() and not session.ended.cancelled():
             session.ended.exception()  # told by _run_session, or of no interest any more

@@ -5,7 +5,8 @@ class SequenceTracker:
     """The last sequence number of each symbol, and what it says about the next.
 
     The gateway numbers every symbol's ticks without gaps (`seq`) within an *epoch*; a restarted feed opens another epoch
-    and counts afresh. A tick that says `"merged": n` stands for n trades and closes the n numbers up to its own.
+    and counts afresh. Within an epoch a symbol's `seq` grows by one trade, or by the `"merged": n` trades that a tick says
+    it stands for, plus those that are in no tick, which it says as `"dropped": n` where the gateway left them out.
     """
 
     def __init__(self) -> None:
@@ -29,5 +30,7 @@ class SequenceTracker:
             return None
         self._last_by_symbol[symbol] = seq
         if last is None or seq < last:
-            return 0  # a lower number is a feed started afresh, whose epoch has not been announced here yet
+            # A lower number is a feed started afresh, whose epoch has not been announced here yet.
+            return tick.get("dropped", 0)
+        # Not by `first_seq`: some of the numbers between it and `seq` may be dropped ones.
         return max(0, seq - last - tick.get("merged", 1))

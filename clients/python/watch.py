@@ -8,30 +8,19 @@ when the gateway refuses the token.
 
 import asyncio
 import os
-import signal
 import sys
 
 import msgspec
-from market_client import AccessRefused, ConnectionState, MarketClient, StateChange, follow_ticks
+from console import run_until_signal, say, say_state
+from market_client import AccessRefused, MarketClient, follow_ticks
 from sequence import SequenceTracker
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-def _say_state(change: StateChange) -> None:
-    if change.state is ConnectionState.WAITING:
-        _say(f"lost: {change.reason}; next attempt in {change.retry_in_s:.1f} s")
-    else:
-        _say(change.state.value)
-
-
 def _print_tick(tick: dict, missed: int) -> None:
     if missed:
-        _say(f"gap: {missed} ticks of {tick['symbol']} missing before seq {tick['seq']}")
+        say(f"gap: {missed} ticks of {tick['symbol']} missing before seq {tick['seq']}")
     print(_encode(tick).decode(), flush=True)
 
 
@@ -42,14 +31,7 @@ async def watch(url: str, token: str, symbols: list[str]) -> None:
     async def on_join(session) -> None:
         await follow_ticks(session, symbols, _print_tick, sequences)
 
-    running = asyncio.ensure_future(MarketClient(url, token, on_join, _say_state).run())
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, running.cancel)
-    try:
-        await running
-    except asyncio.CancelledError:
-        _say("closed")
+    await run_until_signal(MarketClient(url, token, on_join, say_state).run())
 
 
 def main() -> int:
@@ -57,15 +39,15 @@ def main() -> int:
     symbols = sys.argv[1:]
     token = os.environ.get("CROSSTICK_TOKEN")
     if not symbols:
-        _say("usage: CROSSTICK_TOKEN=… python watch.py SYMBOL…")
+        say("usage: CROSSTICK_TOKEN=… python watch.py SYMBOL…")
         return 2
     if not token:
-        _say("CROSSTICK_TOKEN is not set; `crosstick token --sub me --role viewer` prints one")
+        say("CROSSTICK_TOKEN is not set; `crosstick token --sub me --role viewer` prints one")
         return 2
     try:
         asyncio.run(watch(os.environ.get("CROSSTICK_URL", "ws://127.0.0.1:8080/ws"), token, symbols))
     except (AccessRefused, ValueError) as error:
-        _say(f"refused: {error}")
+        say(f"refused: {error}")
         return 2
     except BrokenPipeError:
         # A reader that has gone, as in `… | head`, is an ordinary end; keep the interpreter from flushing into it.

@@ -12,12 +12,11 @@ event are `{"symbol": "BTCUSDT", "vwap": "62520.15000000", "volume": "12.5000000
 a router reads and rewrites the numbers of calls and publications as floats; the market's own ticks go another way.
 
 Procedures fail with `wamp.error.invalid_argument`, `services.quotes.error.unknown_symbol` or
-`services.quotes.error.no_ticks_yet`. CROSSTICK_URL and exit codes as for clients/python/watch.py, whose module this uses.
+`services.quotes.error.no_ticks_yet`. CROSSTICK_URL and exit codes as for clients/python/watch.py, whose modules this uses.
 """
 
 import asyncio
 import os
-import signal
 import sys
 from collections.abc import Iterable
 from decimal import Decimal
@@ -28,15 +27,8 @@ from autobahn.wamp.types import PublishOptions
 
 # The example is run as a file, and its neighbour is no installed package.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python"))
-from market_client import (
-    AccessRefused,
-    ConnectionState,
-    MarketClient,
-    StateChange,
-    TicketSession,
-    follow_ticks,
-    subject_of,
-)
+from console import run_until_signal, say, say_state
+from market_client import AccessRefused, MarketClient, TicketSession, follow_ticks, subject_of
 from sequence import SequenceTracker
 from vwap import VwapWindow
 
@@ -63,6 +55,7 @@ class QuoteService:
         self._session = session
 
     def _take_tick(self, tick: dict, missed: int) -> None:
+        # A merged tick weighs in with its last price: the gateway tells the sum of the volumes, and no other price's share.
         # Decimal() for the numbers that the exchange writes without a fraction.
         self._windows[tick["symbol"]].add(Decimal(tick["price"]), Decimal(tick["volume"]))
         self._traded.add(tick["symbol"])
@@ -102,41 +95,23 @@ class QuoteService:
             raise AccessRefused(error.error_message()) from error
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-def _say_state(change: StateChange) -> None:
-    if change.state is ConnectionState.WAITING:
-        _say(f"lost: {change.reason}; next attempt in {change.retry_in_s:.1f} s")
-    else:
-        _say(change.state.value)
-
-
 async def serve(url: str, token: str) -> None:
     """Offer the service until SIGINT or SIGTERM."""
     service = QuoteService(subject_of(token))
-    client = MarketClient(url, token, service.on_join, _say_state)
-    running = asyncio.gather(client.run(), service.publish_forever())
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, running.cancel)
-    try:
-        await running
-    except asyncio.CancelledError:
-        _say("closed")
+    client = MarketClient(url, token, service.on_join, say_state)
+    await run_until_signal(asyncio.gather(client.run(), service.publish_forever()))
 
 
 def main() -> int:
     """Run the service; return its exit code."""
     token = os.environ.get("CROSSTICK_TOKEN")
     if not token:
-        _say("CROSSTICK_TOKEN is not set; `crosstick token --sub quotes --role service` prints one")
+        say("CROSSTICK_TOKEN is not set; `crosstick token --sub quotes --role service` prints one")
         return 2
     try:
         asyncio.run(serve(os.environ.get("CROSSTICK_URL", "ws://127.0.0.1:8080/ws"), token))
     except (AccessRefused, ValueError) as error:
-        _say(f"refused: {error}")
+        say(f"refused: {error}")
         return 2
     return 0
 

@@ -2,50 +2,12 @@
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 import { AccessRefused, MarketConnection } from "../../clients/browser/market-connection.js";
+import { TOKEN, autobahn, forget, made, settled } from "./fake-autobahn.mjs";
 
-const TOKEN = `x.${Buffer.from('{"sub":"alice"}').toString("base64url")}.y`;
-
-let made; // the fake connections, in the order of their making
 let states;
 let onJoin;
 
-class FakeConnection {
-  isConnected = false;
-  calls = [];
-
-  constructor(options) {
-    this.options = options;
-    made.push(this);
-  }
-
-  open() {
-    this.isConnected = true;
-  }
-
-  close() {
-    this.isConnected = false;
-  }
-
-  join() {
-    this.onopen({ call: (procedure) => new Promise((resolve, reject) => this.calls.push({ procedure, resolve, reject })) });
-    return settled();
-  }
-
-  drop(kind, details = { reason: null, message: null }) {
-    this.isConnected = false;
-    this.onclose(kind, details);
-  }
-}
-
-/** Let promises that are due run their course. */
-const settled = async () => {
-  for (let turn = 0; turn < 10; turn += 1) {
-    await Promise.resolve();
-  }
-};
-
 function connect() {
-  const autobahn = { Connection: FakeConnection, serializer: { JSONSerializer: class {} } };
   const connection = new MarketConnection({
     autobahn,
     url: "ws://gateway/ws",
@@ -58,7 +20,7 @@ function connect() {
 }
 
 beforeEach(() => {
-  made = [];
+  forget();
   states = [];
   onJoin = async () => {};
   mock.timers.reset();
@@ -95,28 +57,49 @@ test("a waiting connection can be told not to wait", () => {
   connection.retryNow();
   assert.equal(made.length, 2);
   mock.timers.tick(60_000);
-  assert.equal(made.filter(({ isConnected }) => isConnected).length <= 1, true);
+  assert.equal(made.filter(({ isConnected, closeAsked }) => isConnected && !closeAsked).length <= 1, true);
 });
 
-test("a refused ticket is the end", () => {
-  connect();
-  made[0].drop("closed", { reason: "crosstick.error.authentication_failed", message: "no" });
-  mock.timers.tick(3_600_000);
-  assert.deepEqual(states, ["connecting", "refused: the gateway refused the ticket"]);
-  assert.equal(made.length, 1);
+test("a refused ticket is the end, whichever way it is refused", () => {
+  const reasons = [
+    "crosstick.error.authentication_failed",
+    ...["authentication_failed", "no_auth_method", "no_such_realm", "no_such_role"].map((error) => `wamp.error.${error}`),
+  ];
+  for (const reason of reasons) {
+    states = [];
+    forget();
+    connect();
+    made[0].drop("closed", { reason, message: "no" });
+    mock.timers.tick(3_600_000);
+    assert.deepEqual(states, ["connecting", "refused: the gateway refused the ticket"]);
+    assert.equal(made.length, 1);
+  }
+});
+
+test("a session that the gateway closes for reading too slowly is an ordinary loss", async () => {
+  for (const cause of ["stalled", "too_many_bytes", "queue_full"]) {
+    states = [];
+    forget();
+    connect();
+    await made[0].join();
+    made[0].drop("closed", { reason: `crosstick.close.${cause}`, message: "" });
+    mock.timers.tick(1_000);
+    await made[1].join();
+    assert.deepEqual(states, ["connecting", "live", `waiting: crosstick.close.${cause}`, "connecting", "live"]);
+  }
 });
 
 test("rights that are missing are the end too", async () => {
   for (const error of [new AccessRefused("no right to BTCUSDT"), { error: "wamp.error.not_authorized", args: ["no"] }]) {
     states = [];
-    made = [];
+    forget();
     onJoin = () => Promise.reject(error);
     connect();
     await made[0].join();
     mock.timers.tick(3_600_000);
     assert.equal(states.at(-1).startsWith("refused: "), true, states);
     assert.equal(made.length, 1);
-    assert.equal(made[0].isConnected, false);
+    assert.equal(made[0].closeAsked, true);
   }
 });
 
@@ -125,7 +108,7 @@ test("a set-up that fails is tried again on another session", async () => {
   connect();
   await made[0].join();
   assert.deepEqual(states, ["connecting", "waiting: crosstick.error.not_ready: no feed yet"]);
-  assert.equal(made[0].isConnected, false);
+  assert.equal(made[0].closeAsked, true);
   mock.timers.tick(1_000);
   assert.equal(made.length, 2);
 });
@@ -134,23 +117,35 @@ test("a gateway that does not answer is given up", () => {
   connect();
   mock.timers.tick(15_000);
   assert.deepEqual(states, ["connecting", "waiting: the gateway did not answer in time"]);
-  assert.equal(made[0].isConnected, false);
+  assert.equal(made[0].closeAsked, true);
 });
 
 test("a live connection is asked now and then, and given up when it no longer answers", async () => {
   connect();
   await made[0].join();
   mock.timers.tick(15_000);
-  assert.equal(made[0].calls[0].procedure, "market.status");
-  made[0].calls[0].resolve({});
+  assert.equal(made[0].session.calls[0].procedure, "market.status");
+  made[0].session.calls[0].resolve({});
   await settled();
   mock.timers.tick(15_000);
-  made[0].calls[1].reject({ error: "crosstick.error.not_ready" }); // an error is an answer too
+  made[0].session.calls[1].reject({ error: "crosstick.error.not_ready" }); // an error is an answer too
   await settled();
   mock.timers.tick(15_000);
   assert.deepEqual(states, ["connecting", "live"]);
   mock.timers.tick(15_000);
   assert.deepEqual(states, ["connecting", "live", "waiting: the gateway no longer answers"]);
+});
+
+test("a session that joins after it was given up is not set up", async () => {
+  const joined = [];
+  onJoin = async (session) => joined.push(session);
+  connect();
+  mock.timers.tick(15_000);
+  await made[0].join();
+  assert.deepEqual(joined, []);
+  mock.timers.tick(1_000);
+  await made[1].join();
+  assert.deepEqual(joined, [made[1].session]);
 });
 
 test("what a dropped connection still reports is ignored", async () => {

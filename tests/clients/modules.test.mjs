@@ -30,6 +30,27 @@ test("a merged tick closes the numbers it stands for", () => {
   assert.equal(tracker.observe(tick(16, { merged: 4 })), 1);
 });
 
+test("a merged tick that says what was left out misses just that, wherever in its numbers it was", () => {
+  const tracker = new SequenceTracker();
+  tracker.observe(tick(7));
+  assert.equal(tracker.observe(tick(11, { merged: 3, first_seq: 9, dropped: 1 })), 1);
+  assert.equal(tracker.observe(tick(15, { merged: 3, first_seq: 12, dropped: 1 })), 1);
+  assert.equal(tracker.observe(tick(18, { dropped: 2 })), 2);
+  assert.equal(tracker.observe(tick(25, { merged: 3, first_seq: 22, dropped: 1 })), 4);
+});
+
+test("what was left out is told also before a first tick, and across a feed started afresh", () => {
+  const tracker = new SequenceTracker();
+  assert.equal(tracker.observe(tick(7, { merged: 2, first_seq: 6, dropped: 5 })), 5);
+  assert.equal(tracker.observe(tick(2, { merged: 3, first_seq: 8, dropped: 4 })), 4);
+});
+
+test("a merged tick that begins before the last one seen misses nothing", () => {
+  const tracker = new SequenceTracker();
+  tracker.observe(tick(7));
+  assert.equal(tracker.observe(tick(9, { merged: 4, first_seq: 6 })), 0);
+});
+
 test("the tick seen last is told apart from a new one", () => {
   const tracker = new SequenceTracker();
   tracker.observe(tick(7));

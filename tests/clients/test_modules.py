@@ -57,6 +57,27 @@ def test_a_merged_tick_closes_the_numbers_it_stands_for() -> None:
     ]
 
 
+def test_a_merged_tick_that_says_what_was_left_out_misses_just_that_wherever_in_its_numbers_it_was() -> None:
+    tracker = SequenceTracker()
+    tracker.observe(tick(7))
+    assert tracker.observe(tick(11, merged=3, first_seq=9, dropped=1)) == 1
+    assert tracker.observe(tick(15, merged=3, first_seq=12, dropped=1)) == 1
+    assert tracker.observe(tick(18, dropped=2)) == 2
+    assert tracker.observe(tick(25, merged=3, first_seq=22, dropped=1)) == 4
+
+
+def test_what_was_left_out_is_told_also_before_a_first_tick_and_across_a_feed_started_afresh() -> None:
+    tracker = SequenceTracker()
+    assert tracker.observe(tick(7, merged=2, first_seq=6, dropped=5)) == 5
+    assert tracker.observe(tick(2, merged=3, first_seq=8, dropped=4)) == 4
+
+
+def test_a_merged_tick_that_begins_before_the_last_one_seen_misses_nothing() -> None:
+    tracker = SequenceTracker()
+    tracker.observe(tick(7))
+    assert tracker.observe(tick(9, merged=4, first_seq=6)) == 0
+
+
 def test_the_tick_seen_last_is_told_apart_from_a_new_one() -> None:
     tracker = SequenceTracker()
     assert [tracker.observe(tick(7)), tracker.observe(tick(7))] == [0, None]

@@ -1,0 +1,116 @@
+"""Crosstick as the repository's configuration has it, without exchange and feed: the load generator writes to the bus."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.bench.load import Account, Endpoints
+from components.bench.processes import ServerProcess, free_port
+from components.bench.shapes import EXTERNAL_SERVICE, Shape
+from components.bench.systems.interface import http_status
+from components.tokens import TokenAuthority, create_development_key, load_authority
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+TOKEN_TTL_S = 3600
+
+
+class Crosstick:
+    """A node of one router worker."""
+
+    def __init__(self, directory: Path, shape: Shape, core: int | None) -> None:
+        """See ``System``."""
+        self._directory = directory
+        self._shape = shape
+        self._port = free_port()
+        (directory / "public").mkdir()
+        (directory / "config.yaml").write_text(yaml.safe_dump(_config(self._port)))
+        create_development_key(directory)
+        self._authority = load_authority({}, directory)
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("CROSSTICK_")}
+        crossbar = str(Path(sys.executable).with_name("crossbar"))
+        self._server = ServerProcess([crossbar, "start", "--cbdir", str(directory)], core, directory, environ)
+
+    @classmethod
+    def version(cls) -> str:
+        """See ``System``."""
+        return importlib.metadata.version("crosstick")
+
+    def wait_until_listening(self) -> None:
+        """See ``System``."""
+        self._server.wait_until(lambda: http_status(self._port, "/healthz") == 200, "listening")
+
+    def wait_until_ready(self) -> None:
+        """See ``System``."""
+        if not self._shape.external:
+            self._server.wait_until(lambda: http_status(self._port, "/readyz") == 200, "ready")
+
+    def endpoints(self) -> Endpoints:
+        """See ``System``."""
+        now_ms = time.time_ns() // 1_000_000
+        clients = [
+            Account(f"client{number:04}", _token(self._authority, f"client{number:04}", "viewer", (EXTERNAL_SERVICE,)))
+            for number in range(self._shape.clients)
+        ]
+        if self._shape.external:
+            publisher = Account(EXTERNAL_SERVICE, _token(self._authority, EXTERNAL_SERVICE, "service"))
+            return Endpoints("wamp", self._port, "/ws", clients, "websocket", (self._port, "/ws"), publisher)
+        return Endpoints(
+            "wamp",
+            self._port,
+            "/ws",
+            clients,
+            "bus",
+            self._directory / "internal.sock",
+            Account("feed", _token(self._authority, "feed", "feed")),
+            status=json.dumps(_status(self._shape, now_ms), separators=(",", ":")),
+            epoch_ms=now_ms,
+        )
+
+    def pids(self) -> list[int]:
+        """See ``System``."""
+        return self._server.pids()
+
+    def stop(self) -> None:
+        """See ``System``."""
+        self._server.stop()
+
+
+def _token(authority: TokenAuthority, sub: str, role: str, services: tuple[str, ...] = ()) -> str:
+    return authority.mint(
+        sub=sub, role=role, realm="market", now_s=int(time.time()), ttl_s=TOKEN_TTL_S, services=services
+    )
+
+
+def _status(shape: Shape, now_ms: int) -> dict[str, Any]:
+    """What a feed in good health tells; see ``components.feed.Feed.status``."""
+    return {
+        "epoch": now_ms,
+        "state": "live",
+        "since": now_ms,
+        "exchange": {"url": "", "connections": 1, "reconnects": 0, "last_error": ""},
+        "symbols": shape.symbols(),
+        "stale": [],
+        "counters": {},
+    }
+
+
+def _config(port: int) -> dict[str, Any]:
+    config: dict[str, Any] = yaml.safe_load((REPOSITORY / ".crossbar" / "config.yaml").read_text())
+    config["workers"] = [worker for worker in config["workers"] if worker["type"] == "router"]
+    for worker in config["workers"]:
+        worker["options"]["pythonpath"] = [str(REPOSITORY)]
+        for transport in worker["transports"]:
+            if transport["type"] == "web":
+                transport["endpoint"]["port"] = port
+                for path in transport["paths"].values():
+                    if path["type"] == "static":
+                        path["directory"] = "public"  # its files are no part of this, and need not be installed
+    return config

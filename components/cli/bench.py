@@ -1,0 +1,105 @@
+"""``crosstick bench``: measure Crosstick beside stock Crossbar and NATS."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from components.bench.errors import BenchError
+from components.bench.feed import run_feed
+from components.bench.measure import Effort
+from components.bench.report import table
+from components.bench.run import run
+from components.bench.shapes import SHAPES, Shape
+from components.bench.systems import SYSTEMS
+
+
+class _Names(click.ParamType[tuple[str, ...]]):
+    """Some of a list of names, parted by commas."""
+
+    name = "names"
+
+    def __init__(self, known: tuple[str, ...]) -> None:
+        self.known = known
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """Return the names, each once."""
+        if isinstance(value, tuple):
+            return value
+        names = tuple(dict.fromkeys(part.strip() for part in str(value).split(",") if part.strip()))
+        for name in names or ("",):
+            if name not in self.known:
+                self.fail(f"must be some of {', '.join(self.known)}; had {name!r}", param, ctx)
+        return names
+
+
+_SHAPES = {shape.name: shape for shape in SHAPES}
+
+
+@click.group(invoke_without_command=True)
+@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures here.")
+@click.option("--shapes", type=_Names(tuple(_SHAPES)), default=tuple(_SHAPES), help="Which, parted by commas. [all]")
+@click.option("--systems", type=_Names(tuple(SYSTEMS)), default=tuple(SYSTEMS), help="Which, parted by commas. [all]")
+@click.option("--rounds", type=click.IntRange(1, 100), default=3, show_default=True, help="How often each is measured.")
+@click.option(
+    "--seconds", type=click.FloatRange(0.2, 600), default=3.0, show_default=True, help="Length of one measurement."
+)
+@click.pass_context
+def bench(
+    context: click.Context,
+    json_file: Path | None,
+    shapes: tuple[str, ...],
+    systems: tuple[str, ...],
+    rounds: int,
+    seconds: float,
+) -> None:
+    """Measure throughput, CPU, latency and memory, server and load on different cores.
+
+    Needs Linux and a C compiler. See tests/bench/README.md.
+    """
+    # As with Ctrl-C, so that no server is left behind.
+    signal.signal(signal.SIGTERM, _interrupt)
+    if context.invoked_subcommand is not None:
+        return
+    chosen: list[Shape] = [_SHAPES[name] for name in shapes]
+    if json_file is not None and not json_file.resolve().parent.is_dir():
+        raise click.BadParameter(f"no folder {json_file.resolve().parent}", param_hint="--json")
+    try:
+        result = run(chosen, systems, rounds, Effort(seconds), lambda line: click.echo(line, err=True))
+    except BenchError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(table(result["shapes"], chosen))
+    if json_file is not None:
+        json_file.write_text(json.dumps(result, indent=1) + "\n")
+    if not all(figures["complete"] for shape in result["shapes"].values() for figures in shape.values()):
+        click.echo("Not every measurement is sound; see above.", err=True)
+        sys.exit(1)
+
+
+@bench.command("feed")
+@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures here.")
+@click.option("--rounds", type=click.IntRange(1, 100), default=3, show_default=True, help="How often it is measured.")
+@click.option("--seconds", type=click.FloatRange(0.2, 600), default=3.0, show_default=True, help="Length of a round.")
+def bench_feed(json_file: Path | None, rounds: int, seconds: float) -> None:
+    """Measure the feed alone: exchange frames per second and core, parsed, sequenced and batched."""
+    try:
+        result = run_feed(rounds, seconds, lambda line: click.echo(line, err=True))
+    except BenchError as error:
+        raise click.ClickException(str(error)) from error
+    figures = result["feed"]
+    click.echo(
+        f"{figures['frames_per_core_s']:,.0f} frames per second and core, {figures['cpu_us_per_frame']:.2f} µs of CPU each "
+        f"({figures['core_cpu_us_per_frame']:.2f} of it parsing, sequencing and encoding), "
+        f"{figures['events_per_batch']:.0f} events in a batch"
+    )
+    if json_file is not None:
+        json_file.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,75 @@
+"""`clients/python/watch.py` and `clients/node/watch.mjs` at a gateway that does not behave."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+
+from tests.clients.command import WATCH, Command
+from tests.clients.stubborn_gateway import StubbornGateway
+from tests.clients.test_watch import LANGUAGES, Run
+from tests.harness.client import until
+
+TOKEN = "x.eyJzdWIiOiJhbGljZSJ9.y"  # {"sub":"alice"}, and nobody looks at the rest
+
+
+@pytest_twisted.async_yield_fixture
+async def gateway() -> AsyncIterator[StubbornGateway]:
+    made = StubbornGateway(reactor)
+    yield made
+    await made.stop()
+
+
+def numbers_of(command: Command) -> list[int]:
+    return [json.loads(line)["seq"] for line in command.printed.splitlines()]
+
+
+@LANGUAGES
+@pytest_twisted.ensureDeferred
+async def test_a_session_that_was_given_up_is_no_longer_heard(
+    gateway: StubbornGateway, run: Run, language: str
+) -> None:
+    gateway.topics_not_ready = {"market.ETHUSDT"}
+    command = run([*WATCH[language], "BTCUSDT", "ETHUSDT"], url=gateway.ws_url, token=TOKEN)
+    await until(reactor, lambda: bool(gateway.lines) and gateway.lines[0].goodbye is not None)
+    gateway.topics_not_ready = set()
+    gateway.lines[0].tick("BTCUSDT", 11)
+    await command.until(lambda: "live" in command.said)
+    gateway.lines[1].tick("BTCUSDT", 500)
+    await command.until(lambda: "500" in command.printed)
+    if language == "python":
+        await until(reactor, lambda: gateway.lines[0].closed.called)  # by the client
+    else:
+        gateway.lines[0].tick("BTCUSDT", 12)
+    gateway.lines[1].tick("BTCUSDT", 501)
+    await command.until(lambda: "501" in command.printed)
+    assert numbers_of(command) == [500, 501]
+    assert "gap" not in command.said
+
+
+@LANGUAGES
+@pytest.mark.parametrize("error", ["no_auth_method", "no_such_realm", "no_such_role"])
+@pytest_twisted.ensureDeferred
+async def test_a_refusal_in_crossbars_own_words_ends_the_command_too(
+    gateway: StubbornGateway, run: Run, language: str, error: str
+) -> None:
+    gateway.abort_reason = f"wamp.error.{error}"
+    command = run([*WATCH[language], "BTCUSDT"], url=gateway.ws_url, token=TOKEN)
+    assert await command.ended == 2
+    assert command.said.splitlines() == ["connecting", "refused: the gateway refused the ticket"]
+
+
+@LANGUAGES
+@pytest_twisted.ensureDeferred
+async def test_a_session_that_the_gateway_closes_for_reading_too_slowly_is_followed_by_another(
+    gateway: StubbornGateway, run: Run, language: str
+) -> None:
+    command = run([*WATCH[language], "BTCUSDT"], url=gateway.ws_url, token=TOKEN)
+    await command.until(lambda: "live" in command.said)
+    gateway.lines[0].say(6, {}, "crosstick.close.queue_full")
+    await command.until(lambda: command.said.count("live") == 2)
+    assert "lost: crosstick.close.queue_full; next attempt in" in command.said
