@@ -44,6 +44,10 @@ KNOWN_VARIABLES = frozenset(
 )
 
 
+CLIENT_VARIABLES = frozenset({"CROSSTICK_TOKEN", "CROSSTICK_URL"})
+"""What the example clients read; a node started in the same shell passes them over."""
+
+
 class SettingsError(ValueError):
     """A variable of the environment is unknown or has an impossible value; the text is one line for the operator."""
 
@@ -106,7 +110,9 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     Raises:
         SettingsError: a ``CROSSTICK_…`` name is unknown or a value impossible.
     """
-    unknown = sorted(name for name in environ if name.startswith("CROSSTICK_") and name not in KNOWN_VARIABLES)
+    unknown = sorted(
+        name for name in environ if name.startswith("CROSSTICK_") and name not in KNOWN_VARIABLES | CLIENT_VARIABLES
+    )
     if unknown:
         raise SettingsError(
             f"unknown environment variable {unknown[0]}; known are {', '.join(sorted(KNOWN_VARIABLES))}"
@@ -116,6 +122,8 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         raise SettingsError(f"CROSSTICK_BUS must be 'wamp', was {bus!r}")
 
     recording = _recording(environ)
+    if recording is None:
+        _recording_options(environ)
     simulator_port = _integer(environ, "CROSSTICK_SIMULATOR_PORT", DEFAULT_SIMULATOR_PORT, 1, 65_535)
     embedded = not environ.get("CROSSTICK_EXCHANGE_URL")
     url = f"ws://127.0.0.1:{simulator_port}" if embedded else environ["CROSSTICK_EXCHANGE_URL"].rstrip("/")
@@ -172,11 +180,15 @@ def _recording(environ: Mapping[str, str]) -> RecordingSettings | None:
     path = Path(name)
     if not path.is_file():
         raise SettingsError(f"CROSSTICK_RECORDING must name a file, was {name!r}")
+    speed, loop = _recording_options(environ)
+    return RecordingSettings(path=path, speed=speed, loop=loop)
+
+
+def _recording_options(environ: Mapping[str, str]) -> tuple[float, bool]:
     loop = environ.get("CROSSTICK_RECORDING_LOOP", "yes")
     if loop not in ("yes", "no"):
         raise SettingsError(f"CROSSTICK_RECORDING_LOOP must be 'yes' or 'no', was {loop!r}")
-    speed = _number(environ, "CROSSTICK_RECORDING_SPEED", 1.0, 0.001, 10_000.0)
-    return RecordingSettings(path=path, speed=speed, loop=loop == "yes")
+    return _number(environ, "CROSSTICK_RECORDING_SPEED", 1.0, 0.001, 10_000.0), loop == "yes"
 
 
 def _symbols(value: str) -> tuple[str, ...]:

@@ -39,6 +39,10 @@ def test_a_recording_brings_its_own_symbols_and_trade_stream(tmp_path: Path) -> 
     assert (settings.simulator.recording.speed, settings.simulator.recording.loop) == (10.0, True)
 
 
+def test_what_the_clients_read_is_passed_over() -> None:
+    assert load_settings({"CROSSTICK_TOKEN": "x", "CROSSTICK_URL": "ws://x/ws"}) == load_settings({})
+
+
 def test_symbols_are_taken_in_order_and_once() -> None:
     assert load_settings({"CROSSTICK_SYMBOLS": "ETHUSDT, BTCUSDT,ETHUSDT"}).feed.symbols == ("ETHUSDT", "BTCUSDT")
 
@@ -53,6 +57,7 @@ def test_symbols_are_taken_in_order_and_once() -> None:
         ("CROSSTICK_SEED", "-1", "CROSSTICK_SEED must be"),
         ("CROSSTICK_SIMULATOR_PORT", "70000", "from 1 to 65535"),
         ("CROSSTICK_STALE_AFTER", "nan", "CROSSTICK_STALE_AFTER must be a number from 1 to 86400, was 'nan'"),
+        ("CROSSTICK_RECORDING_LOOP", "maybe", "'yes' or 'no', was 'maybe'"),
         ("CROSSTICK_SYMBOLS", " , ", "at least one symbol"),
         ("CROSSTICK_SYMBOLS", "btcusdt", "upper-case symbols such as BTCUSDT, had 'btcusdt'"),
         ("CROSSTICK_SYMBOLS", "BTC.USDT", "had 'BTC.USDT'"),

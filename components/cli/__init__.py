@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from components.cli.bench import bench
 from components.cli.exchange import exchange, fault
 from components.cli.run import run
 from components.cli.token import token
@@ -14,5 +15,5 @@ def main() -> None:
     """Crosstick: a market-data gateway built on Crossbar.io."""
 
 
-for command in (run, token, exchange, fault):
+for command in (run, token, exchange, fault, bench):
     main.add_command(command)

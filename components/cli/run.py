@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import os
 import signal
 import socket
@@ -60,13 +61,13 @@ def run(feed: str, cbdir: Path, log_level: str) -> None:
     environment = dict(os.environ)
     if feed == "binance":
         environment.setdefault("CROSSTICK_EXCHANGE_URL", LIVE_EXCHANGE_URL)
+    interface, port = _public_endpoint(cbdir)
     create_development_key(cbdir)
     try:
         settings = load_settings(environment)
         authority = load_authority(environment, cbdir)
     except (SettingsError, TokenKeyError) as error:
         raise click.ClickException(str(error)) from error
-    interface, port = _public_endpoint(cbdir)
     base_url = f"http://{interface}:{port}"
     _require_free(interface, port)
     if settings.simulator is not None:
@@ -81,9 +82,10 @@ def run(feed: str, cbdir: Path, log_level: str) -> None:
             start_new_session=True,
         )
         try:
-            if not _wait_until_ready(node, base_url):
+            because = _wait_until_ready(node, base_url)
+            if because:
                 _stop(node)
-                raise click.ClickException(f"the node was not ready within {READY_TIMEOUT_S:g} s; its log is above")
+                raise click.ClickException(because)
             page_token = authority.mint(
                 sub="page", role="viewer", realm="market", now_s=int(time.time()), ttl_s=PAGE_TOKEN_TTL_S
             )
@@ -115,13 +117,16 @@ def _signals_as_exceptions() -> Iterator[None]:
 
 
 def _public_endpoint(cbdir: Path) -> tuple[str, int]:
-    config = yaml.safe_load((cbdir / "config.yaml").read_text())
+    path = cbdir / "config.yaml"
+    if not path.is_file():
+        raise click.ClickException(f"{cbdir} is no node directory: it has no config.yaml")
+    config = yaml.safe_load(path.read_text())
     for worker in config["workers"]:
         for transport in worker.get("transports", ()):
             if transport["type"] == "web":
                 endpoint = transport["endpoint"]
                 return endpoint.get("interface", "127.0.0.1"), endpoint["port"]
-    raise click.ClickException(f"{cbdir / 'config.yaml'} has no web transport")
+    raise click.ClickException(f"{path} has no web transport")
 
 
 def _require_free(interface: str, port: int) -> None:
@@ -134,22 +139,32 @@ def _require_free(interface: str, port: int) -> None:
             raise click.ClickException(f"port {port} is taken; does another node run? ({error.strerror})") from error
 
 
-def _wait_until_ready(node: subprocess.Popen[bytes], base_url: str) -> bool:
+def _wait_until_ready(node: subprocess.Popen[bytes], base_url: str) -> str:
+    """Return why the node is not ready, and nothing once it is."""
     deadline = time.monotonic() + READY_TIMEOUT_S
-    while time.monotonic() < deadline and node.poll() is None:
-        if _is_ready(base_url):
-            return True
+    because: list[str] = ["nothing listens"]
+    while time.monotonic() < deadline:
+        if node.poll() is not None:
+            return f"the node ended by itself while starting (exit code {node.returncode}); its log is above"
+        because = _not_ready_because(base_url)
+        if not because:
+            return ""
         time.sleep(0.1)
-    return False
+    return f"the node was not ready within {READY_TIMEOUT_S:g} s: {', '.join(because)}"
 
 
-def _is_ready(base_url: str) -> bool:
+def _not_ready_because(base_url: str) -> list[str]:
     connection = http.client.HTTPConnection(base_url.removeprefix("http://"), timeout=2)
     try:
         connection.request("GET", "/readyz")
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
-        return False  # not listening yet
+        answer = connection.getresponse()
+        if answer.status not in (http.HTTPStatus.OK, http.HTTPStatus.SERVICE_UNAVAILABLE):
+            return [f"/readyz answers {answer.status}"]  # its path is not there yet
+        reasons: list[str] = json.load(answer)["because"]
+    except (OSError, http.client.HTTPException) as error:
+        return [str(error)]
+    else:
+        return reasons
     finally:
         connection.close()
 

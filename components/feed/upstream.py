@@ -169,7 +169,10 @@ class Upstream:
     # What the protocol reports.
 
     def _not_connected(self, failure: Failure) -> None:
-        self.last_error = f"not connected: {failure.getErrorMessage()}"
+        error = f"not connected: {failure.getErrorMessage()}"
+        if error != self.last_error:
+            self.log.warn("exchange {url} {error}; trying again", url=self.url, error=error)
+        self.last_error = error
 
     def _connected(self, protocol: ExchangeProtocol) -> None:
         self._protocol = protocol

@@ -142,7 +142,10 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         state = self._market.status()["state"]
         if state == "stale" and len(self._market.stale) == len(self._market.symbols):
             return ["all symbols are silent"]
-        return [] if state in ("live", "stale") else [f"the feed is {state}"]
+        if state in ("live", "stale"):
+            return []
+        error = self._market.status().get("exchange", {}).get("last_error", "")
+        return [f"the feed is {state}" + (f": {error}" if error else "")]
 
     # Market API
 

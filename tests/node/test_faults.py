@@ -35,7 +35,9 @@ async def test_a_killed_and_restarted_exchange_is_but_a_pause(
     await exchange.stop()
     await until(reactor, lambda: any(status["state"] == "connecting" for _, status, _ in statuses))
     assert (await client.call("market.status"))["state"] == "connecting"
-    assert node.ready() == (False, ["the feed is connecting"])
+    ready, [because] = node.ready()
+    assert not ready
+    assert because.startswith("the feed is connecting: ")
 
     before = len(events)
     await make_exchange(port=port, rate_per_s=500)
