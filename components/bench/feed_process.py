@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import sys
 import time
 from typing import Any, cast
 
@@ -79,7 +80,7 @@ def core_cost() -> dict[str, float]:
     """Return the CPU time that parsing, sequencing and encoding take by themselves, without sockets and WebSocket."""
     payloads = list(itertools.islice(messages(), CORE_BLOCKS))
     sequencer = Sequencer(SYMBOLS)
-    sequencer.connection_started(0.0)
+    sequencer.connection_started(SYMBOLS, 0.0)
     started_s = time.process_time()
     for number, block in enumerate(payloads, 1):
         events = []
@@ -106,7 +107,13 @@ def main() -> None:
         exchange_url=f"ws://127.0.0.1:{parsed.port}", symbols=SYMBOLS, trade_stream="trade", stale_after_s=60.0
     )
     bus = EncodingBus()
-    feed = Feed(reactor, settings, lambda _feed: bus, lambda: time.time_ns() // 1_000_000)
+    feed = Feed(
+        reactor,
+        settings,
+        lambda _feed: bus,
+        lambda: time.time_ns() // 1_000_000,
+        lambda failure: sys.exit(failure.getTraceback()),
+    )
     feed.start()
     _Meter(reactor, feed, bus, parsed.warm_s, parsed.run_s)
     reactor.run()

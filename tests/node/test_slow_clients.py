@@ -1,0 +1,123 @@
+"""A client that does not read hurts nobody, is told the truth, and is cut when it has had its time."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest_twisted
+from autobahn.twisted.websocket import WebSocketClientFactory
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
+
+from tests.harness.client import Clients, RawProtocol, until
+from tests.harness.node import Node
+
+RATE_PER_S = 3000
+
+
+def impatient(config: dict[str, Any]) -> None:
+    """Make a node cut stalled clients after two seconds, with little room in the kernel to hide prices in."""
+    [gateway] = config["workers"][0]["components"]
+    gateway["extra"] = {"fanout": {"stall_timeout": 2, "send_buffer_bytes": 16_384}}
+
+
+class SlowProtocol(RawProtocol):
+    """Reads only when it is told to; keeps the ticks of one symbol, numbers as text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ticks: list[dict[str, Any]] = []
+        self.goodbye: list[Any] = []
+        self.close_code: int | None = None
+        self.close_reason: str | None = None
+
+    def connectionMade(self) -> None:
+        # A small window on this side too: the kernel would else take megabytes for a client that does not read.
+        self.transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
+        super().connectionMade()
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        message = json.loads(payload, parse_float=str)
+        if message[0] == 36:
+            if message[3]["topic"] == "market.BTCUSDT":
+                self.ticks.append(message[4][0])
+        elif message[0] == 6:
+            self.goodbye = message
+        else:
+            super().onMessage(payload, isBinary)
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        self.close_code, self.close_reason = code, reason
+
+
+async def pause(seconds: float) -> None:
+    waited: Deferred[None] = Deferred()
+    reactor.callLater(seconds, waited.callback, None)
+    await waited
+
+
+async def connect(node: Node, clients: Clients, authid: str) -> SlowProtocol:
+    factory = WebSocketClientFactory(node.ws_url, protocols=["wamp.2.json"])
+    factory.protocol = SlowProtocol
+    factory.setup = (node.token(authid), authid, ["market."], "prefix")
+    protocol: SlowProtocol = await clients._connect(node.ws_url, factory)
+    await protocol.subscribed
+    return protocol
+
+
+def assert_covers_every_trade(ticks: list[dict[str, Any]], every: dict[int, Decimal]) -> None:
+    """Check that ticks, merged or not, follow each other without a hole and add up to what was traded."""
+    last = None
+    for tick in ticks:
+        first = tick.get("first_seq", tick["seq"])
+        assert last is None or first == last + 1
+        last = tick["seq"]
+        assert tick.get("merged", 1) == last - first + 1
+        assert Decimal(tick["volume"]) == sum(every[seq] for seq in range(first, last + 1))
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_stalled_client_is_cut_and_a_slow_one_keeps_exact_sums(
+    make_node: Callable[..., Node], clients: Clients
+) -> None:
+    node = make_node(
+        change_config=impatient, CROSSTICK_RATE=str(RATE_PER_S), CROSSTICK_SYMBOLS="BTCUSDT,ETHUSDT,SOLUSDT"
+    )
+    await deferToThread(node.start)
+    honest = await connect(node, clients, "honest")
+    slow = await connect(node, clients, "slow")
+    stalled = await connect(node, clients, "stalled")
+    before = node.worker("router").memory_info().rss
+    stalled.transport.pauseProducing()
+    # The slow one reads for a moment twice a second.
+    for _ in range(10):
+        slow.transport.pauseProducing()
+        await pause(0.45)
+        slow.transport.resumeProducing()
+        await pause(0.05)
+    await until(reactor, lambda: "session closed: crosstick.close.stalled" in node.log)
+    grown = node.worker("router").memory_info().rss - before
+    reached = honest.ticks[-1]["seq"]
+    await until(reactor, lambda: bool(slow.ticks) and slow.ticks[-1]["seq"] >= reached)
+
+    every = {tick["seq"]: Decimal(tick["volume"]) for tick in honest.ticks}
+    assert all("merged" not in tick for tick in honest.ticks)
+    assert sorted(every) == list(range(min(every), max(every) + 1))
+    shared = [tick for tick in slow.ticks if tick.get("first_seq", tick["seq"]) in every and tick["seq"] in every]
+    assert any("merged" in tick for tick in shared)
+    assert_covers_every_trade(shared, every)
+    assert slow.close_code is None
+    assert honest.close_code is None
+    assert grown < 8 * 2**20
+
+    stalled.transport.resumeProducing()
+    await until(reactor, lambda: stalled.close_code is not None)
+    if stalled.goodbye:
+        assert stalled.goodbye[2] == "crosstick.close.stalled"
+    assert node.log.count("session closed: crosstick.close.stalled") == 1
+    assert "Traceback" not in node.log
