@@ -10,10 +10,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
+from components.router.fanout_settings import FanOutSettings
 from tests.clients.command import NODE
 from tests.harness.node import REPOSITORY, Node, free_port
 
@@ -150,3 +153,10 @@ setTimeout(() => services.open(), 500);
                 wait_for(process, r"^service \d+(\.\d+)?$")
         finally:
             path.unlink()
+
+
+def test_the_fan_outs_entry_is_what_a_node_has_without_one() -> None:
+    [block] = blocks("yaml")
+    documented = FanOutSettings.from_extra(yaml.safe_load(block)["extra"])
+    assert documented.outbox.policy_for("market.BTCUSDT") == FanOutSettings().outbox.policy_for("market.BTCUSDT")
+    assert replace(documented, outbox=replace(documented.outbox, policies=())) == FanOutSettings()
