@@ -36,6 +36,11 @@ ERROR_AUTHENTICATION_FAILED = "crosstick.error.authentication_failed"
 ERROR_INVALID_ARGUMENT = "wamp.error.invalid_argument"
 ERROR_UNKNOWN_SYMBOL = "crosstick.error.unknown_symbol"
 ERROR_NOT_READY = "crosstick.error.not_ready"
+CLOSE_STALLED = "crosstick.close.stalled"
+CLOSE_QUEUE_FULL = "crosstick.close.queue_full"
+CLOSE_TOO_MANY_BYTES = "crosstick.close.too_many_bytes"
+"""Why a session that reads too slowly is closed: GOODBYE's reason; see ``components.core.outbox_settings``."""
+
 ERROR_BUS_LOST = "crosstick.error.bus_lost"
 """Why a feed leaves: a batch could not be delivered, and with it the epoch's ``seq`` would have a hole."""
 

@@ -27,6 +27,9 @@ from components.core.payload import EncodedPayload
 
 DEFAULT_WINDOW_S = 0.005
 
+MAX_CACHED_TOPICS = 10_000
+"""Topics whose subscriptions are remembered; with more, all are forgotten and looked up again."""
+
 _PUBLICATION_IDS = 2**53
 """WAMP ids are random numbers from 1 to 2^53."""
 
@@ -155,6 +158,8 @@ class FanOut:
         """Deliver a payload to who is subscribed to a topic, within the window."""
         matches = self._matches.get(topic)
         if matches is None:
+            if len(self._matches) >= MAX_CACHED_TOPICS:
+                self._matches.clear()
             matches = self._matches[topic] = tuple(self._match(topic))
         if not matches:
             return

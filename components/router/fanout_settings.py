@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from components.core.outbox import InvalidOutboxSettings, OutboxSettings
+from components.core.outbox_settings import InvalidOutboxSettings, OutboxSettings
 from components.router.fanout import DEFAULT_WINDOW_S
 
 MIN_SEND_BUFFER_BYTES = 4096

@@ -21,7 +21,8 @@ from components.bus.wamp import WampBusReader
 from components.core.batch import Batch
 from components.core.grants import Grants, grants_of
 from components.core.market import Market
-from components.core.outbox import OutboxCounters, Overflow
+from components.core.outbox import OutboxCounters
+from components.core.outbox_settings import Overflow
 from components.core.payload import EncodedPayload
 from components.environment import NodeEnvironment, refuse_to_start
 from components.router import runtime

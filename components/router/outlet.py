@@ -13,7 +13,8 @@ from typing import Any
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
-from components.core.outbox import ConflatingOutbox, OutboxCounters, OutboxSettings, Overflow
+from components.core.outbox import ConflatingOutbox, OutboxCounters
+from components.core.outbox_settings import OutboxSettings, Overflow
 from components.router.fanout import Encoding, FanOut, Subscriber
 
 

@@ -27,10 +27,11 @@ from crossbar.router.router import Router
 from twisted.internet.defer import succeed
 from twisted.internet.interfaces import ITCPTransport
 
-from components.core.outbox import OutboxCounters, OutboxSettings, Overflow
+from components.core.outbox import OutboxCounters
+from components.core.outbox_settings import OutboxSettings, Overflow
 from components.core.payload import EncodedPayload
 from components.router.encodings import RAWSOCKET, UNFRAMED, WEBSOCKET
-from components.router.fanout import FanOut, Subscriber
+from components.router.fanout import MAX_CACHED_TOPICS, FanOut, Subscriber
 from components.router.outlet import Outlet
 from components.router.serializers import WRAPPING, WrappingJsonSerializer
 
@@ -292,6 +293,8 @@ class RouterSeam:
     def _publish_to_others(self, topic: str, payload: EncodedPayload) -> None:
         others = self._others.get(topic)
         if others is None:
+            if len(self._others) >= MAX_CACHED_TOPICS:
+                self._others.clear()
             others = self._others[topic] = tuple(
                 observation
                 for observation in self._subscriptions.match_observations(topic)

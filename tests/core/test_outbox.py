@@ -13,17 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.core.outbox import (
-    EVENT_OVERHEAD_BYTES,
-    ConflatingOutbox,
-    Delivery,
-    InvalidOutboxSettings,
-    OutboxCounters,
-    OutboxSettings,
-    Overflow,
-    Policy,
-    QueuePolicy,
-)
+from components.core.outbox import EVENT_OVERHEAD_BYTES, ConflatingOutbox, Delivery, OutboxCounters
+from components.core.outbox_settings import InvalidOutboxSettings, OutboxSettings, Overflow, Policy, QueuePolicy
 
 TICKS, OTHER_TICKS, BOOKS, STATUS, SERVICE = (
     "market.BTCUSDT",

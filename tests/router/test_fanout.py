@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
 from components.core.payload import EncodedPayload
-from components.router.fanout import Event, FanOut, Subscriber
+from components.router.fanout import MAX_CACHED_TOPICS, Event, FanOut, Subscriber
 
 PATTERN = 99
 TOPICS = {f"market.S{number}": 10 + number for number in range(4)}
@@ -209,6 +209,13 @@ def test_an_event_nobody_is_subscribed_to_costs_nothing_and_goes_nowhere() -> No
     world.publish("market.S0")
     world.clock.advance(1.0)
     assert world.fanout.flushes == 0
+
+
+def test_topics_without_end_do_not_fill_the_memory() -> None:
+    fanout = FanOut(Clock(), lambda topic: [], lambda subscriber, overflow: None)
+    for number in range(MAX_CACHED_TOPICS + 5):
+        fanout.publish(f"services.x.{number}", EncodedPayload(b"1"))
+    assert len(fanout._matches) == 5
 
 
 def test_a_session_that_left_gets_nothing_more() -> None:
