@@ -6,6 +6,8 @@ Twisted is imported inside the commands: the other commands need not wait for it
 from __future__ import annotations
 
 import json
+import math
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -52,6 +54,8 @@ FAULT_TIMEOUT_S = 10.0
 @click.option("--loop/--once", default=True, show_default=True, help="Play the recording over and over, or once.")
 def exchange(*, host: str, port: int, rate: int, seed: int, recording: Path | None, speed: float, loop: bool) -> None:
     """Run the simulated exchange alone, until Ctrl-C."""
+    if math.isnan(speed):
+        raise click.UsageError("--speed must be a number, was nan")
     settings = SimulatorSettings(
         host=host,
         port=port,
@@ -109,6 +113,8 @@ def fault(
         parse_fault(request)
     except FaultError as error:
         raise click.UsageError(str(error)) from error
+    if not re.fullmatch(r"ws://[^/?#@]+/?", url):
+        raise click.UsageError(f"--url must be ws://host:port, was {url!r}")
     answer = _ask(f"{url.rstrip('/')}/control", request)
     if "error" in answer:
         raise click.ClickException(answer["error"]["message"])

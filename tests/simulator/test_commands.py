@@ -14,7 +14,9 @@ from types import SimpleNamespace
 import pytest
 import pytest_twisted
 from autobahn.wamp.types import ComponentConfig
+from click.testing import CliRunner
 
+from components.cli import main
 from components.simulator.component import SimulatedExchangeComponent
 from tests.simulator.client import connect
 
@@ -117,3 +119,17 @@ async def test_the_component_idles_beside_another_exchange(tmp_path: Path, monke
     await component.onJoin(SimpleNamespace())
     assert component._exchange is None
     await component.onDisconnect()
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["fault", "gap", "--url", "foo"], "--url must be ws://host:port, was 'foo'"),
+        (["fault", "gap", "--url", "http://127.0.0.1:1"], "--url must be ws://host:port"),
+        (["exchange", "--speed", "nan"], "--speed must be a number, was nan"),
+    ],
+)
+def test_a_value_that_cannot_work_is_answered_with_the_rule(words: list[str], reason: str) -> None:
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 2
+    assert reason in result.output
