@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
@@ -15,6 +16,7 @@ from twisted.internet.threads import deferToThread
 from components.core.recording import read_recording
 from components.settings import RecordingSettings
 from components.simulator.server import SimulatedExchange
+from tests.clients.command import CLIENTS, NODE, Command
 from tests.harness.client import Clients, until
 from tests.harness.node import Node
 
@@ -46,6 +48,15 @@ class Seen:
 def digits(topic: str, argument: dict[str, Any]) -> tuple[Any, ...]:
     names = ("bid", "bid_volume", "ask", "ask_volume") if topic.endswith(".book") else ("price", "volume")
     return tuple(argument[name] for name in names)
+
+
+@pytest_twisted.async_yield_fixture
+async def commands() -> AsyncIterator[list[Command]]:
+    """Return a list for commands that are to have ended at the test's end."""
+    started: list[Command] = []
+    yield started
+    for command in started:
+        await command.stop()
 
 
 @pytest_twisted.ensureDeferred
@@ -85,8 +96,11 @@ async def test_a_recording_of_the_real_exchange_arrives_whole_and_digit_for_digi
     make_node: Callable[..., Node],
     make_exchange: Callable[..., Awaitable[SimulatedExchange]],
     clients: Clients,
+    commands: list[Command],
     recordings: list[Path],
 ) -> None:
+    if NODE is None:
+        pytest.skip("no node.js on this machine")
     for number, path in enumerate(recordings):
         expected = Seen()
         symbols = set()
@@ -105,6 +119,10 @@ async def test_a_recording_of_the_real_exchange_arrives_whole_and_digit_for_digi
         node.spawn()
         await until(reactor, lambda node=node: node.ready()[1][0].startswith("the feed is connecting"), timeout_s=40)
         texts = await clients.raw(node.ws_url, node.token("r"), "r", ["market."], match="prefix")
+        program = [str(NODE), str(Path(__file__).with_name("print_events.mjs")), str(CLIENTS / "package.json")]
+        javascript = Command(program, url=node.ws_url, token=node.token("js"))
+        commands.append(javascript)
+        await javascript.until(lambda javascript=javascript: "subscribed" in javascript.printed)
         await make_exchange(port=port, recording=RecordingSettings(path=path, speed=10.0, loop=False))
         got: dict[Key, tuple[str, ...]] = {}
 
@@ -118,3 +136,15 @@ async def test_a_recording_of_the_real_exchange_arrives_whole_and_digit_for_digi
 
         await until(reactor, all_arrived, timeout_s=15)
         assert got == expected.sent, f"recording {number}"
+
+        # JavaScript's numbers: the same decimal values, without trailing zeros.
+        def in_javascript(javascript: Command = javascript) -> dict[Key, tuple[Decimal, ...]]:
+            events = [json.loads(line) for line in javascript.printed.splitlines() if line.startswith("[")]
+            return {
+                (topic, argument["id"]): tuple(map(decimal, digits(topic, argument)))
+                for topic, argument in events
+                if topic != "market.status"
+            }
+
+        await javascript.until(lambda seen=expected: len(in_javascript()) >= len(seen.sent))
+        assert in_javascript() == {key: tuple(map(Decimal, texts)) for key, texts in expected.sent.items()}
