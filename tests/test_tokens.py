@@ -22,7 +22,7 @@ AUTHORITY = TokenAuthority(KEY, "crosstick")
 
 
 def claims(**changes: Any) -> dict[str, Any]:
-    base = {"sub": "alice", "role": "viewer", "realm": "market", "aud": "crosstick", "exp": int(time.time()) + 60}
+    base = {"sub": "alice", "role": "viewer", "realm": "market", "aud": "crosstick", "exp": int(time.time()) + 86_400}
     return {name: value for name, value in (base | changes).items() if value is not None}
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-import components.cli.bench
 from components.bench.load import build
 from components.bench.measure import Effort, Measurement, measure
 from components.bench.processes import cores
 from components.bench.report import summarize, table
 from components.bench.shapes import SHAPES, Shape
 from components.bench.systems import SYSTEMS
+
+# By its name in sys.modules: in the package, the command has taken the module's place.
+BENCH = importlib.import_module("components.cli.bench")
 
 TINY = Shape("tiny", clients=4, topics=3, topics_per_client=2, offered_per_s=(100,))
 EFFORT = Effort(seconds=0.4, queues_ms=(20.0,))
@@ -31,7 +34,7 @@ def test_the_harness_measures_crosstick_and_every_event_arrives() -> None:
 
 def test_the_command_writes_figures_by_shape_and_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     churn = Shape("churn", clients=5, topics=3, topics_per_client=3, churn=True)
-    monkeypatch.setattr(components.cli.bench, "_SHAPES", {"100x100": churn})
+    monkeypatch.setattr(BENCH, "_SHAPES", {"100x100": churn})
     file = tmp_path / "out.json"
     arguments = [
         "--shapes",
@@ -45,7 +48,7 @@ def test_the_command_writes_figures_by_shape_and_system(tmp_path: Path, monkeypa
         "--json",
         str(file),
     ]
-    outcome = CliRunner().invoke(components.cli.bench.bench, arguments)
+    outcome = CliRunner().invoke(BENCH.bench, arguments)
     assert outcome.exit_code == 0, outcome.output
     written = json.loads(file.read_text())
     assert written["machine"]["versions"]["crosstick"]
@@ -56,7 +59,7 @@ def test_the_command_writes_figures_by_shape_and_system(tmp_path: Path, monkeypa
 
 
 def test_an_unknown_shape_is_refused_with_the_known_ones() -> None:
-    outcome = CliRunner().invoke(components.cli.bench.bench, ["--shapes", "100x100,7x7"])
+    outcome = CliRunner().invoke(BENCH.bench, ["--shapes", "100x100,7x7"])
     assert outcome.exit_code == 2
     assert "100x100of400" in outcome.output
 

@@ -170,6 +170,14 @@ class RawProtocol(WebSocketClientProtocol):
             self.subscribed.errback(AssertionError(payload.decode()))
 
 
+def follows(argument: dict[str, Any], last_seq: int) -> bool:
+    """Tell whether nothing is missing between an event and the one before it on its topic.
+
+    A client that was too busy to read gets events merged, and each says how many it stands for.
+    """
+    return bool(argument["seq"] == last_seq + argument.get("merged", 1))
+
+
 async def until(reactor: Any, condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
     """Return when a condition holds, looked at 50 times a second.
 
