@@ -7,9 +7,10 @@ with one line that names the variable, the value and the rule.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from components.core.recording import RecordingError, recorded_streams
@@ -20,6 +21,8 @@ DEFAULT_RATE_PER_S = 500
 MAX_RATE_PER_S = 50_000
 MAX_SYMBOLS = 2000
 """So that a snapshot of all of them stays below the transports' ``max_message_size``."""
+
+Number = TypeVar("Number", int, float)
 
 _SYMBOL = re.compile(r"[A-Z0-9]{2,20}")
 
@@ -204,26 +207,29 @@ def _symbols(value: str) -> tuple[str, ...]:
 
 
 def _integer(environ: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
-    text = environ.get(name)
-    if text is None:
-        return default
-    try:
-        value = int(text)
-    except ValueError:
-        raise SettingsError(f"{name} must be a whole number from {low} to {high}, was {text!r}") from None
-    if not low <= value <= high:
-        raise SettingsError(f"{name} must be a whole number from {low} to {high}, was {text!r}")
-    return value
+    return _within(environ, name, default, low, high, int, f"a whole number from {low} to {high}")
 
 
 def _number(environ: Mapping[str, str], name: str, default: float, low: float, high: float) -> float:
+    return _within(environ, name, default, low, high, float, f"a number from {low:g} to {high:g}")
+
+
+def _within(
+    environ: Mapping[str, str],
+    name: str,
+    default: Number,
+    low: Number,
+    high: Number,
+    convert: Callable[[str], Number],
+    rule: str,
+) -> Number:
     text = environ.get(name)
     if text is None:
         return default
     try:
-        value = float(text)
+        value = convert(text)
     except ValueError:
-        raise SettingsError(f"{name} must be a number from {low:g} to {high:g}, was {text!r}") from None
+        raise SettingsError(f"{name} must be {rule}, was {text!r}") from None
     if not low <= value <= high:
-        raise SettingsError(f"{name} must be a number from {low:g} to {high:g}, was {text!r}")
+        raise SettingsError(f"{name} must be {rule}, was {text!r}")
     return value

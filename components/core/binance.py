@@ -171,30 +171,25 @@ def _uncombined(envelope: _Envelope) -> Frame:
 
 
 def _from_trade(raw: _Trade) -> Trade:
-    return Trade(
-        symbol=raw.s,
-        price=_decimal("p", raw.p),
-        volume=_decimal("q", raw.q),
-        side="sell" if raw.m else "buy",
-        ts_ms=raw.T,
-        id=raw.t,
-        first_trade_id=raw.t,
-        last_trade_id=raw.t,
-    )
+    return _to_trade(raw, raw.t, raw.t, raw.t)
 
 
 def _from_agg_trade(raw: _AggTrade) -> Trade:
     if raw.f > raw.l:
         raise MalformedFrame(f"aggTrade must have f <= l, had {raw.f} > {raw.l}")
+    return _to_trade(raw, raw.a, raw.f, raw.l)
+
+
+def _to_trade(raw: _Trade | _AggTrade, number: int, first_trade_id: int, last_trade_id: int) -> Trade:
     return Trade(
         symbol=raw.s,
         price=_decimal("p", raw.p),
         volume=_decimal("q", raw.q),
         side="sell" if raw.m else "buy",
         ts_ms=raw.T,
-        id=raw.a,
-        first_trade_id=raw.f,
-        last_trade_id=raw.l,
+        id=number,
+        first_trade_id=first_trade_id,
+        last_trade_id=last_trade_id,
     )
 
 
