@@ -1,0 +1,45 @@
+"""A gateway that cannot be what the configuration says opens no port."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.harness.node import Node
+
+
+def with_fanout(**values: Any) -> Callable[[dict[str, Any]], None]:
+    def change(config: dict[str, Any]) -> None:
+        [gateway] = config["workers"][0]["components"]
+        gateway["extra"] = {"fanout": values}
+
+    return change
+
+
+def without_the_right_to_register(config: dict[str, Any]) -> None:
+    for role in config["workers"][0]["realms"][0]["roles"]:
+        if role["name"] == "gateway":
+            role["permissions"] = []
+
+
+@pytest.mark.parametrize(
+    ("change_config", "reason"),
+    [
+        (with_fanout(window_ms=-1), "realm market: window_ms must be a number from 0 to 100, was -1"),
+        (with_fanout(max_byte=1), "realm market: outbox has an unknown key 'max_byte'"),
+        (without_the_right_to_register, "the gateway cannot install itself: "),
+    ],
+    ids=["value", "key", "right"],
+)
+def test_it_refuses_to_start_with_one_line(
+    make_node: Callable[..., Node], change_config: Callable[[dict[str, Any]], None], reason: str
+) -> None:
+    node = make_node(change_config=change_config)
+    node.spawn()
+    assert node.process.wait(30) != 0
+    refusals = [line for line in node.log.splitlines() if "refusing to start: " in line]
+    assert len(refusals) == 1
+    assert reason in refusals[0]
+    assert "listening on TCP" not in node.log
