@@ -96,8 +96,10 @@ def _prepare(transport: Any, outlet: Outlet) -> None:
         transport.setTcpNoDelay(True)
         send_buffer_bytes = TransportSettings.send_buffer_bytes
         if send_buffer_bytes is not None:
-            # So that the kernel cannot hide seconds of stale prices.
-            transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
+            # So that the kernel cannot hide seconds of stale prices. Under TLS the handle is OpenSSL's; the socket is below.
+            handle = transport.getHandle()
+            handle = handle if isinstance(handle, socket.socket) else transport.transport.getHandle()
+            handle.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
     # A WebSocket connection begins as a request to Twisted's web server, which leaves itself registered.
     transport.unregisterProducer()
     transport.registerProducer(outlet, True)

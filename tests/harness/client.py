@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from autobahn.twisted.rawsocket import WampRawSocketClientFactory, WampRawSocketClientProtocol
 from autobahn.twisted.wamp import ApplicationSession
 from autobahn.twisted.websocket import (
     WampWebSocketClientFactory,
@@ -15,8 +16,10 @@ from autobahn.twisted.websocket import (
 from autobahn.wamp import ApplicationError
 from autobahn.wamp.serializer import CBORSerializer, JsonSerializer, MsgPackSerializer
 from autobahn.wamp.types import CloseDetails, ComponentConfig, SubscribeOptions
+from autobahn.websocket.compress import PerMessageDeflateOffer, PerMessageDeflateResponseAccept
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import clientFromString
+from twisted.internet.endpoints import SSL4ClientEndpoint, TCP4ClientEndpoint
+from twisted.internet.ssl import CertificateOptions
 
 SERIALIZERS = {"json": JsonSerializer, "msgpack": MsgPackSerializer, "cbor": CBORSerializer}
 
@@ -98,17 +101,31 @@ class Clients:
         ticket: str | None,
         realm: str = "market",
         serializer: str = "json",
+        compressed: bool = False,
     ) -> Client:
-        """Return a session that joined.
+        """Return a session that joined; ``compressed`` offers permessage-deflate.
 
         Raises:
             Refused: the router answered with ABORT.
         """
         client = Client(realm, authid, ticket)
         factory = WampWebSocketClientFactory(lambda: client, url=url, serializers=[SERIALIZERS[serializer]()])
+        if compressed:
+            factory.setProtocolOptions(
+                perMessageCompressionOffers=[PerMessageDeflateOffer()],
+                perMessageCompressionAccept=lambda response: PerMessageDeflateResponseAccept(response),
+            )
         protocol = await self._connect(url, factory)
         # A connection that closes in the WebSocket handshake never tells the session.
         protocol.is_closed.addCallback(lambda _: client.onDisconnect())
+        return await client.joined
+
+    async def join_rawsocket(self, port: int, *, authid: str, ticket: str, serializer: str) -> Client:
+        """Return a session that joined over RawSocket."""
+        client = Client("market", authid, ticket)
+        factory = WampRawSocketClientFactory(lambda: client, serializer=SERIALIZERS[serializer]())
+        protocol = await TCP4ClientEndpoint(self._reactor, "127.0.0.1", port).connect(factory)
+        self._connections.append(protocol)
         return await client.joined
 
     async def raw(self, url: str, ticket: str, authid: str, topics: list[str], match: str = "exact") -> list[str]:
@@ -122,15 +139,25 @@ class Clients:
         return texts
 
     async def _connect(self, url: str, factory: Any) -> Any:
-        host, port = url.removeprefix("ws://").partition("/")[0].split(":")
-        protocol = await clientFromString(self._reactor, f"tcp:{host}:{port}").connect(factory)
+        scheme, _, rest = url.partition("://")
+        host, port = rest.partition("/")[0].split(":")
+        # No test is about whether a client trusts the gateway's certificate.
+        endpoint = (
+            SSL4ClientEndpoint(self._reactor, host, int(port), CertificateOptions(verify=False))
+            if scheme == "wss"
+            else TCP4ClientEndpoint(self._reactor, host, int(port))
+        )
+        protocol = await endpoint.connect(factory)
         self._connections.append(protocol)
         return protocol
 
     async def close(self) -> None:
         """Drop every connection and wait until it is gone."""
         for protocol in self._connections:
-            protocol.dropConnection(abort=True)
+            if isinstance(protocol, WampRawSocketClientProtocol):
+                protocol.abort()
+            else:
+                protocol.dropConnection(abort=True)
             await protocol.is_closed
 
 
