@@ -146,6 +146,8 @@ class FanOut:
         self._batch = False
         self._matches: dict[str, tuple[tuple[int, bool], ...]] = {}
         self._groups: dict[tuple[Encoding, frozenset[int]], _Group] = {}
+        self._groups_of: dict[int, set[_Group]] = {}
+        """The groups that each subscription is part of."""
         self._ungrouped: set[Subscriber] = set()
         self._caught_up: set[Subscriber] = set()
         self.delivered = 0
@@ -278,7 +280,8 @@ class FanOut:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._next_flush_s = self._clock.seconds() + self._window_s
+        began_s = self._clock.seconds()
+        self._next_flush_s = began_s + self._window_s
         if not self._waiting:
             return
         self.flushes += 1
@@ -288,7 +291,8 @@ class FanOut:
         by_subscription: dict[int, list[int]] = {}
         for position, event in enumerate(self._waiting):
             by_subscription.setdefault(event.subscription, []).append(position)
-        for group in tuple(self._groups.values()):
+        nobody: set[_Group] = set()
+        for group in set().union(*(self._groups_of.get(subscription, nobody) for subscription in by_subscription)):
             self._flush_group(group, by_subscription)
         for subscriber in self._caught_up:
             positions = self._positions_for(subscriber)
@@ -300,6 +304,10 @@ class FanOut:
         self._caught_up.clear()
         self._frames.clear()
         self._waiting.clear()
+        # A flush that takes longer than the window is followed by as long a pause: reading must get its turn, and more
+        # events in one write are what makes them cheap.
+        ended_s = self._clock.seconds()
+        self._next_flush_s = ended_s + max(self._window_s - (ended_s - began_s), ended_s - began_s)
 
     def _flush_group(self, group: _Group, by_subscription: dict[int, list[int]]) -> None:
         matched = group.subscriptions & by_subscription.keys()
@@ -353,6 +361,8 @@ class FanOut:
         group = self._groups.get(key)
         if group is None:
             group = self._groups[key] = _Group(*key)
+            for subscription in group.subscriptions:
+                self._groups_of.setdefault(subscription, set()).add(group)
         group.members.add(subscriber)
         subscriber.group = group
 
@@ -362,3 +372,8 @@ class FanOut:
             group.members.discard(subscriber)
             if not group.members:
                 del self._groups[group.encoding, group.subscriptions]
+                for subscription in group.subscriptions:
+                    groups = self._groups_of[subscription]
+                    groups.discard(group)
+                    if not groups:
+                        del self._groups_of[subscription]

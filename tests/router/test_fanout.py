@@ -240,6 +240,7 @@ def test_groups_of_sessions_that_left_are_forgotten() -> None:
     for session in world.sessions:
         world.fanout.left(session)
     assert not world.fanout._groups
+    assert not world.fanout._groups_of
 
 
 @pytest.mark.parametrize("joined", [0, 1])
