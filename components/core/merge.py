@@ -262,9 +262,9 @@ class OpaqueAccumulator:
         self.size_bytes = 0
         self._newest = b""
 
-    def add(self, payload: bytes) -> None:
-        """Let a payload take the place of the one before."""
-        self.merged += 1
+    def add(self, payload: bytes, events: int = 1) -> None:
+        """Let a payload, which stands for so many events, take the place of the one before."""
+        self.merged += events
         self._newest = payload
         self.size_bytes = len(payload)
 

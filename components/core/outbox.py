@@ -18,7 +18,7 @@ Rules:
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -93,19 +93,21 @@ class _Conflated:
     def __len__(self) -> int:
         return 1 if self._charge else 0
 
-    def add(self, payload: bytes, counters: OutboxCounters) -> int:
+    def add(self, payload: bytes, events: int, counters: OutboxCounters) -> int:
         """Merge an event into what waits; return by how many bytes that grew."""
         accumulator = self._accumulator
         try:
-            accumulator.add(payload)
+            if isinstance(accumulator, OpaqueAccumulator):
+                accumulator.add(payload, events)
+            else:
+                accumulator.add(payload)
         except Unmergeable:
             counters.unmergeable += 1
             self._accumulator = accumulator = OpaqueAccumulator(accumulator.merged, accumulator.dropped)
-            accumulator.add(payload)
+            accumulator.add(payload, events)
         before = self._charge
         self._charge = self._fixed_charge + accumulator.size_bytes
-        if before:
-            counters.merged += 1
+        counters.merged += events if before else events - 1
         return self._charge - before
 
     def pop(self) -> tuple[bytes, int, int, int]:
@@ -133,7 +135,7 @@ class _NewestFew:
     def __len__(self) -> int:
         return len(self._payloads)
 
-    def add(self, payload: bytes, counters: OutboxCounters) -> int:
+    def add(self, payload: bytes, _events: int, counters: OutboxCounters) -> int:
         """Queue an event, dropping the oldest one where the queue is full; return by how many bytes it grew."""
         growth = self._fixed_charge + len(payload)
         self._payloads.append(payload)
@@ -180,28 +182,29 @@ class ConflatingOutbox:
     def __bool__(self) -> bool:
         return bool(self._entries)
 
-    def add(self, subscription: int, topic: str, payload: bytes) -> Overflow | None:
+    def add(self, subscription: int, topic: str, payload: bytes, events: int = 1) -> Overflow | None:
         """Let an event wait; return why the session must be closed, or ``None``.
 
-        ``topic`` is the one published to, ``payload`` the JSON bytes of its argument.
+        ``topic`` is the one published to, ``payload`` the JSON bytes of its argument, ``events`` the number of events that
+        ``condensed`` made it from.
         """
         counters = self.counters
-        counters.added += 1
+        counters.added += events
         if self.overflow is not None:
-            counters.discarded += 1
+            counters.discarded += events
             return self.overflow
         key = (subscription, topic)
         entry = self._entries.get(key)
         if entry is None:
             policy = self._settings.policy_for(topic)
             if policy.policy is Policy.DISCONNECT:
-                counters.discarded += 1
+                counters.discarded += events
                 return self.close(Overflow.QUEUE_FULL)
             fixed_charge = EVENT_OVERHEAD_BYTES + len(topic)
             depth = policy.depth
             entry = _Conflated(topic, fixed_charge) if depth is None else _NewestFew(topic, fixed_charge, depth)
             self._entries[key] = entry
-        self.bytes += entry.add(payload, counters)
+        self.bytes += entry.add(payload, events, counters)
         if self.bytes > self._settings.max_bytes:
             return self.close(Overflow.TOO_MANY_BYTES)
         return None
@@ -236,3 +239,38 @@ class ConflatingOutbox:
         self._entries.clear()
         self.bytes = 0
         return self.overflow
+
+
+def condensed(
+    settings: OutboxSettings, events: Iterable[tuple[int, str, bytes]]
+) -> Iterator[tuple[int, str, bytes, int]]:
+    """Merge events that are to wait in several outboxes; yield for each of them to ``add``.
+
+    Takes ``(subscription, topic, payload)``, yields the same and the number of events that it was made from. Adding these
+    leaves an outbox as adding the events would. Only what the topic's policy conflates and what can be merged is; other
+    events are yielded singly, in their order.
+    """
+    by_key: dict[tuple[int, str], list[bytes]] = {}
+    for subscription, topic, payload in events:
+        by_key.setdefault((subscription, topic), []).append(payload)
+    for (subscription, topic), payloads in by_key.items():
+        merged = _merged(topic, payloads) if settings.policy_for(topic).policy is Policy.CONFLATE else None
+        if merged is None:
+            for payload in payloads:
+                yield subscription, topic, payload, 1
+        else:
+            yield subscription, topic, merged, len(payloads)
+
+
+def _merged(topic: str, payloads: list[bytes]) -> bytes | None:
+    """Return what several events of a topic become; ``None`` where one of them is not what the topic carries."""
+    stream = stream_of(topic)
+    if stream is Stream.OPAQUE:
+        return payloads[-1]
+    accumulator = TickAccumulator() if stream is Stream.TICKS else BookAccumulator()
+    try:
+        for payload in payloads:
+            accumulator.add(payload)
+    except Unmergeable:
+        return None
+    return accumulator.render()

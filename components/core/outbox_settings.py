@@ -24,7 +24,7 @@ class Overflow(Enum):
     """It was blocked longer than ``stall_timeout``. Decided where the clock is."""
 
     QUEUE_FULL = CLOSE_QUEUE_FULL
-    """An event would have had to wait on a topic whose policy is ``disconnect``."""
+    """An event would have had to wait in the outbox on a topic whose policy is ``disconnect``."""
 
     TOO_MANY_BYTES = CLOSE_TOO_MANY_BYTES
     """More than ``max_bytes`` would have waited."""

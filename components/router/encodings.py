@@ -7,7 +7,7 @@ specification, "EVENT" and "Batched WebSocket transport"; RFC 6455 section 5.2 f
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from struct import pack
 from typing import Any
 
@@ -15,7 +15,7 @@ import cbor2
 import msgpack
 
 from components.core.websocket_frames import binary_frame, text_frame
-from components.router.fanout import Event
+from components.router.events import Event
 
 EVENT = 36
 
@@ -85,10 +85,10 @@ class EventEncoding:
         self._framed = framed
         self.joined = framed is not None
 
-    def frame(self, event: Event) -> bytes:
-        """Return what is sent for an event."""
-        message = self._message(event)
-        return message if self._framed is None else self._framed(message)
+    def frames(self, events: Sequence[Event]) -> list[bytes]:
+        """Return what is sent for each event."""
+        messages = map(self._message, events)
+        return list(messages if self._framed is None else map(self._framed, messages))
 
 
 def _rawsocket_frame(message: bytes) -> bytes:

@@ -6,117 +6,64 @@ Rules:
 - Events wait in one list, in the order in which they were published. A flush writes to each session what its
   subscriptions match, in that order, in one write. Sessions with the same encoding and the same subscriptions form a
   group and share even the joined block.
-- A flush comes at once when the last one is a window ago, else when it will be: a lone event is not delayed, and a burst
-  is written once per window.
+- After a flush events are gathered: ``GATHER`` times as long as it took, at most a window, or as long as it took where that
+  is more, at most ``MAX_WINDOWS``. When that time is over, an event is written at once. So a lone event is not delayed, few
+  clients get theirs within microseconds, and under load a burst is written once per window.
+- Once ``ENOUGH`` events wait, a turn of the reactor that brings no more ends the gathering: to wait longer would only make
+  them late.
 - Before anything else is sent to a session, and before its subscriptions change, it gets what waits for it
   (``catch_up``): so events and replies keep their order, and a session sees exactly what was published while it was
   subscribed.
-- While a session's connection is blocked nothing is written to it; its events go into its outbox, which merges.
+- While a session's connection is blocked nothing is written to it. For ``hold_s`` its events are kept as they are, once for
+  its group (``backlog``); after that they go into its outbox, which merges.
 
 Knows nothing of Crossbar, of sockets, or of what a payload means.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Protocol
+from operator import attrgetter
+from random import getrandbits
+from typing import Any
 
 from components.core.payload import EncodedPayload
+from components.router.backlog import Backlog, Condense
+from components.router.events import Encoding, Event
+from components.router.groups import Connection, Group, Groups, Subscriber
 
-DEFAULT_WINDOW_S = 0.005
+GATHER = 3.0
+"""At light load, flushing takes no more than one part in ``1 + GATHER`` of the time."""
+
+MAX_WINDOWS = 4
+"""A flush may seem long because the machine did something else meanwhile."""
+
+ENOUGH = 256
+"""As many events in one write cost about as much as the write itself."""
 
 MAX_CACHED_TOPICS = 10_000
 """Topics whose subscriptions are remembered; with more, all are forgotten and looked up again."""
 
-_PUBLICATION_IDS = 2**53
-"""WAMP ids are random numbers from 1 to 2^53."""
+_PUBLICATION_BITS = 53
+"""WAMP ids are random numbers from 1 to 2^53; no secret depends on them."""
+
+_subscription_of = attrgetter("subscription")
 
 
-def _publication_id() -> int:
-    # Random by WAMP's wish; no secret depends on it.
-    return int(random.random() * _PUBLICATION_IDS) + 1  # noqa: S311
+@dataclass(frozen=True, slots=True)
+class FanOutLimits:
+    """How long and how much a fan-out gathers and holds."""
 
+    window_s: float = 0.005
+    """How long events are gathered under load. 0 writes each at once, at many times the cost."""
 
-class Event:
-    """One publication on one subscription. No dataclass: one is made for each."""
+    hold_s: float = 0.2
+    """How long a blocked session's events are kept as they are before they are merged. 0 merges them at once."""
 
-    __slots__ = ("dropped", "merged", "payload", "publication", "subscription", "topic", "topic_shown")
-
-    def __init__(
-        self, subscription: int, publication: int, topic: str, topic_shown: bool, payload: EncodedPayload
-    ) -> None:
-        self.subscription = subscription
-        self.publication = publication
-        self.topic = topic
-        self.topic_shown = topic_shown
-        """Whether the receiver is told the topic: it is for subscriptions to a pattern."""
-        self.payload = payload
-        self.merged = 0
-        """Events it stands for, where the payload cannot say so; else 0."""
-        self.dropped = 0
-        """Events dropped before it, where the payload cannot say so; else 0."""
-
-
-class Encoding(Protocol):
-    """A serializer and a framing; one object each, shared by all connections that use it."""
-
-    joined: bool
-    """Whether frames may be joined and written as one block."""
-
-    def frame(self, event: Event) -> bytes:
-        """Return what is sent for an event."""
-
-
-class Connection(Protocol):
-    """A session's way out."""
-
-    encoding: Encoding
-
-    def write(self, block: bytes) -> None:
-        """Send joined frames."""
-
-    def write_each(self, frames: Iterable[bytes]) -> None:
-        """Send frames of an encoding that does not join."""
-
-
-class Outbox(Protocol):
-    """What waits for a blocked session; see ``components.core.outbox``."""
-
-    def add(self, subscription: int, topic: str, payload: bytes) -> Any:
-        """Keep an event; return why the session must be closed, or ``None``."""
-
-    def drain(self) -> Iterable[tuple[int, str, bytes, int, int]]:
-        """Return and forget what was kept: subscription, topic, payload, and how many events were merged or dropped where
-        the payload cannot say so (else 0)."""
-
-
-class Subscriber:
-    """A session as the fan-out sees it."""
-
-    __slots__ = ("_position", "blocked", "connection", "gone", "group", "outbox", "subscriptions")
-
-    def __init__(self, connection: Connection, outbox: Outbox) -> None:
-        self.connection = connection
-        self.outbox = outbox
-        self.subscriptions: dict[int, bool] = {}
-        """Whether each is one to a pattern, by id."""
-        self.group: _Group | None = None
-        self.blocked = False
-        self.gone = False
-        """Whether its connection is closing or lost; its subscriptions end one by one after that."""
-        self._position = 0
-        """How many of the waiting events are not for it, because it has had them or came after them."""
-
-
-class _Group:
-    __slots__ = ("encoding", "members", "subscriptions")
-
-    def __init__(self, encoding: Encoding, subscriptions: frozenset[int]) -> None:
-        self.encoding = encoding
-        self.subscriptions = subscriptions
-        self.members: set[Subscriber] = set()
+    hold_bytes: int = 1_000_000
+    """As many bytes of a group's events are merged even earlier."""
 
 
 class FanOut:
@@ -127,27 +74,32 @@ class FanOut:
         clock: Any,
         match: Callable[[str], Iterable[tuple[int, bool]]],
         on_overflow: Callable[[Subscriber, Any], None],
-        window_s: float = DEFAULT_WINDOW_S,
+        condense: Condense,
+        limits: FanOutLimits | None = None,
     ) -> None:
         """Fan out with ``clock`` (``seconds`` and ``callLater``).
 
         ``match`` returns the subscriptions of a topic that have subscribers here, as ``(id, is a pattern)``; it is asked once
         per topic until ``subscriptions_changed``. ``on_overflow`` is told the subscriber whose outbox gave a reason to close.
+        ``condense`` merges what waits for several sessions as an outbox would.
         """
         self._clock = clock
         self._match = match
         self._on_overflow = on_overflow
-        self._window_s = window_s
+        self._condense = condense
+        self._limits = limits or FanOutLimits()
         self._waiting: list[Event] = []
         self._frames: dict[Encoding, list[bytes | None]] = {}
         """What was made of the waiting events so far; each list is as long as ``_waiting`` or is brought to that length."""
         self._next_flush_s = 0.0
+        self._gap_s = 0.0
+        """How long after the last flush the next one is due."""
         self._timer: Any = None
-        self._batch = False
+        self._look: Any = None
+        self._seen = 0
+        """How many events waited at the last look."""
         self._matches: dict[str, tuple[tuple[int, bool], ...]] = {}
-        self._groups: dict[tuple[Encoding, frozenset[int]], _Group] = {}
-        self._groups_of: dict[int, set[_Group]] = {}
-        """The groups that each subscription is part of."""
+        self._groups = Groups()
         self._ungrouped: set[Subscriber] = set()
         self._caught_up: set[Subscriber] = set()
         self.delivered = 0
@@ -158,40 +110,50 @@ class FanOut:
 
     def publish(self, topic: str, payload: EncodedPayload) -> None:
         """Deliver a payload to who is subscribed to a topic, within the window."""
+        self._add(topic, payload)
+        if self._waiting:
+            self._flush_when_due()
+
+    def publish_batch(self, events: Iterable[tuple[str, EncodedPayload]]) -> None:
+        """Publish events that came together, and look at the time once."""
+        for topic, payload in events:
+            self._add(topic, payload)
+        if self._waiting:
+            self._flush_when_due()
+
+    def _add(self, topic: str, payload: EncodedPayload) -> None:
         matches = self._matches.get(topic)
         if matches is None:
             if len(self._matches) >= MAX_CACHED_TOPICS:
                 self._matches.clear()
             matches = self._matches[topic] = tuple(self._match(topic))
-        if not matches:
-            return
-        publication = _publication_id()
-        for subscription, is_pattern in matches:
-            self._waiting.append(Event(subscription, publication, topic, is_pattern, payload))
-        if not self._batch:
-            self._flush_when_due()
-
-    def publish_batch(self, events: Iterable[tuple[str, EncodedPayload]]) -> None:
-        """Publish events that came together, and look at the time once."""
-        self._batch = True
-        try:
-            for topic, payload in events:
-                self.publish(topic, payload)
-        finally:
-            self._batch = False
-        if self._waiting:
-            self._flush_when_due()
+        if matches:
+            publication = getrandbits(_PUBLICATION_BITS) + 1
+            for subscription, is_pattern in matches:
+                self._waiting.append(Event(subscription, publication, topic, is_pattern, payload))
 
     def _flush_when_due(self) -> None:
-        now_s = self._clock.seconds()
-        if now_s >= self._next_flush_s:
+        wait_s = self._next_flush_s - self._clock.seconds()
+        # More than the whole gap is left only when the clock was set back.
+        if wait_s <= 0 or wait_s > self._gap_s:
             self.flush()
         elif self._timer is None:
-            self._timer = self._clock.callLater(self._next_flush_s - now_s, self._timer_fired)
+            self._timer = self._clock.callLater(wait_s, self._timer_fired)
+        elif self._look is None and len(self._waiting) >= ENOUGH:
+            self._seen = 0
+            self._look = self._clock.callLater(0, self._look_for_more)
 
     def _timer_fired(self) -> None:
         self._timer = None
         self.flush()
+
+    def _look_for_more(self) -> None:
+        self._look = None
+        if len(self._waiting) == self._seen:
+            self.flush()
+        else:
+            self._seen = len(self._waiting)
+            self._look = self._clock.callLater(0, self._look_for_more)
 
     # Subscribers
 
@@ -214,41 +176,70 @@ class FanOut:
     def left(self, subscriber: Subscriber) -> None:
         """Write nothing more to a session: its connection is closing, or gone."""
         subscriber.gone = True
-        self._leave_group(subscriber)
+        subscriber.backlog = None
+        self._groups.leave(subscriber)
         self._ungrouped.discard(subscriber)
         self._caught_up.discard(subscriber)
 
     def catch_up(self, subscriber: Subscriber) -> None:
         """Write what waits for one session, before something else is written to it.
 
-        What a blocked session's outbox keeps is written too, into a connection that takes no more: the connection counts
-        what piles up there.
+        What waits for a blocked session is written too, into a connection that takes no more: the connection counts what
+        piles up there.
         """
         if subscriber.gone:
             return
-        self._release(subscriber)
+        if subscriber.blocked:
+            self._release(subscriber)
         if self._waiting:
-            own = self._positions_for(subscriber)
-            if own:
-                self._write(subscriber.connection, self._framed(subscriber.connection.encoding, own))
-            subscriber._position = len(self._waiting)
+            positions = self._positions_for(subscriber)
+            if positions:
+                self._write(subscriber.connection, self._framed(subscriber.connection.encoding, positions))
+            subscriber.position = len(self._waiting)
             self._caught_up.add(subscriber)
 
+    def blocked(self, subscriber: Subscriber) -> None:
+        """Write nothing to a session until it is unblocked: its connection takes no more bytes."""
+        subscriber.blocked = True
+        group = subscriber.group
+        if group is not None:
+            group.writable.discard(subscriber)
+            group.blocked.add(subscriber)
+
     def unblocked(self, subscriber: Subscriber) -> None:
-        """Write what a session's outbox kept, now that its connection takes bytes again."""
+        """Write what waited for a session, now that its connection takes bytes again."""
         subscriber.blocked = False
+        group = subscriber.group
+        if group is not None:
+            group.blocked.discard(subscriber)
+            group.writable.add(subscriber)
         self._release(subscriber)
 
     def _release(self, subscriber: Subscriber) -> None:
-        kept = []
-        for subscription, topic, payload, merged, dropped in subscriber.outbox.drain():
-            topic_shown = subscriber.subscriptions[subscription]
-            event = Event(subscription, _publication_id(), topic, topic_shown, EncodedPayload(payload))
-            event.merged, event.dropped = merged, dropped
-            kept.append(event)
-        if kept:
-            encoding = subscriber.connection.encoding
-            self._write(subscriber.connection, [encoding.frame(event) for event in kept])
+        connection, backlog = subscriber.connection, subscriber.backlog
+        if subscriber.outbox:
+            if backlog is not None and not self._move_to_outbox(subscriber, backlog):
+                return
+            kept = [
+                Event(
+                    subscription,
+                    getrandbits(_PUBLICATION_BITS) + 1,
+                    topic,
+                    subscriber.subscriptions[subscription],
+                    EncodedPayload(payload),
+                    merged,
+                    dropped,
+                )
+                for subscription, topic, payload, merged, dropped in subscriber.outbox.drain()
+            ]
+            self._write(connection, connection.encoding.frames(kept))
+        elif backlog is not None:
+            first = subscriber.backlog_from
+            subscriber.backlog = None
+            self._write(connection, backlog.pieces(first), backlog.count(first))
+        group = subscriber.group
+        if group is not None and not group.blocked:
+            group.backlog = None
 
     def _positions_for(self, subscriber: Subscriber) -> list[int]:
         """Return where in the list the events stand that wait for one session."""
@@ -256,124 +247,157 @@ class FanOut:
         waiting = self._waiting
         return [
             position
-            for position in range(subscriber._position, len(waiting))
+            for position in range(subscriber.position, len(waiting))
             if waiting[position].subscription in subscriptions
         ]
-
-    def _framed(self, encoding: Encoding, positions: Iterable[int]) -> list[bytes]:
-        waiting = self._waiting
-        made = self._frames.setdefault(encoding, [])
-        if len(made) < len(waiting):
-            made.extend([None] * (len(waiting) - len(made)))
-        frames = []
-        for position in positions:
-            frame = made[position]
-            if frame is None:
-                frame = made[position] = encoding.frame(waiting[position])
-            frames.append(frame)
-        return frames
 
     # Flushing
 
     def flush(self) -> None:
         """Write all that waits."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        for call in (self._timer, self._look):
+            if call is not None:
+                call.cancel()
+        self._timer = self._look = None
         began_s = self._clock.seconds()
-        self._next_flush_s = began_s + self._window_s
-        if not self._waiting:
-            return
+        if self._waiting:
+            self._write_waiting(began_s)
+        ended_s = self._clock.seconds()
+        took_s, window_s = max(0.0, ended_s - began_s), self._limits.window_s
+        self._gap_s = min(max(min(GATHER * took_s, window_s), took_s), MAX_WINDOWS * window_s)
+        self._next_flush_s = ended_s + self._gap_s
+
+    def _write_waiting(self, began_s: float) -> None:
         self.flushes += 1
         for subscriber in self._ungrouped:
-            self._join_group(subscriber)
+            self._groups.join(subscriber)
         self._ungrouped.clear()
-        by_subscription: dict[int, list[int]] = {}
-        for position, event in enumerate(self._waiting):
-            by_subscription.setdefault(event.subscription, []).append(position)
-        nobody: set[_Group] = set()
-        for group in set().union(*(self._groups_of.get(subscription, nobody) for subscription in by_subscription)):
-            self._flush_group(group, by_subscription)
-        for subscriber in self._caught_up:
+        waiting = _Waiting(self._waiting)
+        for group in self._groups.concerned(waiting.subscriptions):
+            self._flush_group(group, waiting, began_s)
+        # A connection that is cut leaves the set while it is gone through.
+        for subscriber in tuple(self._caught_up):
             positions = self._positions_for(subscriber)
-            subscriber._position = 0
+            subscriber.position = 0
             if positions and subscriber.blocked:
-                self._hold(subscriber, positions)
+                self._keep(subscriber, [self._waiting[position] for position in positions])
             elif positions:
                 self._write(subscriber.connection, self._framed(subscriber.connection.encoding, positions))
         self._caught_up.clear()
         self._frames.clear()
         self._waiting.clear()
-        # A flush that takes longer than the window is followed by as long a pause: reading must get its turn, and more
-        # events in one write are what makes them cheap.
-        ended_s = self._clock.seconds()
-        self._next_flush_s = ended_s + max(self._window_s - (ended_s - began_s), ended_s - began_s)
 
-    def _flush_group(self, group: _Group, by_subscription: dict[int, list[int]]) -> None:
-        matched = group.subscriptions & by_subscription.keys()
-        members = group.members - self._caught_up if self._caught_up else group.members
-        if not matched or not members:
+    def _flush_group(self, group: Group, waiting: _Waiting, now_s: float) -> None:
+        writable: set[Subscriber] | tuple[Subscriber, ...] = group.writable
+        blocked: Iterable[Subscriber] = group.blocked
+        if self._caught_up:
+            writable = group.writable - self._caught_up
+            blocked = group.blocked - self._caught_up
+        if not writable and not blocked:
             return
-        if len(matched) == len(by_subscription):
-            positions: Sequence[int] = range(len(self._waiting))
+        encoding = group.encoding
+        positions = waiting.positions(group.subscriptions)
+        frames = self._framed(encoding, positions)
+        pieces = [b"".join(frames)] if encoding.joined else frames
+        if blocked:
+            events = [self._waiting[position] for position in positions]
+            self._hold(group, blocked, events, pieces, now_s)
+        self.delivered += len(frames) * len(writable)
+        # A connection that takes no more leaves the set while it is gone through.
+        if encoding.joined:
+            block = pieces[0]
+            for subscriber in tuple(writable):
+                subscriber.connection.write(block)
         else:
-            # A merge of sorted runs, which is what Python's sort is best at.
-            positions = sorted(chain.from_iterable(by_subscription[subscription] for subscription in matched))
-        frames = self._framed(group.encoding, positions)
-        block = b"".join(frames) if group.encoding.joined else b""
-        for subscriber in tuple(members):
-            if subscriber.blocked:
-                self._hold(subscriber, positions)
-            else:
-                self.delivered += len(frames)
-                if group.encoding.joined:
-                    subscriber.connection.write(block)
-                else:
-                    subscriber.connection.write_each(frames)
+            for subscriber in tuple(writable):
+                subscriber.connection.write_each(frames)
 
-    def _write(self, connection: Connection, frames: list[bytes]) -> None:
+    def _framed(self, encoding: Encoding, positions: Sequence[int]) -> list[bytes]:
+        waiting = self._waiting
+        if encoding not in self._frames and len(positions) == len(waiting):
+            # What nearly every flush at one encoding comes to.
+            frames = encoding.frames(waiting)
+            self._frames[encoding] = list(frames)
+            return frames
+        made = self._frames.setdefault(encoding, [])
+        if len(made) < len(waiting):
+            made.extend([None] * (len(waiting) - len(made)))
+        missing = [position for position in positions if made[position] is None]
+        if missing:
+            for position, frame in zip(
+                missing, encoding.frames([waiting[position] for position in missing]), strict=True
+            ):
+                made[position] = frame
+        return [made[position] for position in positions]  # type: ignore[misc]  # all of them are made
+
+    def _write(self, connection: Connection, pieces: list[bytes], events: int | None = None) -> None:
+        self.delivered += len(pieces) if events is None else events
         if connection.encoding.joined:
-            connection.write(b"".join(frames))
+            connection.write(b"".join(pieces))
         else:
-            connection.write_each(frames)
-        self.delivered += len(frames)
+            connection.write_each(pieces)
 
-    def _hold(self, subscriber: Subscriber, positions: Iterable[int]) -> None:
-        for position in positions:
-            event = self._waiting[position]
+    # What blocked sessions wait for
+
+    def _hold(
+        self, group: Group, blocked: Iterable[Subscriber], events: list[Event], pieces: list[bytes], now_s: float
+    ) -> None:
+        backlog = group.backlog
+        if backlog is None:
+            backlog = group.backlog = Backlog(now_s)
+        for subscriber in blocked:
+            if subscriber.backlog is None:
+                subscriber.backlog = backlog
+                subscriber.backlog_from = backlog.parts
+        backlog.append(events, pieces)
+        if now_s - backlog.began_s >= self._limits.hold_s or backlog.size_bytes > self._limits.hold_bytes:
+            group.backlog = None
+            for subscriber in tuple(group.blocked):
+                if subscriber.backlog is backlog:
+                    self._move_to_outbox(subscriber, backlog)
+
+    def _move_to_outbox(self, subscriber: Subscriber, backlog: Backlog) -> bool:
+        """Merge what a session missed into what it missed before; return whether there was room."""
+        subscriber.backlog = None
+        for subscription, topic, payload, events in backlog.condensed(subscriber.backlog_from, self._condense):
+            overflow = subscriber.outbox.add(subscription, topic, payload, events)
+            if overflow is not None:
+                self._on_overflow(subscriber, overflow)
+                return False
+        return True
+
+    def _keep(self, subscriber: Subscriber, events: Iterable[Event]) -> None:
+        for event in events:
             overflow = subscriber.outbox.add(event.subscription, event.topic, event.payload.json)
             if overflow is not None:
                 self._on_overflow(subscriber, overflow)
                 return
 
-    # Groups
-
     def _regroup(self, subscriber: Subscriber) -> None:
         # Interned when the next flush needs it, not with each of the hundred subscriptions that a client begins with.
-        self._leave_group(subscriber)
+        self._groups.leave(subscriber)
         if subscriber.subscriptions and not subscriber.gone:
             self._ungrouped.add(subscriber)
         else:
             self._ungrouped.discard(subscriber)
 
-    def _join_group(self, subscriber: Subscriber) -> None:
-        key = (subscriber.connection.encoding, frozenset(subscriber.subscriptions))
-        group = self._groups.get(key)
-        if group is None:
-            group = self._groups[key] = _Group(*key)
-            for subscription in group.subscriptions:
-                self._groups_of.setdefault(subscription, set()).add(group)
-        group.members.add(subscriber)
-        subscriber.group = group
 
-    def _leave_group(self, subscriber: Subscriber) -> None:
-        group, subscriber.group = subscriber.group, None
-        if group is not None:
-            group.members.discard(subscriber)
-            if not group.members:
-                del self._groups[group.encoding, group.subscriptions]
-                for subscription in group.subscriptions:
-                    groups = self._groups_of[subscription]
-                    groups.discard(group)
-                    if not groups:
-                        del self._groups_of[subscription]
+class _Waiting:
+    """The events of one flush, and where those of each subscription stand."""
+
+    def __init__(self, events: Sequence[Event]) -> None:
+        self._everything = range(len(events))
+        self._of_each = list(map(_subscription_of, events))
+        self.subscriptions = frozenset(self._of_each)
+        self._by_subscription: dict[int, list[int]] = {}
+
+    def positions(self, subscriptions: frozenset[int]) -> Sequence[int]:
+        """Return where the events of some subscriptions stand, in their order."""
+        if self.subscriptions <= subscriptions:
+            return self._everything
+        if not self._by_subscription:
+            for position, subscription in enumerate(self._of_each):
+                self._by_subscription.setdefault(subscription, []).append(position)
+        matched = subscriptions & self.subscriptions
+        # A merge of sorted runs, which is what Python's sort is best at.
+        return sorted(chain.from_iterable([self._by_subscription[subscription] for subscription in matched]))

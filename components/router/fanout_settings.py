@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from components.core.outbox_settings import InvalidOutboxSettings, OutboxSettings
-from components.router.fanout import DEFAULT_WINDOW_S
+from components.router.fanout import FanOutLimits
 
 MIN_SEND_BUFFER_BYTES = 4096
 
@@ -20,8 +20,7 @@ class FanOutSettingsError(ValueError):
 class FanOutSettings:
     """Settings of one realm's fan-out and of the connections of its worker."""
 
-    window_s: float = DEFAULT_WINDOW_S
-    """How long events are gathered under load. 0 writes each at once, at many times the cost."""
+    gathering: FanOutLimits = field(default_factory=FanOutLimits)
 
     send_buffer_bytes: int | None = 262_144
     """SO_SNDBUF of each TCP connection; more hides more stale prices in the kernel. ``None`` leaves it to the system."""
@@ -32,8 +31,8 @@ class FanOutSettings:
     def from_extra(cls, extra: Mapping[str, Any]) -> FanOutSettings:
         """Return the settings in a component's ``extra``; what is left out has its default.
 
-        Keys of ``fanout``: ``window_ms`` (0 to 100), ``send_buffer_bytes`` (at least 4,096, or null), and the outbox's
-        ``max_bytes``, ``stall_timeout`` and ``policies``.
+        Keys of ``fanout``: ``window_ms`` (0 to 100), ``hold_ms`` (0 to 10,000), ``send_buffer_bytes`` (at least 4,096, or
+        null), and the outbox's ``max_bytes``, which bounds what is held besides, ``stall_timeout`` and ``policies``.
 
         Raises:
             FanOutSettingsError: a key is unknown or a value impossible.
@@ -42,9 +41,8 @@ class FanOutSettings:
         if not isinstance(values, Mapping):
             raise FanOutSettingsError(f"fanout must be a mapping, was {values!r}")
         rest = dict(values)
-        window_ms = rest.pop("window_ms", DEFAULT_WINDOW_S * 1000)
-        if not isinstance(window_ms, int | float) or isinstance(window_ms, bool) or not 0 <= window_ms <= 100:
-            raise FanOutSettingsError(f"window_ms must be a number from 0 to 100, was {window_ms!r}")
+        window_s = _from_ms(rest.pop("window_ms", None), "window_ms", 100, cls().gathering.window_s)
+        hold_s = _from_ms(rest.pop("hold_ms", None), "hold_ms", 10_000, cls().gathering.hold_s)
         send_buffer_bytes = rest.pop("send_buffer_bytes", cls().send_buffer_bytes)
         if send_buffer_bytes is not None and (
             not isinstance(send_buffer_bytes, int)
@@ -58,4 +56,13 @@ class FanOutSettings:
             outbox = OutboxSettings.from_mapping(rest)
         except InvalidOutboxSettings as error:
             raise FanOutSettingsError(str(error)) from error
-        return cls(window_ms / 1000, send_buffer_bytes, outbox)
+        return cls(FanOutLimits(window_s, hold_s, outbox.max_bytes), send_buffer_bytes, outbox)
+
+
+def _from_ms(value: object, name: str, most: int, default_s: float) -> float:
+    """Return milliseconds from 0 to ``most`` as seconds."""
+    if value is None:
+        return default_s
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= most:
+        raise FanOutSettingsError(f"{name} must be a number from 0 to {most:,}, was {value!r}")
+    return value / 1000

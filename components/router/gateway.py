@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from functools import partial
 from typing import Any, ClassVar
 
 from autobahn.twisted.wamp import ApplicationSession
@@ -21,7 +22,7 @@ from components.bus.wamp import WampBusReader
 from components.core.batch import Batch
 from components.core.grants import Grants, grants_of
 from components.core.market import Market
-from components.core.outbox import OutboxCounters
+from components.core.outbox import OutboxCounters, condensed
 from components.core.outbox_settings import Overflow
 from components.core.payload import EncodedPayload
 from components.environment import NodeEnvironment, refuse_to_start
@@ -85,7 +86,15 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
             refuse_to_start(f"the gateway cannot install itself: {error}")
 
     async def _install(self, details: SessionDetails) -> None:
-        self._seam = RouterSeam(self, self._reactor, self._decide, self._last_event, self._fanout_settings.window_s)
+        settings = self._fanout_settings
+        self._seam = RouterSeam(
+            self,
+            self._reactor,
+            self._decide,
+            self._last_event,
+            settings.gathering,
+            partial(condensed, settings.outbox),
+        )
         with_caller = RegisterOptions(details_arg="details")
         await self.register(self._authorize, AUTHORIZE)
         await self.register(self._symbols, MARKET_SYMBOLS, options=with_caller)

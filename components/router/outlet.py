@@ -15,7 +15,9 @@ from zope.interface import implementer
 
 from components.core.outbox import ConflatingOutbox, OutboxCounters
 from components.core.outbox_settings import OutboxSettings, Overflow
-from components.router.fanout import Encoding, FanOut, Subscriber
+from components.router.events import Encoding
+from components.router.fanout import FanOut
+from components.router.groups import Subscriber
 
 
 @implementer(IPushProducer)
@@ -101,8 +103,8 @@ class Outlet:
         self.blocked = True
         self._piled_bytes = 0
         self._stall = self._clock.callLater(self._queue.stall_timeout_s, self._stalled)
-        if self.subscriber is not None:
-            self.subscriber.blocked = True
+        if self._fanout is not None and self.subscriber is not None:
+            self._fanout.blocked(self.subscriber)
 
     def resumeProducing(self) -> None:
         """Be told that the transport's buffer is empty."""

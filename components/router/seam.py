@@ -30,10 +30,13 @@ from twisted.internet.interfaces import ITCPTransport
 from components.core.outbox import OutboxCounters
 from components.core.outbox_settings import OutboxSettings, Overflow
 from components.core.payload import EncodedPayload
+from components.router.backlog import Condense
 from components.router.encodings import RAWSOCKET, UNFRAMED, WEBSOCKET
-from components.router.fanout import MAX_CACHED_TOPICS, FanOut, Subscriber
+from components.router.fanout import MAX_CACHED_TOPICS, FanOut, FanOutLimits
+from components.router.groups import Subscriber
 from components.router.outlet import Outlet
 from components.router.serializers import WRAPPING, WrappingJsonSerializer
+from components.router.sockets import writer
 
 Decide = Callable[[Any, str, str, dict[str, Any]], dict[str, Any] | None]
 """``(session, action, uri, options)`` → Crossbar's authorization, or ``None`` where the role is not ours to decide."""
@@ -118,7 +121,7 @@ class GatewayWebSocketProtocol(crossbar_protocol.WampWebSocketServerProtocol):  
             TransportSettings.queue,
             TransportSettings.counters,
             (UNFRAMED if compressed else WEBSOCKET)[kind],
-            self._write_frames,
+            self._frame_writer(),
             lambda data: self.sendMessage(data, kind[0] != "json"),
             self._give_up,
         )
@@ -135,10 +138,15 @@ class GatewayWebSocketProtocol(crossbar_protocol.WampWebSocketServerProtocol):  
         if self.outlet is not None:
             self.outlet.sent(len(data))
 
-    def _write_frames(self, block: bytes) -> None:
-        # Once the closing handshake has begun, no data frame may follow.
-        if self.state == self.STATE_OPEN:
-            self.transport.write(block)
+    def _frame_writer(self) -> Callable[[bytes], None]:
+        write = writer(self.transport)
+
+        def write_frames(block: bytes) -> None:
+            # Once the closing handshake has begun, no data frame may follow.
+            if self.state == self.STATE_OPEN:
+                write(block)
+
+        return write_frames
 
     def _give_up(self, reason: Overflow) -> None:
         TransportSettings.on_cut(reason)
@@ -165,7 +173,7 @@ class GatewayRawSocketProtocol(crossbar_protocol.WampRawSocketServerProtocol):  
             TransportSettings.queue,
             TransportSettings.counters,
             RAWSOCKET[kind],
-            self.transport.write,
+            writer(self.transport),
             self.sendString,
             self._give_up,
         )
@@ -247,16 +255,25 @@ class GatewayBroker(Broker):  # type: ignore[misc]
 class RouterSeam:
     """The router of a realm, seen by a component that runs inside it, with the fan-out put in."""
 
-    def __init__(self, session: Any, clock: Any, decide: Decide, last_event: LastEvent, window_s: float) -> None:
+    def __init__(
+        self,
+        session: Any,
+        clock: Any,
+        decide: Decide,
+        last_event: LastEvent,
+        limits: FanOutLimits,
+        condense: Condense,
+    ) -> None:
         """Take the router that ``session``, an in-router component's session, is attached to.
 
-        ``decide`` authorises client roles; ``last_event`` returns the newest event of a topic for ``get_retained``.
+        ``decide`` authorises client roles; ``last_event`` returns the newest event of a topic for ``get_retained``; for
+        ``limits`` and ``condense`` see ``FanOut``.
         """
         router = session._transport._router
         broker = router._broker
         subscriptions = WatchedSubscriptions(broker._subscription_map, self)
         self.decide = decide
-        self.fanout = FanOut(clock, self._match, self._overflowed, window_s)
+        self.fanout = FanOut(clock, self._match, self._overflowed, condense, limits)
         self._router = router
         self._broker = broker
         self._subscriptions = subscriptions

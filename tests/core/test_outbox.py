@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.core.outbox import EVENT_OVERHEAD_BYTES, ConflatingOutbox, Delivery, OutboxCounters
+from components.core.outbox import EVENT_OVERHEAD_BYTES, ConflatingOutbox, Delivery, OutboxCounters, condensed
 from components.core.outbox_settings import InvalidOutboxSettings, OutboxSettings, Overflow, Policy, QueuePolicy
 
 TICKS, OTHER_TICKS, BOOKS, STATUS, SERVICE = (
@@ -322,3 +322,41 @@ def test_impossible_settings_are_refused_with_one_line(values: object, line: str
     with pytest.raises(InvalidOutboxSettings) as refused:
         OutboxSettings.from_mapping(values)
     assert str(refused.value) == line
+
+
+policies = st.sampled_from(
+    [CONFLATE, drop_oldest(2), OutboxSettings(policies=(("market.", QueuePolicy(Policy.DROP_OLDEST, 3)),))]
+)
+
+
+@given(st.lists(st.lists(st.tuples(keys, volumes, st.integers(0, 30)), max_size=30), max_size=5), policies)
+def test_what_was_condensed_before_leaves_an_outbox_as_its_events_would(
+    parts: list[list[tuple[tuple[int, str], str, int]]], settings: OutboxSettings
+) -> None:
+    singly, condensing = ConflatingOutbox(settings), ConflatingOutbox(settings)
+    seq = 0
+    for part in parts:
+        events = []
+        for (subscription, topic), volume, spoilt in part:
+            seq += 1
+            payload = book(seq) if topic == BOOKS else tick(seq, volume)
+            # Now and then a market topic carries what is no tick.
+            events.append((subscription, topic, b"[1]" if spoilt == 0 else payload))
+        for event in events:
+            singly.add(*event)
+        for subscription, topic, payload, made_from in condensed(settings, events):
+            condensing.add(subscription, topic, payload, made_from)
+    assert condensing.counters == singly.counters
+    assert accounted(condensing.counters, len(condensing))
+    assert sorted(condensing.drain()) == sorted(singly.drain())
+
+
+def test_a_session_without_room_is_told_so_by_what_was_condensed() -> None:
+    disconnect = OutboxSettings(policies=((STATUS, QueuePolicy(Policy.DISCONNECT)),))
+    [waiting] = condensed(disconnect, [(1, TICKS, tick(1)), (1, TICKS, tick(2))])
+    assert waiting[3] == 2
+    outbox = ConflatingOutbox(disconnect)
+    assert outbox.add(*waiting) is None
+    [refused] = condensed(disconnect, [(2, STATUS, b"{}")])
+    assert outbox.add(*refused) is Overflow.QUEUE_FULL
+    assert accounted(outbox.counters, 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
 from components.core.payload import EncodedPayload
-from components.router.fanout import MAX_CACHED_TOPICS, Event, FanOut, Subscriber
+from components.router.events import Event
+from components.router.fanout import ENOUGH, GATHER, MAX_CACHED_TOPICS, FanOut, FanOutLimits
+from components.router.groups import Subscriber
 
 PATTERN = 99
+WRITE_S = 0.001
 TOPICS = {f"market.S{number}": 10 + number for number in range(4)}
 
 
@@ -25,20 +28,27 @@ class PlainEncoding:
         self.joined = joined
         self.made = 0
 
-    def frame(self, event: Event) -> bytes:
-        self.made += 1
-        shown = event.topic if event.topic_shown else "-"
-        return b"%d %b %b\n" % (event.subscription, shown.encode(), event.payload.json)
+    def frames(self, events: Sequence[Event]) -> list[bytes]:
+        self.made += len(events)
+        return [
+            b"%d %b %b\n"
+            % (event.subscription, (event.topic if event.topic_shown else "-").encode(), event.payload.json)
+            for event in events
+        ]
 
 
 class FakeConnection:
-    def __init__(self, encoding: PlainEncoding) -> None:
+    def __init__(self, encoding: PlainEncoding, clock: Clock) -> None:
         self.encoding = encoding
         self.blocks: list[bytes] = []
+        self.clock = clock
+        self.write_s = WRITE_S
 
     def write(self, block: bytes) -> None:
         assert self.encoding.joined
         self.blocks.append(block)
+        # Time passes, but the reactor has no turn in which a timer could fire.
+        self.clock.rightNow += self.write_s
 
     def write_each(self, frames: Iterable[bytes]) -> None:
         assert not self.encoding.joined
@@ -56,7 +66,8 @@ class KeepingOutbox:
         self.kept: list[tuple[int, str, bytes, int, int]] = []
         self.refuse = False
 
-    def add(self, subscription: int, topic: str, payload: bytes) -> str | None:
+    def add(self, subscription: int, topic: str, payload: bytes, events: int = 1) -> str | None:
+        assert events == 1
         if self.refuse:
             return "full"
         self.kept.append((subscription, topic, payload, 0, 0))
@@ -66,20 +77,35 @@ class KeepingOutbox:
         kept, self.kept = self.kept, []
         return kept
 
+    def __bool__(self) -> bool:
+        return bool(self.kept)
+
 
 class World:
     """A fan-out, its sessions, and what each of them ought to have got."""
 
-    def __init__(self, sessions: int = 3) -> None:
+    def __init__(self, sessions: int = 3, limits: FanOutLimits | None = None) -> None:
+        self.condensed = 0
         self.clock = Clock()
         self.overflows: list[tuple[Subscriber, Any]] = []
-        self.fanout = FanOut(self.clock, self.match, lambda *overflow: self.overflows.append(overflow))
+        self.fanout = FanOut(
+            self.clock,
+            self.match,
+            lambda *overflow: self.overflows.append(overflow),
+            self.condense,
+            limits,
+        )
         self.encodings = [PlainEncoding(True), PlainEncoding(False)]
         self.sessions = [
-            Subscriber(FakeConnection(self.encodings[number % 2]), KeepingOutbox()) for number in range(sessions)
+            Subscriber(FakeConnection(self.encodings[number % 2], self.clock), KeepingOutbox())
+            for number in range(sessions)
         ]
         self.expected: list[list[str]] = [[] for _ in range(sessions)]
         self.published = 0
+
+    def condense(self, events: Iterable[tuple[int, str, bytes]]) -> list[tuple[int, str, bytes, int]]:
+        self.condensed += 1
+        return [(*event, 1) for event in events]
 
     def match(self, topic: str) -> list[tuple[int, bool]]:
         taken = {subscription for session in self.sessions for subscription in session.subscriptions}
@@ -137,15 +163,17 @@ steps = st.one_of(
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.lists(steps, max_size=60))
-def test_every_session_gets_exactly_what_immediate_delivery_would_give_it(script: list[tuple[Any, ...]]) -> None:
-    world = World()
+@given(st.lists(steps, max_size=60), st.sampled_from([0.0, 0.05, 1.0]), st.sampled_from([1, 200, 10_000]))
+def test_every_session_gets_exactly_what_immediate_delivery_would_give_it(
+    script: list[tuple[Any, ...]], hold_s: float, hold_bytes: int
+) -> None:
+    world = World(limits=FanOutLimits(hold_s=hold_s, hold_bytes=hold_bytes))
     for step, *words in script:
         match step:
             case "advance":
                 world.clock.advance(words[0])
             case "block":
-                world.sessions[words[0]].blocked = True
+                world.fanout.blocked(world.sessions[words[0]])
             case "unblock":
                 world.fanout.unblocked(world.sessions[words[0]])
             case _:
@@ -162,15 +190,58 @@ def test_a_lone_event_is_not_delayed() -> None:
     assert world.got()[0] == ['10 - {"n":1}']
 
 
-def test_a_burst_is_written_once_per_window() -> None:
+def test_a_burst_is_written_once_while_events_are_gathered() -> None:
     world = World(1)
     world.subscribe(0, 10)
     for _ in range(50):
         world.publish("market.S0")
     assert len(world.sessions[0].connection.blocks) == 1  # type: ignore[attr-defined]
-    world.clock.advance(0.006)
+    world.clock.advance(GATHER * WRITE_S + 1e-6)
     assert len(world.sessions[0].connection.blocks) == 2  # type: ignore[attr-defined]
     assert world.got() == world.expected
+
+
+def test_events_are_gathered_in_proportion_to_what_writing_costs_but_no_longer_than_a_window() -> None:
+    world = World(1, FanOutLimits(window_s=GATHER * WRITE_S / 2))
+    world.subscribe(0, 10)
+    world.publish("market.S0")
+    world.publish("market.S0")
+    world.clock.advance(GATHER * WRITE_S / 2 + 1e-6)
+    assert len(world.sessions[0].connection.blocks) == 2  # type: ignore[attr-defined]
+
+
+def test_nothing_waits_longer_for_a_clock_that_was_set_back() -> None:
+    world = World(1)
+    world.subscribe(0, 10)
+    world.publish("market.S0")
+    world.clock.rightNow -= 3600
+    world.publish("market.S0")
+    assert world.got() == world.expected
+
+
+def turn(clock: Clock) -> None:
+    """Do what a reactor does in one turn: the calls that are due, and not those that they ask for."""
+    for call in [call for call in clock.getDelayedCalls() if call.getTime() <= clock.seconds()]:
+        clock.calls.remove(call)
+        call.called = 1
+        call.func(*call.args, **call.kw)
+
+
+def test_once_enough_events_wait_a_turn_without_more_ends_the_gathering() -> None:
+    world = World(1, FanOutLimits(window_s=10.0))
+    world.subscribe(0, 10)
+    world.sessions[0].connection.write_s = 1.0  # type: ignore[attr-defined]
+    world.publish("market.S0")
+    for _ in range(ENOUGH):
+        world.publish("market.S0")
+    turn(world.clock)
+    world.publish("market.S0")
+    turn(world.clock)
+    assert len(world.got()[0]) == 1
+    turn(world.clock)
+    assert world.got() == world.expected
+    assert len(world.sessions[0].connection.blocks) == 2  # type: ignore[attr-defined]
+    assert not world.clock.getDelayedCalls()
 
 
 def test_a_long_burst_is_flushed_from_within() -> None:
@@ -178,7 +249,6 @@ def test_a_long_burst_is_flushed_from_within() -> None:
     world.subscribe(0, 10)
     for _ in range(10):
         world.publish("market.S0")
-        # Time passes, but the reactor has no turn in which a timer could fire.
         world.clock.rightNow += 0.002
     assert len(world.sessions[0].connection.blocks) >= 3  # type: ignore[attr-defined]
 
@@ -212,7 +282,7 @@ def test_an_event_nobody_is_subscribed_to_costs_nothing_and_goes_nowhere() -> No
 
 
 def test_topics_without_end_do_not_fill_the_memory() -> None:
-    fanout = FanOut(Clock(), lambda topic: [], lambda subscriber, overflow: None)
+    fanout = FanOut(Clock(), lambda topic: [], lambda subscriber, overflow: None, lambda events: [])
     for number in range(MAX_CACHED_TOPICS + 5):
         fanout.publish(f"services.x.{number}", EncodedPayload(b"1"))
     assert len(fanout._matches) == 5
@@ -239,8 +309,8 @@ def test_groups_of_sessions_that_left_are_forgotten() -> None:
     assert len(world.fanout._groups) == 3
     for session in world.sessions:
         world.fanout.left(session)
-    assert not world.fanout._groups
-    assert not world.fanout._groups_of
+    assert len(world.fanout._groups) == 0
+    assert not world.fanout._groups._by_subscription
 
 
 @pytest.mark.parametrize("joined", [0, 1])
@@ -248,10 +318,90 @@ def test_an_outbox_that_overflows_is_reported_with_its_session(joined: int) -> N
     world = World()
     session = world.sessions[joined]
     world.subscribe(joined, 10)
-    session.blocked = True
+    world.fanout.blocked(session)
     session.outbox.refuse = True  # type: ignore[attr-defined]
     world.publish("market.S0")
+    world.clock.advance(1.0)
+    assert world.overflows == []
+    world.publish("market.S0")
     assert world.overflows == [(session, "full")]
+
+
+def test_a_session_blocked_for_a_moment_gets_what_it_missed_as_it_was() -> None:
+    world = World()
+    world.subscribe(0, 10)
+    world.fanout.blocked(world.sessions[0])
+    for _ in range(3):
+        world.publish("market.S0")
+        world.clock.advance(0.05)
+    assert world.got()[0] == []
+    world.fanout.unblocked(world.sessions[0])
+    assert world.got() == world.expected
+    assert world.condensed == 0
+    assert len(world.sessions[0].connection.blocks) == 1  # type: ignore[attr-defined]
+
+
+def test_what_waits_longer_is_condensed_once_for_all_sessions_of_a_group() -> None:
+    world = World(20)
+    for number in range(0, 20, 2):
+        world.subscribe(number, 10)
+        world.fanout.catch_up(world.sessions[number])
+    world.publish("market.S0")
+    world.clock.advance(1.0)
+    for number in range(0, 20, 2):
+        world.fanout.blocked(world.sessions[number])
+    for _ in range(4):
+        world.publish("market.S0")
+        world.clock.advance(0.15)
+    assert world.condensed == 1
+    assert all(len(world.sessions[number].outbox.kept) == 3 for number in range(0, 20, 2))  # type: ignore[attr-defined]
+    world.settle()
+    assert world.got() == world.expected
+
+
+def test_a_session_that_goes_on_earlier_takes_nothing_from_those_that_wait_with_it() -> None:
+    world = World(4)
+    for number in (0, 2):
+        world.subscribe(number, 10)
+        world.fanout.blocked(world.sessions[number])
+    for _ in range(2):
+        world.publish("market.S0")
+        world.clock.advance(0.3)
+    # Both have something in their outboxes, and the same open backlog besides.
+    world.publish("market.S0")
+    world.clock.advance(0.01)
+    world.fanout.unblocked(world.sessions[0])
+    world.publish("market.S0")
+    world.clock.advance(0.01)
+    world.fanout.unblocked(world.sessions[2])
+    assert world.got() == world.expected
+
+
+def test_what_is_held_is_bounded_by_bytes_too() -> None:
+    world = World(limits=FanOutLimits(hold_s=1000.0, hold_bytes=100))
+    world.subscribe(0, 10)
+    world.fanout.blocked(world.sessions[0])
+    for _ in range(50):
+        world.publish("market.S0")
+        world.clock.advance(0.01)
+    group = world.sessions[0].group
+    assert group is not None
+    assert group.backlog is None or group.backlog.size_bytes <= 100
+    assert len(world.sessions[0].outbox.kept) > 40  # type: ignore[attr-defined]
+
+
+def test_a_backlog_is_let_go_with_the_last_session_that_waits_for_it() -> None:
+    world = World(4)
+    for number in (0, 2):
+        world.subscribe(number, 10)
+        world.fanout.blocked(world.sessions[number])
+    world.publish("market.S0")
+    group = world.sessions[0].group
+    assert group is not None
+    assert group.backlog is not None
+    world.fanout.left(world.sessions[0])
+    world.fanout.unblocked(world.sessions[2])
+    assert group.backlog is None
 
 
 def test_payloads_reach_the_encoding_untouched() -> None:
