@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet.defer import DeferredList, ensureDeferred
@@ -21,6 +21,7 @@ from components.core.batch import Batch
 from components.core.binance import (
     MAX_STREAMS_PER_CONNECTION,
     BookTicker,
+    Ignored,
     MalformedFrame,
     Reply,
     ServerShutdown,
@@ -160,29 +161,36 @@ class Feed:
 
     # What the connections bring.
 
-    def _frame(self, upstream: Upstream, frame: bytes) -> Reply | None:
-        self._frames += 1
-        try:
-            parsed = parse_frame(frame)
-        except MalformedFrame:
-            self._malformed += 1
-            return None
-        event: Event | None = None
-        if isinstance(parsed, Trade):
-            event = self._sequencer.tick(parsed, self._reactor.seconds())
-        elif isinstance(parsed, BookTicker):
-            event = self._sequencer.book(parsed, self._reactor.seconds(), self._wall_clock_ms())
-        elif isinstance(parsed, Reply):
-            return parsed
+    def _take_frames(self, upstream: Upstream, frames: Iterable[bytes]) -> None:
+        # One look at the clocks for all frames of a read: they came together.
+        now_s, now_ms = self._reactor.seconds(), self._wall_clock_ms()
+        sequencer = self._sequencer
+        for frame in frames:
+            self._frames += 1
+            try:
+                parsed = parse_frame(frame)
+            except MalformedFrame:
+                self._malformed += 1
+                continue
+            if isinstance(parsed, Trade):
+                event = sequencer.tick(parsed, now_s)
+            elif isinstance(parsed, BookTicker):
+                event = sequencer.book(parsed, now_s, now_ms)
+            else:
+                self._take_control(upstream, parsed)
+                continue
+            if event is not None:
+                self._events.append(event)
+                if len(self._events) >= MAX_EVENTS_PER_BATCH:
+                    self._write_batch()
+
+    def _take_control(self, upstream: Upstream, parsed: Reply | ServerShutdown | Ignored) -> None:
+        if isinstance(parsed, Reply):
+            upstream.answered(parsed)
         elif isinstance(parsed, ServerShutdown):
             upstream.reconnect_now()
         else:
             self._ignored += 1
-        if event is not None:
-            self._events.append(event)
-            if len(self._events) >= MAX_EVENTS_PER_BATCH:
-                self._write_batch()
-        return None
 
     def _write_batch(self) -> None:
         if self._events:
@@ -247,8 +255,8 @@ class _Connection:
     def connection_started(self) -> None:
         self._feed._connection_started(self.upstream)
 
-    def frame(self, frame: bytes) -> Reply | None:
-        return self._feed._frame(self.upstream, frame)
+    def frames(self, frames: Iterable[bytes]) -> None:
+        self._feed._take_frames(self.upstream, frames)
 
     def read_ended(self) -> None:
         self._feed._write_batch()

@@ -8,12 +8,12 @@ from __future__ import annotations
 import enum
 import json
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
+from autobahn.twisted.websocket import WebSocketClientFactory
 from OpenSSL import SSL
 from twisted.application.internet import ClientService
 from twisted.internet.base import DelayedCall
@@ -26,6 +26,7 @@ from zope.interface import implementer
 
 from components.core.backoff import Backoff
 from components.core.binance import Reply
+from components.feed.frames import BulkWebSocketClient
 
 POLICY_VIOLATION = 1008
 
@@ -67,8 +68,11 @@ class FrameConsumer(Protocol):
     def connection_started(self) -> None:
         """Be told that frames from here on come from a connection made anew."""
 
-    def frame(self, frame: bytes) -> Reply | None:
-        """Take one text frame; return it parsed when it answers a control message."""
+    def frames(self, frames: Iterable[bytes]) -> None:
+        """Take all the text frames; those that answer control messages go to ``Upstream.answered`` in their turn.
+
+        The iteration ends early when the connection does.
+        """
 
     def read_ended(self) -> None:
         """Be told that all frames of one read from the socket were handed over."""
@@ -166,6 +170,11 @@ class Upstream:
         if self._protocol is not None:
             self._protocol.give_up("the exchange announced its shutdown")
 
+    def answered(self, reply: Reply) -> None:
+        """Take note of the answer to a control message; one that refuses it ends the connection."""
+        if self._protocol is not None:
+            self._protocol.answered(reply)
+
     # What the protocol reports.
 
     def _not_connected(self, failure: Failure) -> None:
@@ -210,7 +219,7 @@ class Upstream:
             self.consumer.state_changed()
 
 
-class ExchangeProtocol(WebSocketClientProtocol):  # type: ignore[misc]  # Autobahn ships no types
+class ExchangeProtocol(BulkWebSocketClient):
     """The exchange's side of the conversation; one per connection."""
 
     def __init__(self) -> None:
@@ -265,13 +274,12 @@ class ExchangeProtocol(WebSocketClientProtocol):  # type: ignore[misc]  # Autoba
         super().dataReceived(data)
         self._upstream.consumer.read_ended()
 
-    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+    def onMessages(self, payloads: Iterator[bytes]) -> None:
         self._heard = True
-        reply = self._upstream.consumer.frame(payload)
-        if reply is not None:
-            self._answered(reply)
+        self._upstream.consumer.frames(payloads)
 
-    def _answered(self, reply: Reply) -> None:
+    def answered(self, reply: Reply) -> None:
+        """See ``Upstream.answered``."""
         if reply.error is not None:
             self.give_up(f"the exchange refused a control message: {reply.error}")
             return
