@@ -16,7 +16,11 @@ MAX_STREAMS_PER_CONNECTION = 1024
 
 # A JSON number without sign or exponent, so that the exchange's text may stand in JSON unquoted; at most 18 digits before
 # the point, which every serializer can carry.
-_DECIMAL = re.compile(r"(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,18})?")
+_DECIMAL = r"(?!0[0-9])[0-9]{1,18}(?:\.[0-9]{1,18})?"
+_is_decimal = re.compile(_DECIMAL).fullmatch
+# Several at once, joined by spaces: that saves a call and a match for each.
+_are_two_decimals = re.compile(f"{_DECIMAL} {_DECIMAL}").fullmatch
+_are_four_decimals = re.compile(f"{_DECIMAL} {_DECIMAL} {_DECIMAL} {_DECIMAL}").fullmatch
 
 _Whole = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
@@ -25,8 +29,8 @@ class MalformedFrame(ValueError):
     """A frame that is not what the exchange documents; the text says what was expected."""
 
 
-@dataclass(frozen=True, slots=True)
-class Trade:
+# This and BookTicker are Structs, since one is made per message: a frozen dataclass takes several times as long to make.
+class Trade(msgspec.Struct, frozen=True, gc=False):
     """One trade, or several that one taker order made at one price (``aggTrade``)."""
 
     symbol: str
@@ -43,8 +47,7 @@ class Trade:
     last_trade_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class BookTicker:
+class BookTicker(msgspec.Struct, frozen=True, gc=False):
     """Best bid and ask. The exchange gives no time for them."""
 
     symbol: str
@@ -171,40 +174,25 @@ def _uncombined(envelope: _Envelope) -> Frame:
 
 
 def _from_trade(raw: _Trade) -> Trade:
-    return _to_trade(raw, raw.t, raw.t, raw.t)
+    if not _are_two_decimals(f"{raw.p} {raw.q}"):
+        raise _no_decimal(p=raw.p, q=raw.q)
+    return Trade(raw.s, raw.p, raw.q, "sell" if raw.m else "buy", raw.T, raw.t, raw.t, raw.t)
 
 
 def _from_agg_trade(raw: _AggTrade) -> Trade:
     if raw.f > raw.l:
         raise MalformedFrame(f"aggTrade must have f <= l, had {raw.f} > {raw.l}")
-    return _to_trade(raw, raw.a, raw.f, raw.l)
-
-
-def _to_trade(raw: _Trade | _AggTrade, number: int, first_trade_id: int, last_trade_id: int) -> Trade:
-    return Trade(
-        symbol=raw.s,
-        price=_decimal("p", raw.p),
-        volume=_decimal("q", raw.q),
-        side="sell" if raw.m else "buy",
-        ts_ms=raw.T,
-        id=number,
-        first_trade_id=first_trade_id,
-        last_trade_id=last_trade_id,
-    )
+    if not _are_two_decimals(f"{raw.p} {raw.q}"):
+        raise _no_decimal(p=raw.p, q=raw.q)
+    return Trade(raw.s, raw.p, raw.q, "sell" if raw.m else "buy", raw.T, raw.a, raw.f, raw.l)
 
 
 def _from_book_ticker(raw: _BookTicker) -> BookTicker:
-    return BookTicker(
-        symbol=raw.s,
-        update_id=raw.u,
-        bid=_decimal("b", raw.b),
-        bid_volume=_decimal("B", raw.B),
-        ask=_decimal("a", raw.a),
-        ask_volume=_decimal("A", raw.A),
-    )
+    if not _are_four_decimals(f"{raw.b} {raw.B} {raw.a} {raw.A}"):
+        raise _no_decimal(b=raw.b, B=raw.B, a=raw.a, A=raw.A)
+    return BookTicker(raw.s, raw.u, raw.b, raw.B, raw.a, raw.A)
 
 
-def _decimal(name: str, text: str) -> str:
-    if not _DECIMAL.fullmatch(text):
-        raise MalformedFrame(f"{name} must be a plain decimal, was {text[:40]!r}")
-    return text
+def _no_decimal(**fields: str) -> MalformedFrame:
+    name, text = next((name, text) for name, text in fields.items() if not _is_decimal(text))
+    return MalformedFrame(f"{name} must be a plain decimal, was {text[:40]!r}")

@@ -139,6 +139,29 @@ def test_a_price_that_may_not_stand_in_json_is_malformed(price: str) -> None:
         parse_frame(combined("bnbbtc@trade", TRADE | {"p": price}))
 
 
+BOOK_TICKER = {"u": 400, "s": "BNBUSDT", "b": "25.35190000", "B": "31.21", "a": "25.36520000", "A": "40.66"}
+AGG_TRADE = {"s": "A", "a": 7, "p": "1", "q": "2", "f": 7, "l": 7, "T": 4, "m": False}
+
+
+@pytest.mark.parametrize(
+    ("stream", "data", "names"),
+    [("a@trade", TRADE, "pq"), ("a@aggTrade", AGG_TRADE, "pq"), ("a@bookTicker", BOOK_TICKER, "bBaA")],
+)
+@pytest.mark.parametrize("text", ["", " ", "1 2", "1 ", " 1", "1\n", "01", "-1"])
+def test_each_price_and_volume_must_be_a_decimal_by_itself(
+    stream: str, data: dict[str, object], names: str, text: str
+) -> None:
+    assert isinstance(parse_frame(combined(stream, data)), Trade | BookTicker)
+    for name in names:
+        with pytest.raises(MalformedFrame, match=f"^{name} must be a plain decimal"):
+            parse_frame(combined(stream, data | {name: text}))
+
+
+def test_two_fields_cannot_make_up_for_each_other() -> None:
+    with pytest.raises(MalformedFrame, match=r"^p must be"):
+        parse_frame(combined("a@trade", TRADE | {"p": "1 2", "q": ""}))
+
+
 @given(st.binary(max_size=200))
 def test_no_bytes_raise_anything_but_malformed_frame(frame: bytes) -> None:
     with contextlib.suppress(MalformedFrame):
