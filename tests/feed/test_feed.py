@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from components.core.batch import Batch
@@ -19,6 +18,7 @@ from components.settings import FeedSettings
 from components.simulator.faults import Fault, FaultKind
 from components.simulator.server import SimulatedExchange
 from tests.harness.client import until
+from tests.harness.reactor import ReactorOnClock
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
 MakeExchange = Callable[..., Awaitable[SimulatedExchange]]
@@ -71,7 +71,8 @@ async def make_feed() -> Any:
             trade_stream=options.pop("trade_stream", "trade"),
             stale_after_s=options.pop("stale_after_s", 60.0),
         )
-        feed = Feed(reactor, settings, lambda _feed: bus, lambda: 1_700_000_000_000, failures.append, rules)
+        clock = options.pop("clock", reactor)
+        feed = Feed(clock, settings, lambda _feed: bus, lambda: 1_700_000_000_000, failures.append, rules)
         feeds.append(feed)
         feed.start()
         return feed, bus
@@ -233,12 +234,21 @@ async def test_a_symbol_that_falls_silent_is_named_and_asked_for_again(
 async def test_a_connection_on_which_nothing_comes_is_given_up(
     make_exchange: MakeExchange, make_feed: MakeFeed
 ) -> None:
+    clock = ReactorOnClock()
     exchange = await make_exchange()
-    feed, bus = make_feed(exchange, rules=UpstreamRules(idle_timeout_s=1.0))
+    feed, bus = make_feed(exchange, clock=clock)
     await until(reactor, lambda: len(bus.events()) > 20)
-    await exchange.inject(Fault(FaultKind.SILENT, seconds=2.5))
-    await until(reactor, lambda: "no frame for 1 s" in feed.status()["exchange"]["last_error"])
+    await exchange.inject(Fault(FaultKind.SILENT))
+
+    def given_up() -> bool:
+        # Twice at least: what came before the silence counts for the first time.
+        clock.advance(UpstreamRules().idle_timeout_s)
+        return "no frame for 30 s" in feed.status()["exchange"]["last_error"]
+
+    await until(reactor, given_up)
+    await exchange.inject(Fault(FaultKind.RESUME))
     before = len(bus.events())
+    clock.advance(3.0)
     await until(reactor, lambda: len(bus.events()) > before)
 
 
@@ -248,16 +258,14 @@ async def test_a_full_bus_stops_the_reading_and_nothing_is_lost(
 ) -> None:
     exchange = await make_exchange(rate_per_s=2000)
     feed, bus = make_feed(exchange)
+    _, witness = make_feed(exchange)
     await until(reactor, lambda: len(bus.events()) > 100)
     feed.pause()
-    # What had been read already is still written; then there is silence for a while.
-    waited: Deferred[None] = Deferred()
-    reactor.callLater(0.2, waited.callback, None)
-    await waited
+    # What had been read already is still written; then there is silence, for as long as another feed gets a lot.
+    after_pause = len(witness.events())
+    await until(reactor, lambda: len(witness.events()) > after_pause + 100)
     before = len(bus.batches)
-    again: Deferred[None] = Deferred()
-    reactor.callLater(0.5, again.callback, None)
-    await again
+    await until(reactor, lambda: len(witness.events()) > after_pause + 1000)
     assert len(bus.batches) == before
     feed.resume()
     await until(reactor, lambda: len(bus.batches) > before + 20)
@@ -268,13 +276,15 @@ async def test_a_full_bus_stops_the_reading_and_nothing_is_lost(
 
 @pytest_twisted.ensureDeferred
 async def test_a_policy_violation_is_followed_by_patience(make_exchange: MakeExchange, make_feed: MakeFeed) -> None:
+    clock = ReactorOnClock()
     exchange = await make_exchange()
-    feed, bus = make_feed(exchange)
+    feed, bus = make_feed(exchange, clock=clock)
     await until(reactor, lambda: len(bus.events()) > 5)
     await exchange.inject(Fault(FaultKind.POLICY_VIOLATION))
     await until(reactor, lambda: "1008" in feed.status()["exchange"]["last_error"])
-    made = exchange.counters.connections_made
-    waited: Deferred[None] = Deferred()
-    reactor.callLater(4.0, waited.callback, None)
-    await waited
-    assert exchange.counters.connections_made == made
+    before = clock.lookups
+    clock.advance(9.9)
+    assert clock.lookups == before
+    clock.advance(2.6)
+    assert clock.lookups == before + 1
+    await until(reactor, lambda: state(feed) == "live")
