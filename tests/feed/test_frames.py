@@ -1,4 +1,4 @@
-"""Messages taken many at a time, held against Autobahn's own way; and what of Autobahn's inside that leans on."""
+"""Messages taken many at a time, held against Autobahn's own way."""
 
 from __future__ import annotations
 
@@ -8,16 +8,13 @@ import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from itertools import pairwise
 from typing import Any
 
 import pytest
 from autobahn.exception import Disconnected
-from autobahn.twisted.websocket import WebSocketAdapterProtocol, WebSocketClientFactory, WebSocketClientProtocol
-from autobahn.util import ObservableMixin
+from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
 from autobahn.websocket.compress import PerMessageDeflateOffer, PerMessageDeflateResponseAccept
-from autobahn.websocket.protocol import WebSocketProtocol
 from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.internet.error import ConnectionDone
@@ -322,44 +319,3 @@ def test_who_asks_for_more_than_messages_gets_it(kind: type[Any], ask: Callable[
     protocol.dataReceived(text_frame(b"a") * 3)
     assert len(ended) == 3
     assert len(protocol.seen) == 3
-
-
-# What Autobahn must have for all that.
-
-
-def test_the_version_is_the_one_that_this_was_written_against() -> None:
-    assert version("autobahn") == "26.10.2"
-
-
-@pytest.mark.parametrize(
-    ("method", "names"),
-    [
-        (WebSocketAdapterProtocol.dataReceived, {"_dataReceived"}),
-        (WebSocketProtocol._dataReceived, {"data", "consumeData"}),
-        (WebSocketProtocol.consumeData, {"processData", "state"}),
-        (WebSocketProtocol.processData, {"data", "current_frame", "inside_message"}),
-        (
-            WebSocketProtocol.onFrameBegin,
-            {"inside_message", "trackedTimings"},
-        ),
-        (WebSocketProtocol.onMessageFrameBegin, {"maxMessagePayloadSize", "maxFramePayloadSize"}),
-        (
-            WebSocketProtocol.onFrameData,
-            {"trafficStats", "incomingOctetsWebSocketLevel", "incomingOctetsAppLevel"},
-        ),
-        (
-            WebSocketProtocol.onFrameEnd,
-            {
-                "logFrames",
-                "autoPingTimeoutCall",
-                "autoPingRestartOnAnyTraffic",
-                "_cancelAutoPingTimeoutCall",
-                "incomingWebSocketFrames",
-                "incomingWebSocketMessages",
-            },
-        ),
-        (ObservableMixin.fire, {"_listeners"}),
-    ],
-)
-def test_autobahns_methods_use_what_is_used_here(method: Any, names: set[str]) -> None:
-    assert names <= set(method.__code__.co_names)
