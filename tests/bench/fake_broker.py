@@ -10,8 +10,18 @@ import json
 import struct
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 
-Deliver = Callable[[int, str], list[str]]
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """An EVENT: its argument and its details, as JSON."""
+
+    event: str
+    details: str = "{}"
+
+
+Deliver = Callable[[int, str], list[Sent]]
 """From the number of a delivery (1 for the first, over all clients) and the event's JSON to what is sent for it."""
 
 WELCOME = '[2,1,{"roles":{"broker":{}}}]'
@@ -78,8 +88,8 @@ class FakeBroker:
             event = message[message.index("[{") + 1 : -2]
             for subscriber in self._subscribers:
                 self._deliveries += 1
-                for text in self._deliver(self._deliveries, event):
-                    _send(subscriber, f"[36,7,1,{{}},[{text}]]")
+                for sent in self._deliver(self._deliveries, event):
+                    _send(subscriber, f"[36,7,1,{sent.details},[{sent.event}]]")
 
 
 async def _read_text(reader: asyncio.StreamReader) -> str:

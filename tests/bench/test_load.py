@@ -12,7 +12,7 @@ import pytest
 
 from components.bench.errors import BenchError, LoadError
 from components.bench.load import Account, Endpoints, LoadGenerator, build
-from tests.bench.fake_broker import Deliver, FakeBroker
+from tests.bench.fake_broker import Deliver, FakeBroker, Sent
 
 CLIENTS = 3
 TOPICS = 2
@@ -43,7 +43,7 @@ def run(tmp_path: Path) -> Run:
 
 
 def test_of_a_faithful_broker_nothing_is_missing(run: Run) -> None:
-    answer = run(lambda _number, event: [event])
+    answer = run(lambda _number, event: [Sent(event)])
     assert answer["expected"] == answer["arrived"] > 100
     assert [answer[name] for name in ("missing", "surplus", "wrong_seq_clients", "unreadable", "lost_clients")] == [
         0
@@ -53,12 +53,12 @@ def test_of_a_faithful_broker_nothing_is_missing(run: Run) -> None:
 
 
 def test_one_event_dropped_is_noticed(run: Run) -> None:
-    answer = run(lambda number, event: [] if number == 17 else [event])
+    answer = run(lambda number, event: [] if number == 17 else [Sent(event)])
     assert (answer["missing"], answer["incomplete_clients"]) == (1, 1)
 
 
 def test_one_event_sent_twice_is_noticed(run: Run) -> None:
-    answer = run(lambda number, event: [event, event] if number == 17 else [event])
+    answer = run(lambda number, event: [Sent(event), Sent(event)] if number == 17 else [Sent(event)])
     assert (answer["missing"], answer["surplus"]) == (0, 1)
 
 
@@ -67,7 +67,7 @@ def test_one_event_in_place_of_another_is_noticed(run: Run) -> None:
 
     def deliver(number: int, event: str) -> list[str]:
         seen.append(event)
-        return [seen[0]] if number == 40 else [event]
+        return [Sent(seen[0] if number == 40 else event)]
 
     answer = run(deliver)
     assert (answer["missing"], answer["surplus"], answer["wrong_seq_clients"]) == (0, 0, 1)
@@ -78,7 +78,7 @@ def test_a_merged_tick_counts_for_as_many_as_it_says(run: Run) -> None:
         if number == 17:
             return []
         # The same client's next event, of another topic: for counting that makes no difference.
-        return [event[:-1] + ',"merged":2,"high":1.5,"low":1.5}'] if number == 17 + CLIENTS else [event]
+        return [Sent(event[:-1] + ',"merged":2,"high":1.5,"low":1.5}' if number == 17 + CLIENTS else event)]
 
     answer = run(deliver)
     assert (answer["missing"], answer["surplus"], answer["wrong_seq_clients"]) == (0, 0, 0)
@@ -90,20 +90,40 @@ def test_a_tick_that_tells_of_dropped_ones_accounts_for_them_without_delivering_
     def deliver(number: int, event: str) -> list[str]:
         if number == 17:
             return []
-        return [event[:-1] + ',"dropped":1}'] if number == 17 + CLIENTS else [event]
+        return [Sent(event[:-1] + ',"dropped":1}' if number == 17 + CLIENTS else event)]
 
     answer = run(deliver)
     assert (answer["missing"], answer["dropped"]) == (0, 1)
     assert answer["arrived"] == answer["expected"] - 1
 
 
+@pytest.mark.parametrize("topic", ["", '"topic":"services.bench.S000USDT",'])
+def test_an_event_whose_details_tell_of_merged_and_dropped_ones_counts_for_them(run: Run, topic: str) -> None:
+    def deliver(number: int, event: str) -> list[Sent]:
+        if number in (17, 17 + CLIENTS, 17 + 2 * CLIENTS):
+            return []
+        if number == 17 + 3 * CLIENTS:
+            return [Sent(event, f'{{{topic}"_merged":3,"_dropped":1}}')]
+        return [Sent(event)]
+
+    answer = run(deliver)
+    assert (answer["missing"], answer["surplus"], answer["wrong_seq_clients"]) == (0, 0, 0)
+    assert (answer["merged"], answer["dropped"]) == (2, 1)
+    assert answer["arrived"] == answer["expected"] - 3
+
+
+def test_details_that_tell_of_too_many_merged_ones_are_noticed(run: Run) -> None:
+    answer = run(lambda number, event: [Sent(event, '{"_merged":2}' if number == 17 else "{}")])
+    assert (answer["missing"], answer["surplus"]) == (0, 1)
+
+
 def test_an_event_that_is_not_as_published_is_noticed(run: Run) -> None:
-    answer = run(lambda number, event: [json.dumps("?")] if number == 17 else [event])
+    answer = run(lambda number, event: [Sent(json.dumps("?") if number == 17 else event)])
     assert (answer["unreadable"], answer["missing"]) == (1, 1)
 
 
 def test_clients_that_nobody_answers_end_the_measurement_with_a_clear_line(tmp_path: Path) -> None:
-    with FakeBroker(lambda _number, event: [event]) as broker:
+    with FakeBroker(lambda _number, event: [Sent(event)]) as broker:
         port = broker.port
     with LoadGenerator(build(), description(port), tmp_path, None) as load, pytest.raises(LoadError, match="lost"):
         load.command("publisher", 1, takes_s=1)

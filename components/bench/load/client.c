@@ -105,6 +105,7 @@ static void take_event(Client *client, const uint8_t *data, size_t bytes, uint64
         tally.unreadable++;
         return;
     }
+    if (setup.protocol == PROTOCOL_WAMP) details_read(data, bytes, &reading);
     client->received++;
     tally.received++;
     client->seq_sum += reading.seq;

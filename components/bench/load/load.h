@@ -92,6 +92,8 @@ typedef struct {
 size_t payload_write(char *to, Topic *topic, uint64_t ts_us);
 /* Read an event back from its end; false when it is none of ours. */
 bool payload_read(const uint8_t *data, size_t bytes, bool with_ts, Reading *reading);
+/* Add what the details of a whole EVENT say of merged and dropped ones. */
+void details_read(const uint8_t *data, size_t bytes, Reading *reading);
 size_t write_number(char *to, uint64_t number);
 
 /* measure.c */

@@ -95,3 +95,13 @@ bool payload_read(const uint8_t *data, size_t bytes, bool with_ts, Reading *read
     reading->ts_us = number_at(at - 6 - TS_DIGITS, at - 6) - TS_BASE;
     return true;
 }
+
+/* Events that cannot say themselves what they stand for have it in the details: [36,sub,pub,{"_merged":3},[...]]. */
+void details_read(const uint8_t *data, size_t bytes, Reading *reading) {
+    const uint8_t *details = memchr(data, '{', bytes), *end = data + bytes;
+    if (!details || end - details < 2 || details[1] == '}') return;
+    const uint8_t *arguments = memmem(details, (size_t)(end - details), "},[", 3);
+    size_t length = (size_t)((arguments ? arguments : end) - details);
+    find(details, length, "\"_merged\":", &reading->merged);
+    find(details, length, "\"_dropped\":", &reading->dropped);
+}
