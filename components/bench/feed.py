@@ -12,13 +12,14 @@ from typing import Any
 from components.bench.errors import BenchError
 from components.bench.machine import machine
 from components.bench.processes import cores, pinned
+from components.bench.targets import MIN_FEED_FRAMES_PER_CORE_S
 
 GRACE_S = 30.0
 WARM_UP_SHARE = 0.5
 
 
 def run_feed(rounds: int, seconds: float, say: Callable[[str], None]) -> dict[str, Any]:
-    """Return ``{"machine": …, "feed": figures}``: medians over the rounds, with least and greatest in ``spread``.
+    """Return ``{"machine": …, "feed": figures, "target": …}``: medians over the rounds, least and greatest in ``spread``.
 
     What is measured is the whole feed: socket, WebSocket, parsing, sequencing, batching and the batch's encoding. Only the
     way of the encoded batch over the bus is left out. ``core_cpu_us_per_frame`` is the part of parsing, sequencing and
@@ -38,7 +39,12 @@ def run_feed(rounds: int, seconds: float, say: Callable[[str], None]) -> dict[st
         name: [min(figures[name] for figures in rounds_figures), max(figures[name] for figures in rounds_figures)]
         for name in names
     }
-    return {"machine": machine(["crosstick"], cores()), "feed": {**medians, "spread": spread, "rounds": rounds}}
+    frames = medians["frames_per_core_s"]
+    return {
+        "machine": machine(["crosstick"], cores()),
+        "feed": {**medians, "spread": spread, "rounds": rounds},
+        "target": {"frames_per_core_s": MIN_FEED_FRAMES_PER_CORE_S, "met": frames >= MIN_FEED_FRAMES_PER_CORE_S},
+    }
 
 
 def _measure(seconds: float) -> dict[str, float]:

@@ -79,7 +79,7 @@ class Endpoints:
     """What is told to the bus every second; ``None``: nothing."""
 
     epoch_ms: int = 0
-    patience_s: float = 3.0
+    patience_s: float = 10.0
     """At the end, events that have not come while nothing came for this long are missing."""
 
     def describe(self, topics: Sequence[tuple[str, str]], subscriptions: Sequence[Sequence[int]]) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from components.bench.errors import BenchError
 from components.bench.load import LoadGenerator
-from components.bench.shapes import Shape
+from components.bench.shapes import Load, Shape
 from components.bench.systems import System
 
 JOIN_TIMEOUT_S = 60.0
@@ -21,7 +21,8 @@ DRAIN_TIMEOUT_S = 60.0
 
 SETTLE_S = 0.5
 MAX_OFFERED_SHARE = 0.8
-"""Loads beyond this share of what a system takes at saturation are not offered: there latency is only a queue's length."""
+"""Loads beyond this share of what a system takes at saturation are not offered unless required: there latency is only a queue's
+length."""
 
 LOAD_BOUND_SHARE = 0.95
 """A load generator busier than this may be what limits."""
@@ -33,11 +34,14 @@ MAX_LATE_MS = 5.0
 """A publisher that was later than this with anything may have made latencies worse."""
 
 
+DEFAULT_SECONDS = 2.0
+
+
 @dataclass(frozen=True, slots=True)
 class Effort:
     """How long and how hard to measure."""
 
-    seconds: float = 3.0
+    seconds: float = DEFAULT_SECONDS
     """Length of each measurement; a third of it before it warms up."""
 
     queues_ms: tuple[float, ...] = (20.0, 100.0)
@@ -52,7 +56,7 @@ class Measurement:
     system: str
     shape: str
     values: dict[str, float] = field(default_factory=dict)
-    """By name; latencies are named ``p50_ms@2000`` by the load offered, in published events/s."""
+    """By name; what was measured at a load is named by it, as ``p50_ms@2000`` or ``p99_ms@7.5x_stock``."""
 
     problems: list[str] = field(default_factory=list)
     """Empty: every client got every event."""
@@ -62,11 +66,18 @@ class Measurement:
 
 
 def measure(
-    system: type[System], name: str, shape: Shape, effort: Effort, binary: Path, cores: tuple[int | None, int | None]
+    system: type[System],
+    name: str,
+    shape: Shape,
+    effort: Effort,
+    binary: Path,
+    cores: tuple[int | None, int | None],
+    stock_per_s: float | None = None,
 ) -> Measurement:
     """Start a system, put it under load, stop it.
 
-    What fails is told in the measurement's ``problems``; only ``NotInstalled`` is raised.
+    ``stock_per_s`` is the rate of published events that saturated stock Crossbar under this shape; ``None``: not measured, or
+    nothing is to be measured against it. What fails is told in the measurement's ``problems``; only ``NotInstalled`` is raised.
     """
     measurement = Measurement(name, shape.name)
     with tempfile.TemporaryDirectory(prefix="crosstick-bench-") as folder:
@@ -80,7 +91,10 @@ def measure(
             with LoadGenerator(binary, setup, directory, cores[1]) as load:
                 load.command("publisher", 20, takes_s=20)
                 server.wait_until_ready()
-                (_churn if shape.churn else _events)(server, load, shape, effort, measurement)
+                if shape.churn:
+                    _churn(server, load, shape, effort, measurement)
+                else:
+                    _events(server, load, shape, shape.loads(stock_per_s), effort, measurement)
         except BenchError as error:
             measurement.problems.append(str(error))
         finally:
@@ -88,7 +102,9 @@ def measure(
     return measurement
 
 
-def _events(server: System, load: LoadGenerator, shape: Shape, effort: Effort, into: Measurement) -> None:
+def _events(
+    server: System, load: LoadGenerator, shape: Shape, loads: Sequence[Load], effort: Effort, into: Measurement
+) -> None:
     joins = _join(load, shape, subscribe=True)
     into.values["join_and_subscribe_s"] = joins["seconds"]
     pids = server.pids()
@@ -105,21 +121,21 @@ def _events(server: System, load: LoadGenerator, shape: Shape, effort: Effort, i
         into.values["rss_mb"] = rss_mb
     into.notes += _notes(into.values)
 
-    for index, offered_per_s in enumerate(shape.offered_per_s):
-        if index > 0 and offered_per_s > MAX_OFFERED_SHARE * into.values.get("published_per_s", 0):
-            break
-        answer = load.command("pace", offered_per_s, warm_s, run_s, *pids, takes_s=warm_s + run_s + DRAIN_TIMEOUT_S)
-        into.problems += _problems(answer, f"at {offered_per_s:,} published/s")
+    for offered in loads:
+        if not offered.required and offered.per_s > MAX_OFFERED_SHARE * into.values.get("published_per_s", 0):
+            continue
+        answer = load.command("pace", offered.per_s, warm_s, run_s, *pids, takes_s=warm_s + run_s + DRAIN_TIMEOUT_S)
+        when = f"at {offered.per_s:,.0f} published/s"
+        into.problems += _problems(answer, when)
         if answer["max_late_us"] > MAX_LATE_MS * 1e3:
-            into.notes.append(
-                f"at {offered_per_s:,} published/s the publisher was up to {answer['max_late_us'] / 1e3:.0f} ms late"
-            )
+            into.notes.append(f"{when} the publisher was up to {answer['max_late_us'] / 1e3:.0f} ms late")
+        figures = {
+            "offered_per_s": offered.per_s,
+            "cpu_us_per_event": answer["server_cpu_us"] / max(1, answer["delivered"]),
+        }
         if answer["latency"] is not None:
-            into.values |= {
-                f"{quantile}_ms@{offered_per_s}": answer["latency"][f"{quantile}_ms"]
-                for quantile in ("p50", "p99", "p999")
-            }
-        into.values[f"cpu_us_per_event@{offered_per_s}"] = answer["server_cpu_us"] / max(1, answer["delivered"])
+            figures |= {name: answer["latency"][name] for name in ("p50_ms", "p99_ms", "p999_ms")}
+        into.values |= {f"{name}@{offered.name}": value for name, value in figures.items()}
         into.values["rss_mb"] = max(into.values["rss_mb"], sum(answer["rss_bytes"]) / 1e6)
 
 

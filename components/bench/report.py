@@ -35,15 +35,13 @@ def _figures(rounds: Sequence[Measurement], shape: Shape) -> dict[str, Any]:
     plain = {name: found for name, found in values.items() if "@" not in name}
     figures: dict[str, Any] = {name: _digits(statistics.median(found)) for name, found in plain.items()}
     latency = []
-    for offered_per_s in shape.offered_per_s:
-        found = {
-            name.partition("@")[0]: numbers for name, numbers in values.items() if name.endswith(f"@{offered_per_s}")
-        }
+    for load in shape.load_names():
+        found = {name.partition("@")[0]: numbers for name, numbers in values.items() if name.endswith(f"@{load}")}
         if found:
             medians = {name: _digits(statistics.median(numbers)) for name, numbers in found.items()}
             spread = {name: [_digits(min(numbers)), _digits(max(numbers))] for name, numbers in found.items()}
-            latency.append({"offered_per_s": offered_per_s, **medians, "spread": spread})
-    if latency and latency[0]["offered_per_s"] == shape.offered_per_s[0]:
+            latency.append({"load": load, **medians, "spread": spread})
+    if latency and latency[0]["load"] == shape.load_names()[0]:
         figures |= {name: latency[0][name] for name in ("p50_ms", "p99_ms", "p999_ms") if name in latency[0]}
     if latency:
         figures["latency"] = latency
@@ -90,18 +88,39 @@ def table(summary: dict[str, dict[str, Any]], shapes: Iterable[Shape]) -> str:
         for system, figures in summary[shape.name].items():
             rows.append([system, *(_cell(figures, key) for _, key in columns)])
             remarks += [f"- {system}: {text}" for text in figures["problems"] + figures["notes"]]
-            remarks += _other_loads(system, figures)
+            remarks += _other_loads(system, figures, shape.load_names()[:1])
         parts.append(title + "\n" + _markdown(rows) + ("\n\n" + "\n".join(remarks) if remarks else ""))
     return "\n\n".join(parts)
 
 
-def _other_loads(system: str, figures: dict[str, Any]) -> list[str]:
+def targets_table(verdicts: Sequence[dict[str, Any]]) -> str:
+    """Return a Markdown table of targets with what was measured."""
+    rows = [["shape", "target", "measured", "met"]]
+    for verdict in verdicts:
+        measured = verdict["measured"]
+        known = measured is not None
+        cells = (
+            [f"{measured:g} {verdict['unit']}", "met" if verdict["met"] else "missed"]
+            if known
+            else ["–", "not measured"]
+        )
+        rows.append([verdict["shape"], verdict["target"], *cells])
+    return "### What is to be reached\n\n" + _markdown(rows)
+
+
+def _other_loads(system: str, figures: dict[str, Any], in_columns: Sequence[str]) -> list[str]:
     return [
-        f"- {system} at {load['offered_per_s']:,} published/s: p50 {load['p50_ms']:g}, p99 {load['p99_ms']:g}, "
-        f"p99.9 {load['p999_ms']:g} ms, {load['cpu_us_per_event']:g} µs per event"
-        for load in figures.get("latency", [])[1:]
-        if "p50_ms" in load
+        f"- {system} at {_load(load)}: p50 {load['p50_ms']:g}, p99 {load['p99_ms']:g}, p99.9 {load['p999_ms']:g} ms, "
+        f"{load['cpu_us_per_event']:g} µs per event"
+        for load in figures.get("latency", [])
+        if load["load"] not in in_columns and "p50_ms" in load
     ]
+
+
+def _load(load: dict[str, Any]) -> str:
+    multiple, is_multiple, _ = load["load"].partition("x_stock")
+    text = f"{load['offered_per_s']:,.0f} published/s"
+    return f"{text}, {multiple} × what saturated stock Crossbar" if is_multiple else text
 
 
 def _cell(figures: dict[str, Any], key: str) -> str:

@@ -12,11 +12,12 @@ import click
 
 from components.bench.errors import BenchError
 from components.bench.feed import run_feed
-from components.bench.measure import Effort
-from components.bench.report import table
+from components.bench.measure import DEFAULT_SECONDS, Effort
+from components.bench.report import table, targets_table
 from components.bench.run import run
 from components.bench.shapes import SHAPES, Shape
 from components.bench.systems import SYSTEMS
+from components.bench.targets import MIN_FEED_FRAMES_PER_CORE_S
 
 
 class _Names(click.ParamType[tuple[str, ...]]):
@@ -47,7 +48,11 @@ _SHAPES = {shape.name: shape for shape in SHAPES}
 @click.option("--systems", type=_Names(tuple(SYSTEMS)), default=tuple(SYSTEMS), help="Which, parted by commas. [all]")
 @click.option("--rounds", type=click.IntRange(1, 100), default=3, show_default=True, help="How often each is measured.")
 @click.option(
-    "--seconds", type=click.FloatRange(0.2, 600), default=3.0, show_default=True, help="Length of one measurement."
+    "--seconds",
+    type=click.FloatRange(0.2, 600),
+    default=DEFAULT_SECONDS,
+    show_default=True,
+    help="Length of one measurement.",
 )
 @click.pass_context
 def bench(
@@ -74,6 +79,8 @@ def bench(
     except BenchError as error:
         raise click.ClickException(str(error)) from error
     click.echo(table(result["shapes"], chosen))
+    if result["targets"]:
+        click.echo("\n" + targets_table(result["targets"]))
     if json_file is not None:
         json_file.write_text(json.dumps(result, indent=1) + "\n")
     if not all(figures["complete"] for shape in result["shapes"].values() for figures in shape.values()):
@@ -95,7 +102,8 @@ def bench_feed(json_file: Path | None, rounds: int, seconds: float) -> None:
     click.echo(
         f"{figures['frames_per_core_s']:,.0f} frames per second and core, {figures['cpu_us_per_frame']:.2f} µs of CPU each "
         f"({figures['core_cpu_us_per_frame']:.2f} of it parsing, sequencing and encoding), "
-        f"{figures['events_per_batch']:.0f} events in a batch"
+        f"{figures['events_per_batch']:.0f} events in a batch; "
+        f"target ≥ {MIN_FEED_FRAMES_PER_CORE_S:,}: {'met' if result['target']['met'] else 'missed'}"
     )
     if json_file is not None:
         json_file.write_text(json.dumps(result, indent=1) + "\n")

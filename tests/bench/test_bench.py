@@ -13,23 +13,26 @@ from components.bench.load import build
 from components.bench.measure import Effort, Measurement, measure
 from components.bench.processes import cores
 from components.bench.report import summarize, table
+from components.bench.run import saturation_of_stock, turns
 from components.bench.shapes import SHAPES, Shape
 from components.bench.systems import SYSTEMS
 
 # By its name in sys.modules: in the package, the command has taken the module's place.
 BENCH = importlib.import_module("components.cli.bench")
 
-TINY = Shape("tiny", clients=4, topics=3, topics_per_client=2, offered_per_s=(100,))
+TINY = Shape("tiny", clients=4, topics=3, topics_per_client=2, offered_per_s=(100,), multiples_of_stock=(0.5,))
 EFFORT = Effort(seconds=0.4, queues_ms=(20.0,))
 
 
 def test_the_harness_measures_crosstick_and_every_event_arrives() -> None:
-    measurement = measure(SYSTEMS["crosstick"], "crosstick", TINY, EFFORT, build(), cores())
+    measurement = measure(SYSTEMS["crosstick"], "crosstick", TINY, EFFORT, build(), cores(), stock_per_s=400)
     assert measurement.problems == []
     assert measurement.values["delivered_per_s"] > 0
     assert measurement.values["cpu_us_per_event"] > 0
     assert measurement.values["rss_mb"] > 0
     assert 0 < measurement.values["p50_ms@100"] <= measurement.values["p99_ms@100"]
+    assert measurement.values["offered_per_s@0.5x_stock"] == 200
+    assert 0 < measurement.values["p50_ms@0.5x_stock"] <= measurement.values["p99_ms@0.5x_stock"]
 
 
 def test_the_command_writes_figures_by_shape_and_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,6 +59,8 @@ def test_the_command_writes_figures_by_shape_and_system(tmp_path: Path, monkeypa
     assert figures["complete"] is True
     assert figures["joins_per_s"] > 0
     assert figures["coming_back_s"] > 0
+    assert written["targets"] == []
+    assert written["method"]["rounds"] == 1
 
 
 def test_an_unknown_shape_is_refused_with_the_known_ones() -> None:
@@ -76,6 +81,60 @@ def test_figures_are_medians_with_least_and_greatest() -> None:
     assert figures["p50_ms"] == 2
     assert [load["p50_ms"] for load in figures["latency"]] == [2, 20]
     assert figures["complete"] is True
+
+
+def test_each_round_begins_with_another_system_and_the_first_with_stock_crossbar() -> None:
+    systems = ["crosstick", "crossbar", "nats"]
+    assert [turns(systems, number) for number in range(4)] == [
+        ["crossbar", "crosstick", "nats"],
+        ["crosstick", "nats", "crossbar"],
+        ["nats", "crossbar", "crosstick"],
+        ["crossbar", "crosstick", "nats"],
+    ]
+    assert turns(["crosstick"], 5) == ["crosstick"]
+    assert turns([], 1) == []
+
+
+def test_loads_follow_what_saturated_stock_crossbar_so_far() -> None:
+    shape = Shape("s", 1, 1, 1, offered_per_s=(10,), multiples_of_stock=(1, 7.5))
+    measurements = [
+        Measurement("crossbar", "s", {"published_per_s": 100.0}),
+        Measurement("crossbar", "other", {"published_per_s": 9.0}),
+        Measurement("crosstick", "s", {"published_per_s": 9.0}),
+        Measurement("crossbar", "s", {}, problems=["the server ended"]),
+        Measurement("crossbar", "s", {"published_per_s": 300.0}),
+    ]
+    assert saturation_of_stock(measurements[1:4], shape) is None
+    stock_per_s = saturation_of_stock(measurements, shape)
+    assert stock_per_s == 200
+    assert [(load.name, load.per_s) for load in shape.loads(stock_per_s)] == [
+        ("10", 10),
+        ("1x_stock", 200),
+        ("7.5x_stock", 1500),
+    ]
+    assert [load.name for load in shape.loads(None)] == ["10"]
+    assert shape.load_names() == ["10", "1x_stock", "7.5x_stock"]
+
+
+def test_latency_at_a_multiple_of_stocks_load_is_in_figures_and_table() -> None:
+    shape = Shape("s", 1, 1, 1, offered_per_s=(10,), multiples_of_stock=(7.5,))
+    values = {
+        f"{name}@7.5x_stock": value
+        for name, value in (
+            ("offered_per_s", 6000.0),
+            ("p50_ms", 1.0),
+            ("p99_ms", 2.0),
+            ("p999_ms", 3.0),
+            ("cpu_us_per_event", 4.0),
+        )
+    }
+    summary = summarize([Measurement("crosstick", "s", {"delivered_per_s": 1.0, **values})], [shape])
+    [load] = summary["s"]["crosstick"]["latency"]
+    assert (load["load"], load["offered_per_s"], load["p99_ms"]) == ("7.5x_stock", 6000, 2)
+    assert "p99_ms" not in summary["s"]["crosstick"]
+    assert "crosstick at 6,000 published/s, 7.5 × what saturated stock Crossbar: p50 1, p99 2" in table(
+        summary, [shape]
+    )
 
 
 def test_a_round_with_a_problem_shows_in_figures_and_table() -> None:

@@ -25,6 +25,7 @@
 #define MAX_WINDOW 200000
 #define WINDOW_UPDATE_US 20000
 #define STATUS_US 1000000
+#define DRAIN_TURN_MS 50
 
 typedef enum { QUIET, SATURATE, PACE } Mode;
 
@@ -176,16 +177,16 @@ static void idle(char *rest) {
     printf("{\"lost\":%d}\n", tally.lost);
 }
 
-/* Wait for what is still on its way, until nothing more comes. */
+/* Wait for what is still on its way, until nothing more comes. Time in which the machine let nobody run does not count. */
 static void drain(void) {
-    uint64_t last = accounted(), progress = now_us();
-    while (outstanding() > 0) {
-        uint64_t now = turn(50);
+    uint64_t last = accounted(), before = now_us(), waited = 0;
+    while (outstanding() > 0 && waited <= setup.patience_us) {
+        uint64_t now = turn(DRAIN_TURN_MS), took = now - before;
+        waited += took < 2 * DRAIN_TURN_MS * 1000 ? took : 2 * DRAIN_TURN_MS * 1000;
+        before = now;
         if (accounted() != last) {
             last = accounted();
-            progress = now;
-        } else if (now - progress > setup.patience_us) {
-            break;
+            waited = 0;
         }
     }
     for (uint64_t until = now_us() + 50000; turn(10) < until;) continue; /* what comes too often comes now */
