@@ -125,15 +125,32 @@ class LoadGenerator:
         Raises:
             LoadError: it reported an error, ended, or did not answer in time.
         """
-        assert self._process.stdin is not None  # noqa: S101 - both are pipes
-        assert self._process.stdout is not None  # noqa: S101 - both are pipes
+        self.send(*words)
+        if not self.wait(takes_s + GRACE_S):
+            raise LoadError(f"the load generator did not answer {words[0]} within {takes_s + GRACE_S:g} s")
+        return self.answer()
+
+    def send(self, *words: object) -> None:
+        """Send a command; its answer is to be taken before the next one."""
+        assert self._process.stdin is not None  # noqa: S101 - it is a pipe
         # When it has ended, its last words are still in the other pipe.
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(" ".join(map(str, words)).encode() + b"\n")
             self._process.stdin.flush()
+
+    def wait(self, at_most_s: float) -> bool:
+        """Wait for an answer; return whether there is one."""
+        assert self._process.stdout is not None  # noqa: S101 - it is a pipe
         # It writes whole lines only, so a readable pipe is a line (or the end).
-        if not select.select([self._process.stdout], [], [], takes_s + GRACE_S)[0]:
-            raise LoadError(f"the load generator did not answer {words[0]} within {takes_s + GRACE_S:g} s")
+        return bool(select.select([self._process.stdout], [], [], at_most_s)[0])
+
+    def answer(self) -> dict[str, Any]:
+        """Return the answer to the command sent, waiting for it for ever.
+
+        Raises:
+            LoadError: it reported an error, or ended.
+        """
+        assert self._process.stdout is not None  # noqa: S101 - it is a pipe
         line = self._process.stdout.readline()
         if not line:
             raise LoadError(f"the load generator ended (exit code {self._process.wait()})")

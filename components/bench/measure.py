@@ -113,7 +113,7 @@ def _events(
 
     for queue_ms in effort.queues_ms:
         answer = load.command("saturate", warm_s, run_s, queue_ms, *pids, takes_s=warm_s + run_s + DRAIN_TIMEOUT_S)
-        into.problems += _problems(answer, "at saturation")
+        into.problems += problems_of(answer, "at saturation")
         figures = _saturation(answer, queue_ms)
         rss_mb = max(into.values.get("rss_mb", 0), figures["rss_mb"])
         if figures["delivered_per_s"] > into.values.get("delivered_per_s", 0):
@@ -126,7 +126,7 @@ def _events(
             continue
         answer = load.command("pace", offered.per_s, warm_s, run_s, *pids, takes_s=warm_s + run_s + DRAIN_TIMEOUT_S)
         when = f"at {offered.per_s:,.0f} published/s"
-        into.problems += _problems(answer, when)
+        into.problems += problems_of(answer, when)
         if answer["max_late_us"] > MAX_LATE_MS * 1e3:
             into.notes.append(f"{when} the publisher was up to {answer['max_late_us'] / 1e3:.0f} ms late")
         figures = {
@@ -203,7 +203,8 @@ def _until_quiet(load: LoadGenerator, pids: list[int], wait: Callable[[], object
             return
 
 
-def _problems(answer: Mapping[str, Any], when: str) -> list[str]:
+def problems_of(answer: Mapping[str, Any], when: str) -> list[str]:
+    """Return what was wrong with the deliveries of a measurement, by the load generator's answer."""
     expected = answer["expected"]
     found = []
     for key, text in (

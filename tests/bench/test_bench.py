@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from components.bench.load import build
-from components.bench.measure import Effort, Measurement, measure
+from components.bench.load import LoadGenerator, build
+from components.bench.measure import Effort, Measurement, measure, problems_of
 from components.bench.processes import cores
 from components.bench.report import summarize, table
 from components.bench.run import saturation_of_stock, turns
@@ -33,6 +35,35 @@ def test_the_harness_measures_crosstick_and_every_event_arrives() -> None:
     assert 0 < measurement.values["p50_ms@100"] <= measurement.values["p99_ms@100"]
     assert measurement.values["offered_per_s@0.5x_stock"] == 200
     assert 0 < measurement.values["p50_ms@0.5x_stock"] <= measurement.values["p99_ms@0.5x_stock"]
+
+
+def test_a_server_that_stops_for_a_moment_is_waited_for_without_spinning_and_then_given_what_was_due(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "server").mkdir()
+    server = SYSTEMS["crosstick"](tmp_path / "server", TINY, None)
+    try:
+        server.wait_until_listening()
+        topics = list(zip(TINY.topic_names(), TINY.symbols(), strict=True))
+        setup = server.endpoints().describe(topics, TINY.subscriptions())
+        with LoadGenerator(build(), setup, tmp_path, None) as load:
+            load.command("publisher", 20, takes_s=20)
+            server.wait_until_ready()
+            load.command("connect", TINY.clients, TINY.clients, 1, 20, takes_s=20)
+            load.send("pace", 5_000, 0.2, 2, *server.pids())
+            assert not load.wait(0.5)
+            for pid in server.pids():
+                os.kill(pid, signal.SIGSTOP)
+            assert not load.wait(0.8)
+            for pid in server.pids():
+                os.kill(pid, signal.SIGCONT)
+            answer = load.answer()
+    finally:
+        server.stop()
+    assert problems_of(answer, "then") == []
+    assert answer["max_late_us"] > 500_000
+    assert answer["expected"] == pytest.approx(2.2 * 5_000 * TINY.clients * 2 / 3, rel=0.1)
+    assert answer["load_cpu_us"] < 500_000
 
 
 def test_the_command_writes_figures_by_shape_and_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -257,7 +257,9 @@ static size_t take_bytes(Client *client, size_t bytes, uint64_t read_us) {
 void client_event(Client *client, uint32_t events) {
     if (client->state == CLIENT_LOST || client->state == CLIENT_CLOSED) return;
     if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
+        size_t kept = client->connection.in_bytes;
         ssize_t bytes = connection_read(&client->connection);
+        if (bytes > 0) tally.bytes += (size_t)bytes - kept;
         if (bytes < 0) {
             lose(client, "connection lost", "", 0);
             return;

@@ -2,7 +2,7 @@
  *
  * What a part owns: connection.c sockets and buffers; websocket.c frames; payload.c the bytes of an event and what is read
  * back from them; client.c subscribers; publisher.c the source of the events; measure.c clocks, histogram and /proc;
- * setup.c the description of a run; main.c commands and the loop.
+ * setup.c the description of a run; drive.c the loop's turns and how much is published in them; main.c commands.
  */
 #ifndef CROSSTICK_LOAD_H
 #define CROSSTICK_LOAD_H
@@ -76,8 +76,9 @@ size_t websocket_header(uint8_t *to, uint8_t opcode, size_t bytes);
 typedef struct {
     char *name;
     char *symbol;
-    uint64_t seq;       /* of the last event published */
-    uint32_t receivers; /* clients that subscribe to it */
+    uint64_t seq;           /* of the last event published */
+    uint64_t volume_tenths; /* of all its events together */
+    uint32_t receivers;     /* clients that subscribe to it */
 } Topic;
 
 typedef struct {
@@ -160,7 +161,7 @@ typedef struct {
 
 typedef struct {
     int in_progress, joined, ready, lost, refused; /* clients; refused: subscriptions */
-    uint64_t received, merged, dropped, unreadable;
+    uint64_t received, merged, dropped, unreadable, bytes;
     bool measuring;       /* latencies are taken */
     uint64_t measured_us; /* of events published since then */
     uint64_t sample_mask; /* of a client's events, those whose number has none of these bits */
@@ -191,9 +192,22 @@ extern PublisherTally publisher;
 
 void publisher_start(void);
 void publisher_event(uint32_t events);
-/* Publish `events` events that carry ts_us, now; the caller saw publisher_may_write(). */
-void publisher_publish(int events, uint64_t ts_us);
+/* Publish at most MAX_BATCH_EVENTS events, each carrying a time, now; the caller saw publisher_may_write(). */
+void publisher_publish(int events, const uint64_t *ts_us);
 bool publisher_may_write(void);
 void publisher_tell_status(void);
+
+/* drive.c */
+
+void drive_open(void);
+/* One turn of the loop: wait at most `timeout_ms`, deal with what is ready, publish what is due; returns the time. */
+uint64_t turn(int timeout_ms);
+/* From here on keep as many events on their way as the server delivers in for_us. */
+void drive_saturate(double for_us);
+/* From here on publish `rate` events/s. */
+void drive_pace(double rate);
+/* Publish no more, and wait for what is on its way until nothing more comes for the setup's patience; what is missing then is
+ * written off. Time in which the machine let nobody run does not count. */
+void drive_stop(void);
 
 #endif

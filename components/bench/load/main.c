@@ -6,6 +6,7 @@
  *   idle SECONDS                             keep everything open
  *   saturate WARM MEASURE QUEUE_MS PID…      publish so that QUEUE_MS of events are on their way; measure
  *   pace RATE WARM MEASURE PID…              publish RATE events/s; measure
+ *   topics                                   seq and volume (in tenths) of what was published, per topic
  *   rss PID…                                 memory of processes
  *   cpu PID…                                 CPU time of processes since their start
  *   close                                    close the clients' connections
@@ -13,29 +14,11 @@
  */
 #include "load.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/timerfd.h>
-#include <unistd.h>
 
-#define MIN_WINDOW 64
-#define MAX_WINDOW 200000
-#define WINDOW_UPDATE_US 20000
-#define STATUS_US 1000000
-#define DRAIN_TURN_MS 50
-
-typedef enum { QUIET, SATURATE, PACE } Mode;
-
-static Mode mode;
-static Connection timer = {.kind = KIND_TIMER, .fd = -1};
-static uint64_t next_status_us;
-static double events_per_tick, tick_us, events_owed, next_tick_us;
-static double window, window_rate, queue_us, mean_receivers;
-static uint64_t window_updated_us, window_accounted;
-static int64_t written_off; /* deliveries that were missing at the end of earlier measurements */
 static int pids[MAX_PIDS], pid_count;
 
 void fail(const char *format, ...) {
@@ -49,69 +32,6 @@ void fail(const char *format, ...) {
     printf("{\"error\":\"%s\"}\n", text);
     fflush(stdout);
     exit(1);
-}
-
-static void set_timer(uint64_t at_us) {
-    struct itimerspec when = {.it_value = {.tv_sec = (time_t)(at_us / 1000000), .tv_nsec = (long)(at_us % 1000000 * 1000)}};
-    if (timerfd_settime(timer.fd, TFD_TIMER_ABSTIME, &when, NULL)) fail("timerfd_settime: %s", strerror(errno));
-}
-
-static int64_t outstanding(void) { return (int64_t)(publisher.expected - accounted()) - written_off; }
-
-static void publish_due(uint64_t now) {
-    if (mode == PACE) {
-        while (next_tick_us <= (double)now && publisher_may_write()) {
-            uint64_t late = now - (uint64_t)next_tick_us;
-            if (late > publisher.max_late_us) publisher.max_late_us = late;
-            events_owed += events_per_tick;
-            int events = (int)events_owed;
-            events_owed -= events;
-            for (int left = events; left > 0; left -= MAX_BATCH_EVENTS)
-                publisher_publish(left < MAX_BATCH_EVENTS ? left : MAX_BATCH_EVENTS, (uint64_t)next_tick_us);
-            next_tick_us += tick_us;
-        }
-        set_timer((uint64_t)next_tick_us + 1);
-    } else if (mode == SATURATE) {
-        if (now - window_updated_us >= WINDOW_UPDATE_US) {
-            double rate = (double)(accounted() - window_accounted) / mean_receivers / (double)(now - window_updated_us);
-            window_rate += 0.3 * (rate - window_rate);
-            window = window_rate * queue_us;
-            window = window < MIN_WINDOW ? MIN_WINDOW : window > MAX_WINDOW ? MAX_WINDOW : window;
-            window_updated_us = now;
-            window_accounted = accounted();
-        }
-        /* In portions, as a feed that reads a full socket brings them. */
-        int portion = window / 4 < MAX_BATCH_EVENTS ? (int)(window / 4) : MAX_BATCH_EVENTS;
-        while (publisher_may_write() && (double)outstanding() / mean_receivers + portion <= window)
-            publisher_publish(portion, now);
-    }
-}
-
-/* One turn: wait at most `timeout_ms`, deal with what is ready, publish what is due. */
-static uint64_t turn(int timeout_ms) {
-    void *ready[64];
-    uint32_t events[64];
-    int count = loop_wait(ready, events, 64, timeout_ms);
-    uint64_t now = now_us();
-    for (int i = 0; i < count; i++) {
-        Connection *connection = ready[i];
-        if (connection->kind == KIND_CLIENT) {
-            client_event(ready[i], events[i]);
-        } else if (connection->kind == KIND_PUBLISHER) {
-            publisher_event(events[i]);
-        } else {
-            uint64_t expirations;
-            if (read(timer.fd, &expirations, sizeof expirations) < 0 && errno != EAGAIN) fail("timer: %s", strerror(errno));
-        }
-        if (mode == PACE && next_tick_us <= (double)(now = now_us())) publish_due(now);
-    }
-    now = now_us();
-    if (mode != QUIET) publish_due(now);
-    if (now >= next_status_us) {
-        publisher_tell_status();
-        next_status_us = now + STATUS_US;
-    }
-    return now;
 }
 
 static double number(char **rest) {
@@ -177,22 +97,6 @@ static void idle(char *rest) {
     printf("{\"lost\":%d}\n", tally.lost);
 }
 
-/* Wait for what is still on its way, until nothing more comes. Time in which the machine let nobody run does not count. */
-static void drain(void) {
-    uint64_t last = accounted(), before = now_us(), waited = 0;
-    while (outstanding() > 0 && waited <= setup.patience_us) {
-        uint64_t now = turn(DRAIN_TURN_MS), took = now - before;
-        waited += took < 2 * DRAIN_TURN_MS * 1000 ? took : 2 * DRAIN_TURN_MS * 1000;
-        before = now;
-        if (accounted() != last) {
-            last = accounted();
-            waited = 0;
-        }
-    }
-    for (uint64_t until = now_us() + 50000; turn(10) < until;) continue; /* what comes too often comes now */
-    written_off += outstanding();
-}
-
 /* Every client against what was published on its topics since the start. */
 static void print_check(void) {
     uint64_t missing = 0, surplus = 0;
@@ -230,22 +134,22 @@ static void measure(double warm_s, double measure_s) {
     while (turn(100) < started + (uint64_t)(warm_s * 1e6)) continue;
 
     uint64_t start = now_us(), cpu = server_cpu_us(), own = own_cpu_us(), received = tally.received;
-    uint64_t merged = tally.merged, dropped = tally.dropped, published = publisher.published;
+    uint64_t merged = tally.merged, dropped = tally.dropped, bytes = tally.bytes, published = publisher.published;
     tally.measured_us = start;
     tally.measuring = true;
     uint64_t end;
     while ((end = turn(100)) < start + (uint64_t)(measure_s * 1e6)) continue;
     cpu = server_cpu_us() - cpu;
     own = own_cpu_us() - own;
-    printf("{\"seconds\":%.6f,\"delivered\":%llu,\"merged\":%llu,\"dropped\":%llu,\"published\":%llu,\"server_cpu_us\":%llu,"
-           "\"load_cpu_us\":%llu,\"rss_bytes\":[",
+    printf("{\"seconds\":%.6f,\"delivered\":%llu,\"merged\":%llu,\"dropped\":%llu,\"delivered_bytes\":%llu,\"published\":%llu,"
+           "\"server_cpu_us\":%llu,\"load_cpu_us\":%llu,\"rss_bytes\":[",
            (double)(end - start) / 1e6, (unsigned long long)(tally.received - received),
            (unsigned long long)(tally.merged - merged), (unsigned long long)(tally.dropped - dropped),
+           (unsigned long long)(tally.bytes - bytes),
            (unsigned long long)(publisher.published - published), (unsigned long long)cpu, (unsigned long long)own);
     for (int i = 0; i < pid_count; i++)
         printf("%s%llu", i ? "," : "", (unsigned long long)process_rss_bytes(pids[i]));
-    mode = QUIET;
-    drain();
+    drive_stop();
     tally.measuring = false;
     printf("],\"max_late_us\":%llu,\"latency\":", (unsigned long long)publisher.max_late_us);
     latency_print(stdout);
@@ -254,35 +158,27 @@ static void measure(double warm_s, double measure_s) {
 }
 
 static void saturate(char *rest) {
-    double warm_s = number(&rest), measure_s = number(&rest);
-    queue_us = number(&rest) * 1000;
+    double warm_s = number(&rest), measure_s = number(&rest), queue_ms = number(&rest);
     read_pids(&rest);
-    uint64_t receivers = 0;
-    for (int i = 0; i < setup.topic_count; i++) receivers += setup.topics[i].receivers;
-    mean_receivers = (double)receivers / setup.topic_count;
-    if (mean_receivers <= 0) fail("nobody subscribes");
-    window = MIN_WINDOW;
-    window_rate = 0;
-    window_updated_us = now_us();
-    window_accounted = accounted();
     tally.sample_mask = 15;
-    mode = SATURATE;
-    publish_due(now_us());
+    drive_saturate(queue_ms * 1000);
     measure(warm_s, measure_s);
 }
 
 static void pace(char *rest) {
     double rate = number(&rest), warm_s = number(&rest), measure_s = number(&rest);
     read_pids(&rest);
-    if (rate <= 0) fail("pace: the rate must be > 0");
-    tick_us = rate >= 1000 ? 1000 : 1e6 / rate;
-    events_per_tick = rate * tick_us / 1e6;
-    events_owed = 1e-6;
-    next_tick_us = (double)now_us() + tick_us;
     tally.sample_mask = 0;
-    mode = PACE;
-    set_timer((uint64_t)next_tick_us + 1);
+    drive_pace(rate);
     measure(warm_s, measure_s);
+}
+
+static void print_topics(void) {
+    printf("{\"topics\":[");
+    for (int i = 0; i < setup.topic_count; i++)
+        printf("%s[%llu,%llu]", i ? "," : "", (unsigned long long)setup.topics[i].seq,
+               (unsigned long long)setup.topics[i].volume_tenths);
+    printf("]}\n");
 }
 
 static void rss(char *rest) {
@@ -306,9 +202,7 @@ int main(int count, char **arguments) {
     setrlimit(RLIMIT_NOFILE, &files);
     setup_read(arguments[1]);
     loop_open();
-    timer.fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    loop_add(&timer);
-    next_status_us = now_us() + STATUS_US;
+    drive_open();
     char *line = NULL;
     size_t capacity = 0;
     ssize_t bytes;
@@ -321,6 +215,7 @@ int main(int count, char **arguments) {
         else if (!strcmp(word, "idle")) idle(rest);
         else if (!strcmp(word, "saturate")) saturate(rest);
         else if (!strcmp(word, "pace")) pace(rest);
+        else if (!strcmp(word, "topics")) print_topics();
         else if (!strcmp(word, "rss")) rss(rest);
         else if (!strcmp(word, "cpu")) cpu(rest);
         else if (!strcmp(word, "close")) { clients_close(); printf("{\"closed\":true}\n"); }

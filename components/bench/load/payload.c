@@ -38,9 +38,11 @@ size_t payload_write(char *to, Topic *topic, uint64_t ts_us) {
     *at++ = (char)('0' + cents / 10 % 10);
     *at++ = (char)('1' + cents % 9); /* never 0, which a server that passes it through a double would cut off */
     at = PUT(at, ",\"volume\":");
-    *at++ = (char)('1' + id % 9);
+    uint64_t volume_tenths = (1 + id % 9) * 10 + 1 + id / 9 % 9; /* 1.1 to 9.9, never a digit 0 */
+    topic->volume_tenths += volume_tenths;
+    *at++ = (char)('0' + volume_tenths / 10);
     *at++ = '.';
-    *at++ = (char)('1' + id / 9 % 9);
+    *at++ = (char)('0' + volume_tenths % 10);
     at = id & 1 ? PUT(at, ",\"side\":\"buy\",\"ts\":") : PUT(at, ",\"side\":\"sell\",\"ts\":");
     at += write_number(at, TS_BASE + ts_us);
     at = PUT(at, ",\"id\":");

@@ -243,7 +243,7 @@ static Topic *take_topic(void) {
     return topic;
 }
 
-static void publish_batch(int events, uint64_t ts_us) {
+static void publish_batch(int events, const uint64_t *ts_us) {
     char payload[MAX_PAYLOAD_BYTES];
     uint8_t *start, *to = call_begin(256 + (size_t)events * (MAX_PAYLOAD_BYTES + 128), "crosstick.bus.push", &start);
     uint8_t *argument = to;
@@ -253,7 +253,7 @@ static void publish_batch(int events, uint64_t ts_us) {
     to = pack_array(to, (size_t)events);
     for (int i = 0; i < events; i++) {
         Topic *topic = take_topic();
-        size_t bytes = payload_write(payload, topic, ts_us);
+        size_t bytes = payload_write(payload, topic, ts_us[i]);
         to = pack_array(to, 3);
         to = pack_text(to, topic->name);
         to = pack_uint(to, topic->seq);
@@ -301,11 +301,11 @@ static void publish_one(uint64_t ts_us) {
     connection.out_bytes += (size_t)((uint8_t *)to - start);
 }
 
-void publisher_publish(int events, uint64_t ts_us) {
+void publisher_publish(int events, const uint64_t *ts_us) {
     if (setup.source == SOURCE_BUS) {
         publish_batch(events, ts_us);
     } else {
-        for (int i = 0; i < events; i++) publish_one(ts_us);
+        for (int i = 0; i < events; i++) publish_one(ts_us[i]);
     }
     flush();
 }
