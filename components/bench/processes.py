@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from components.bench.errors import BenchError
@@ -51,6 +51,19 @@ def free_port() -> int:
         return port
 
 
+def rss_bytes(pids: Iterable[int]) -> int:
+    """Return the memory of processes together, in RAM.
+
+    Raises:
+        BenchError: one of them has ended.
+    """
+    try:
+        pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids)
+    except OSError as error:
+        raise BenchError(f"a process of the server has ended: {error.filename}") from error
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
 class ServerProcess:
     """A server with its children, in a process group of its own."""
 
@@ -86,6 +99,10 @@ class ServerProcess:
         """Return the last line of its log."""
         lines = self._log.read_text(errors="replace").strip().splitlines()
         return lines[-1] if lines else "none"
+
+    def count_in_log(self, text: str) -> int:
+        """Return how often its log has a text."""
+        return self._log.read_text(errors="replace").count(text)
 
     def pids(self) -> list[int]:
         """Return the processes of the server: what was started and all its descendants."""

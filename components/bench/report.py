@@ -108,6 +108,13 @@ def targets_table(verdicts: Sequence[dict[str, Any]]) -> str:
     return "### What is to be reached\n\n" + _markdown(rows)
 
 
+def conditions_table(conditions: Sequence[dict[str, Any]]) -> str:
+    """Return a Markdown table of conditions with what was found."""
+    rows = [["condition", "found", "holds"]]
+    rows += [[condition["text"], condition["found"], "yes" if condition["holds"] else "NO"] for condition in conditions]
+    return _markdown(rows)
+
+
 def _other_loads(system: str, figures: dict[str, Any], in_columns: Sequence[str]) -> list[str]:
     return [
         f"- {system} at {_load(load)}: p50 {load['p50_ms']:g}, p99 {load['p99_ms']:g}, p99.9 {load['p999_ms']:g} ms, "

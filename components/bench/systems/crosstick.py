@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,15 @@ TOKEN_TTL_S = 3600
 class Crosstick:
     """A node of one router worker."""
 
-    def __init__(self, directory: Path, shape: Shape, core: int | None) -> None:
-        """See ``System``."""
+    def __init__(
+        self, directory: Path, shape: Shape, core: int | None, fanout: Mapping[str, Any] | None = None
+    ) -> None:
+        """See ``System``; ``fanout`` are settings of the gateway's that are to differ from their defaults."""
         self._directory = directory
         self._shape = shape
         self._port = free_port()
         (directory / "public").mkdir()
-        (directory / "config.yaml").write_text(yaml.safe_dump(_config(self._port)))
+        (directory / "config.yaml").write_text(yaml.safe_dump(_config(self._port, fanout or {})))
         create_development_key(directory)
         self._authority = load_authority({}, directory)
         environ = {name: value for name, value in os.environ.items() if not name.startswith("CROSSTICK_")}
@@ -74,6 +77,10 @@ class Crosstick:
             epoch_ms=now_ms,
         )
 
+    def count_in_log(self, text: str) -> int:
+        """Return how often the node's log has a text."""
+        return self._server.count_in_log(text)
+
     def pids(self) -> list[int]:
         """See ``System``."""
         return self._server.pids()
@@ -102,11 +109,13 @@ def _status(shape: Shape, now_ms: int) -> dict[str, Any]:
     }
 
 
-def _config(port: int) -> dict[str, Any]:
+def _config(port: int, fanout: Mapping[str, Any]) -> dict[str, Any]:
     config: dict[str, Any] = yaml.safe_load((REPOSITORY / ".crossbar" / "config.yaml").read_text())
     config["workers"] = [worker for worker in config["workers"] if worker["type"] == "router"]
     for worker in config["workers"]:
         worker["options"]["pythonpath"] = [str(REPOSITORY)]
+        [gateway] = worker["components"]
+        gateway.setdefault("extra", {}).setdefault("fanout", {}).update(fanout)
         for transport in worker["transports"]:
             if transport["type"] == "web":
                 transport["endpoint"]["port"] = port

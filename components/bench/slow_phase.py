@@ -1,0 +1,216 @@
+"""One phase of the slow-client proof: readers under a steady load, with or without clients that read too slowly.
+
+The readers are the load generator's. Those that read nothing, and the one that reads steadily at a part of its rate, belong to
+the harness, which looks at them while the load generator publishes.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from components.bench.errors import BenchError, LoadError
+from components.bench.load import GRACE_S, Account, LoadGenerator
+from components.bench.measure import DRAIN_TIMEOUT_S, problems_of
+from components.bench.processes import rss_bytes
+from components.bench.shapes import Shape
+from components.bench.slow_client import RECEIVE_BUFFER_BYTES, SlowClient
+from components.bench.systems.crosstick import Crosstick
+from components.bench.tick_ledger import LedgerError, TickLedger
+
+STEP_S = 0.02
+READER_SHARE = 0.25
+"""The part of its rate that the slow reader reads."""
+
+CATCH_UP_TIMEOUT_S = 30.0
+TRANSPORT_BUFFER_BYTES = 65_536
+"""How much Twisted queues before it tells that a connection is blocked."""
+
+LONGEST_TICK_BYTES = 300
+"""Of a merged tick on the wire."""
+
+STALLED_URI = "crosstick.close.stalled"
+STALLED_CODE = 4001
+STALLED_IN_LOG = f"session closed: {STALLED_URI}"
+_TS_BASE_US = 10**12
+"""What the load generator adds to the monotonic clock in a tick's ``ts``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Who reads how, and for how long."""
+
+    readers: int = 90
+    stuck: int = 10
+    topics: int = 100
+    ticks_per_s: int = 5_000
+    stall_timeout_s: float = 5.0
+    send_buffer_bytes: int = 262_144
+    warm_s: float = 1.0
+    measured_s: float = 9.0
+    """Of a phase; the stuck clients are cut in it."""
+
+    @property
+    def shape(self) -> Shape:
+        """All clients as a shape: readers first, then the stuck ones, then the slow reader."""
+        return Shape("slow", self.readers + self.stuck + 1, self.topics, self.topics)
+
+    @property
+    def held_bytes(self) -> int:
+        """What may lie between the gateway and a client that reads too slowly, at most.
+
+        Linux doubles buffer sizes that it is asked for; what an unblocked outbox lets go is added to what is queued.
+        """
+        kernel = 2 * (self.send_buffer_bytes + RECEIVE_BUFFER_BYTES)
+        return kernel + TRANSPORT_BUFFER_BYTES + self.topics * LONGEST_TICK_BYTES
+
+
+@dataclass(slots=True)
+class Phase:
+    """What a phase gave."""
+
+    values: dict[str, float] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+class SlowClients:
+    """The stuck clients and the slow reader of one phase."""
+
+    def __init__(
+        self, plan: Plan, server: Crosstick, accounts: Sequence[Account], load: LoadGenerator, bytes_per_s: float
+    ) -> None:
+        """Join them all; ``bytes_per_s`` is what a client that keeps up reads."""
+        endpoints = server.endpoints()
+        topics = plan.shape.topic_names()
+        self._server = server
+        self._load = load
+        self._bytes_per_s = READER_SHARE * bytes_per_s
+        self._cut_before = server.count_in_log(STALLED_IN_LOG)
+        self._cuts_s: list[float] = []
+        self._allowance = 0.0
+        self._ages_s: list[float] = []
+        self._problems: list[str] = []
+        before = load.command("topics", takes_s=1)["topics"]
+        self._before = dict(zip(plan.shape.symbols(), before, strict=True))
+        self._ledgers = {symbol: TickLedger(seq) for symbol, (seq, _) in self._before.items()}
+        *stuck, reading = (SlowClient(endpoints.port, endpoints.path, account, topics) for account in accounts)
+        self._stuck, self._reader = stuck, reading
+
+    def look(self, since_s: float, passed_s: float) -> None:
+        """Read what is due, ``passed_s`` after the last look and ``since_s`` after the first tick."""
+        self._allowance = min(self._allowance + passed_s * self._bytes_per_s, 5 * STEP_S * self._bytes_per_s)
+        self._allowance -= self._reader.read(int(self._allowance))
+        self._take_ticks()
+        cut = self._server.count_in_log(STALLED_IN_LOG) - self._cut_before
+        self._cuts_s += [since_s] * (cut - len(self._cuts_s))
+        if len(self._cuts_s) >= len(self._stuck):
+            # All are cut: those that read again within a second learn why. It is looked at later, when nobody is measured.
+            for client in self._stuck:
+                client.read(2**30)
+
+    def finish(self) -> Phase:
+        """Let the reader catch up with what was published, and say what became of all."""
+        after = dict(zip(self._before, self._load.command("topics", takes_s=1)["topics"], strict=True))
+        deadline = time.monotonic() + CATCH_UP_TIMEOUT_S
+        measured_ages_s = list(self._ages_s)
+        while not self._has_all(after) and not self._problems and not self._reader.lost and time.monotonic() < deadline:
+            time.sleep(STEP_S)
+            self._reader.read(2**20)
+            self._take_ticks()
+        wrong = sum(
+            ledger.last_seq != after[symbol][0]
+            or ledger.volume != Decimal(after[symbol][1] - self._before[symbol][1]) / 10
+            for symbol, ledger in self._ledgers.items()
+        )
+        endings = [self._ending(client, deadline) for client in self._stuck]
+        values: dict[str, float] = {
+            "cut": len(self._cuts_s),
+            "ended": sum(client.lost for client in self._stuck),
+            "told_why": sum(ending == (STALLED_URI, STALLED_CODE, STALLED_URI) for ending in endings),
+            "told_else": sum(ending not in ((STALLED_URI, STALLED_CODE, STALLED_URI), _NOTHING) for ending in endings),
+            "reader_connected": not self._reader.lost,
+            "reader_wrong_topics": wrong,
+            "reader_ticks": sum(ledger.ticks for ledger in self._ledgers.values()),
+            "reader_merged_ticks": sum(ledger.merged_ticks for ledger in self._ledgers.values()),
+            "reader_trades": sum(seq - self._before[symbol][0] for symbol, (seq, _) in after.items()),
+            "reader_bytes_per_s": self._bytes_per_s,
+        }
+        if self._cuts_s:
+            values |= {"first_cut_s": self._cuts_s[0], "last_cut_s": self._cuts_s[-1]}
+        if measured_ages_s:
+            values |= {"reader_age_s": statistics.median(measured_ages_s), "reader_max_age_s": max(measured_ages_s)}
+        return Phase(values, self._problems)
+
+    def close(self) -> None:
+        """Drop all connections."""
+        for client in (*self._stuck, self._reader):
+            client.close()
+
+    def _take_ticks(self) -> None:
+        ticks = self._reader.ticks()
+        try:
+            for tick in ticks:
+                self._ledgers[tick["symbol"]].take(tick)
+        except LedgerError as error:
+            self._problems.append(f"the slow reader: {error}")
+        if ticks:
+            self._ages_s.append(time.monotonic() - (ticks[-1]["ts"] - _TS_BASE_US) / 1e6)
+
+    def _has_all(self, after: dict[str, Any]) -> bool:
+        return all(ledger.last_seq >= after[symbol][0] for symbol, ledger in self._ledgers.items())
+
+    def _ending(self, client: SlowClient, deadline: float) -> tuple[str | None, int | None, str | None]:
+        """Read to the end of a connection that was cut; return what it said of that."""
+        while not client.lost and client.close_code is None and time.monotonic() < deadline and self._cuts_s:
+            client.read(2**30)
+            client.ticks()
+            time.sleep(STEP_S)
+        client.ticks()
+        return client.goodbye, client.close_code, client.close_reason
+
+
+_NOTHING = (None, None, None)
+"""What a client is told that reads again only when its connection is gone."""
+
+
+def run_phase(plan: Plan, server: Crosstick, load: LoadGenerator, slow: SlowClients | None) -> Phase:
+    """Publish for a phase and look at the slow clients, if any, meanwhile.
+
+    Raises:
+        BenchError: the load generator gave up, or a slow client got what no router sends.
+    """
+    pids = server.pids()
+    memory = most = rss_bytes(pids)
+    load.send("pace", plan.ticks_per_s, plan.warm_s, plan.measured_s, *pids)
+    started = last = time.monotonic()
+    while not load.wait(STEP_S):
+        now = time.monotonic()
+        most = max(most, rss_bytes(pids))
+        if slow is not None:
+            slow.look(now - started, now - last)
+        last = now
+        if now - started > plan.warm_s + plan.measured_s + DRAIN_TIMEOUT_S + GRACE_S:
+            raise LoadError("the load generator did not end a phase in time")
+    answer = load.answer()
+    seconds = answer["seconds"]
+    if answer["latency"] is None:
+        raise BenchError("nothing arrived in a phase")
+    phase = Phase() if slow is None else slow.finish()
+    phase.problems += problems_of(answer, "with slow clients" if slow else "without slow clients")
+    phase.values |= {
+        "p50_ms": answer["latency"]["p50_ms"],
+        "p99_ms": answer["latency"]["p99_ms"],
+        "p999_ms": answer["latency"]["p999_ms"],
+        "delivered_per_s": answer["delivered"] / seconds,
+        "merged_per_s": answer["merged"] / seconds,
+        "bytes_per_s_and_client": answer["delivered_bytes"] / seconds / plan.readers,
+        "server_cpu_share": answer["server_cpu_us"] / seconds / 1e6,
+        "load_cpu_share": answer["load_cpu_us"] / seconds / 1e6,
+        "max_late_ms": answer["max_late_us"] / 1e3,
+        "grown_bytes": most - memory,
+    }
+    return phase
