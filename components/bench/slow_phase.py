@@ -91,6 +91,9 @@ class SlowClients:
         self._bytes_per_s = READER_SHARE * bytes_per_s
         self._cut_before = server.count_in_log(STALLED_IN_LOG)
         self._cuts_s: list[float] = []
+        """After the first tick, one per cut that the log tells of."""
+
+        self._began_s = self._looked_s = 0.0
         self._allowance = 0.0
         self._ages_s: list[float] = []
         self._problems: list[str] = []
@@ -100,33 +103,39 @@ class SlowClients:
         *stuck, reading = (SlowClient(endpoints.port, endpoints.path, account, topics) for account in accounts)
         self._stuck, self._reader = stuck, reading
 
-    def look(self, since_s: float, passed_s: float) -> None:
-        """Read what is due, ``passed_s`` after the last look and ``since_s`` after the first tick."""
-        self._allowance = min(self._allowance + passed_s * self._bytes_per_s, 5 * STEP_S * self._bytes_per_s)
+    def begin(self) -> None:
+        """Be told that the first tick is published."""
+        self._began_s = self._looked_s = time.monotonic()
+
+    def look(self) -> None:
+        """Read what is due since the last look, and see who was cut."""
+        now_s = time.monotonic()
+        due = (now_s - self._looked_s) * self._bytes_per_s
+        self._looked_s = now_s
+        self._allowance = min(self._allowance + due, 5 * STEP_S * self._bytes_per_s)
         self._allowance -= self._reader.read(int(self._allowance))
-        self._take_ticks()
-        cut = self._server.count_in_log(STALLED_IN_LOG) - self._cut_before
-        self._cuts_s += [since_s] * (cut - len(self._cuts_s))
-        if len(self._cuts_s) >= len(self._stuck):
-            # All are cut: those that read again within a second learn why. It is looked at later, when nobody is measured.
-            for client in self._stuck:
-                client.read(2**30)
+        ticks = self._take_ticks()
+        if ticks:
+            self._ages_s.append(now_s - (ticks[-1]["ts"] - _TS_BASE_US) / 1e6)
+        self._look_for_cuts(now_s)
 
     def finish(self) -> Phase:
         """Let the reader catch up with what was published, and say what became of all."""
         after = dict(zip(self._before, self._load.command("topics", takes_s=1)["topics"], strict=True))
-        deadline = time.monotonic() + CATCH_UP_TIMEOUT_S
-        measured_ages_s = list(self._ages_s)
-        while not self._has_all(after) and not self._problems and not self._reader.lost and time.monotonic() < deadline:
+        deadline_s = time.monotonic() + CATCH_UP_TIMEOUT_S
+        while time.monotonic() < deadline_s and not (
+            (self._has_all(after) or self._problems or self._reader.lost) and all(client.lost for client in self._stuck)
+        ):
             time.sleep(STEP_S)
             self._reader.read(2**20)
             self._take_ticks()
+            self._look_for_cuts(time.monotonic())
         wrong = sum(
             ledger.last_seq != after[symbol][0]
             or ledger.volume != Decimal(after[symbol][1] - self._before[symbol][1]) / 10
             for symbol, ledger in self._ledgers.items()
         )
-        endings = [self._ending(client, deadline) for client in self._stuck]
+        endings = [_ending(client) for client in self._stuck]
         values: dict[str, float] = {
             "cut": len(self._cuts_s),
             "ended": sum(client.lost for client in self._stuck),
@@ -141,8 +150,8 @@ class SlowClients:
         }
         if self._cuts_s:
             values |= {"first_cut_s": self._cuts_s[0], "last_cut_s": self._cuts_s[-1]}
-        if measured_ages_s:
-            values |= {"reader_age_s": statistics.median(measured_ages_s), "reader_max_age_s": max(measured_ages_s)}
+        if self._ages_s:
+            values |= {"reader_age_s": statistics.median(self._ages_s), "reader_max_age_s": max(self._ages_s)}
         return Phase(values, self._problems)
 
     def close(self) -> None:
@@ -150,27 +159,30 @@ class SlowClients:
         for client in (*self._stuck, self._reader):
             client.close()
 
-    def _take_ticks(self) -> None:
+    def _take_ticks(self) -> list[dict[str, Any]]:
         ticks = self._reader.ticks()
         try:
             for tick in ticks:
                 self._ledgers[tick["symbol"]].take(tick)
         except LedgerError as error:
             self._problems.append(f"the slow reader: {error}")
-        if ticks:
-            self._ages_s.append(time.monotonic() - (ticks[-1]["ts"] - _TS_BASE_US) / 1e6)
+        return ticks
 
     def _has_all(self, after: dict[str, Any]) -> bool:
         return all(ledger.last_seq >= after[symbol][0] for symbol, ledger in self._ledgers.items())
 
-    def _ending(self, client: SlowClient, deadline: float) -> tuple[str | None, int | None, str | None]:
-        """Read to the end of a connection that was cut; return what it said of that."""
-        while not client.lost and client.close_code is None and time.monotonic() < deadline and self._cuts_s:
-            client.read(2**30)
-            client.ticks()
-            time.sleep(STEP_S)
-        client.ticks()
-        return client.goodbye, client.close_code, client.close_reason
+    def _look_for_cuts(self, now_s: float) -> None:
+        cut = self._server.count_in_log(STALLED_IN_LOG) - self._cut_before
+        self._cuts_s += [now_s - self._began_s] * (cut - len(self._cuts_s))
+        if len(self._cuts_s) >= len(self._stuck):
+            # All are cut: those that read again within a second learn why. It is looked at later, when nobody is measured.
+            for client in self._stuck:
+                client.read(2**30)
+
+
+def _ending(client: SlowClient) -> tuple[str | None, int | None, str | None]:
+    client.ticks()
+    return client.goodbye, client.close_code, client.close_reason
 
 
 _NOTHING = (None, None, None)
@@ -186,14 +198,14 @@ def run_phase(plan: Plan, server: Crosstick, load: LoadGenerator, slow: SlowClie
     pids = server.pids()
     memory = most = rss_bytes(pids)
     load.send("pace", plan.ticks_per_s, plan.warm_s, plan.measured_s, *pids)
-    started = last = time.monotonic()
+    began_s = time.monotonic()
+    if slow is not None:
+        slow.begin()
     while not load.wait(STEP_S):
-        now = time.monotonic()
         most = max(most, rss_bytes(pids))
         if slow is not None:
-            slow.look(now - started, now - last)
-        last = now
-        if now - started > plan.warm_s + plan.measured_s + DRAIN_TIMEOUT_S + GRACE_S:
+            slow.look()
+        if time.monotonic() - began_s > plan.warm_s + plan.measured_s + DRAIN_TIMEOUT_S + GRACE_S:
             raise LoadError("the load generator did not end a phase in time")
     answer = load.answer()
     seconds = answer["seconds"]

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from components.bench.report import conditions_table
 from components.bench.slow import conditions, figures
 from components.bench.slow_phase import Phase, Plan
 from components.bench.tick_ledger import LedgerError, TickLedger
 
+# By its name in sys.modules: in the package, the command has taken the module's place.
+BENCH = importlib.import_module("components.cli.bench")
+
 PLAN = Plan()
 GOOD = {
     "mib_per_stuck_client": 0.5,
     "p99_ratio": 1.2,
+    "p99_ms_without": 5.0,
+    "p99_ms": 6.0,
+    "p50_ms_without": 2.0,
+    "p50_ms": 2.5,
     "cut": 10,
     "ended": 10,
     "told_why": 10,
@@ -98,6 +109,21 @@ def test_ratios_are_those_of_the_two_phases_of_a_round() -> None:
     assert (found["p99_ms"], found["p99_ms_without"]) == (5, 4)
     assert found["mib_per_stuck_client"] == 0.5
     assert found["load_cpu_share"] == 0.5
+
+
+@pytest.mark.parametrize(("holds", "exit_code"), [(True, 0), (False, 1)])
+def test_the_command_fails_when_a_condition_does_not_hold(
+    holds: bool, exit_code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = {
+        "conditions": [{"text": "first", "found": "1", "holds": True}, {"text": "x", "found": "2", "holds": holds}]
+    }
+    monkeypatch.setattr(BENCH, "run_slow", lambda plan, rounds, say: result | {"rounds": rounds})
+    file = tmp_path / "slow.json"
+    outcome = CliRunner().invoke(BENCH.bench, ["slow", "--rounds", "2", "--json", str(file)])
+    assert outcome.exit_code == exit_code, outcome.output
+    assert json.loads(file.read_text()) == result | {"rounds": 2}
+    assert ("NO" in outcome.output) is not holds
 
 
 def tick(seq: int, volume: str, **more: Any) -> dict[str, Any]:
