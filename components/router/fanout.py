@@ -58,6 +58,15 @@ class Event:
         self.dropped = 0
         """Events dropped before it, where the payload cannot say so; else 0."""
 
+    retained = False
+
+
+class RetainedEvent(Event):
+    """An event from before its receiver's subscription, marked as such."""
+
+    __slots__ = ()
+    retained = True
+
 
 class Encoding(Protocol):
     """A serializer and a framing; one object each, shared by all connections that use it."""
@@ -200,6 +209,25 @@ class FanOut:
         self.catch_up(subscriber)
         subscriber.subscriptions[subscription] = is_pattern
         self._regroup(subscriber)
+
+    def send_retained(
+        self, subscriber: Subscriber, subscription: int, events: Iterable[tuple[str, EncodedPayload]]
+    ) -> None:
+        """Write a new subscription's retained events, in one write where frames join.
+
+        They are part of the reply to the subscription: like that, they are written to a blocked connection too.
+        """
+        self.catch_up(subscriber)
+        if subscriber.gone:
+            return
+        topic_shown = subscriber.subscriptions[subscription]
+        frame = subscriber.connection.encoding.frame
+        frames = [
+            frame(RetainedEvent(subscription, _publication_id(), topic, topic_shown, payload))
+            for topic, payload in events
+        ]
+        if frames:
+            self._write(subscriber.connection, frames)
 
     def unsubscribed(self, subscriber: Subscriber, subscription: int) -> None:
         """Take note that a subscription has ended."""

@@ -85,7 +85,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
             refuse_to_start(f"the gateway cannot install itself: {error}")
 
     async def _install(self, details: SessionDetails) -> None:
-        self._seam = RouterSeam(self, self._reactor, self._decide, self._last_event, self._fanout_settings.window_s)
+        self._seam = RouterSeam(self, self._reactor, self._decide, self._retained, self._fanout_settings.window_s)
         with_caller = RegisterOptions(details_arg="details")
         await self.register(self._authorize, AUTHORIZE)
         await self.register(self._symbols, MARKET_SYMBOLS, options=with_caller)
@@ -107,9 +107,9 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         if self._market.take_batch(batch):
             self._seam.publish_batch((topic, EncodedPayload(payload)) for topic, _, payload in batch.events)
 
-    def _last_event(self, topic: str) -> EncodedPayload | None:
-        payload = self._market.last_event(topic)
-        return None if payload is None else EncodedPayload(payload)
+    def _retained(self, session: Any, uri: str, match: str) -> list[tuple[str, EncodedPayload]]:
+        payload = self._market.last_event(uri) if match == "exact" else None
+        return [] if payload is None else [(uri, EncodedPayload(payload))]
 
     def _count_cut(self, reason: Overflow) -> None:
         self._cut[reason] += 1

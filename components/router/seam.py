@@ -21,7 +21,7 @@ from autobahn import util
 from autobahn.wamp import message
 from autobahn.wamp.message import _URI_PAT_LOOSE_NON_EMPTY
 from crossbar.router import protocol as crossbar_protocol
-from crossbar.router.broker import Broker, RetainedEvent, SubscriptionExtra
+from crossbar.router.broker import Broker
 from crossbar.router.observation import UriObservationMap
 from crossbar.router.router import Router
 from twisted.internet.defer import succeed
@@ -38,7 +38,8 @@ from components.router.serializers import WRAPPING, WrappingJsonSerializer
 Decide = Callable[[Any, str, str, dict[str, Any]], dict[str, Any] | None]
 """``(session, action, uri, options)`` → Crossbar's authorization, or ``None`` where the role is not ours to decide."""
 
-LastEvent = Callable[[str], EncodedPayload | None]
+Retained = Callable[[Any, str, str], Iterable[tuple[str, EncodedPayload]]]
+"""``(session, uri, match)`` → the ``(topic, payload)`` that a subscription with ``get_retained`` begins with."""
 
 GOODBYE_TIME_S = 1.0
 """How long a connection that is given up may take to send what says why."""
@@ -239,18 +240,18 @@ class GatewayBroker(Broker):  # type: ignore[misc]
             super().processPublish(session, publish)
 
     def processSubscribe(self, session: Any, subscribe: Any) -> None:
-        if subscribe.get_retained:
-            self.seam.retain(subscribe.topic, subscribe.match)
         super().processSubscribe(session, subscribe)
+        if subscribe.get_retained:
+            self.seam.send_retained(session, subscribe.topic, subscribe.match)
 
 
 class RouterSeam:
     """The router of a realm, seen by a component that runs inside it, with the fan-out put in."""
 
-    def __init__(self, session: Any, clock: Any, decide: Decide, last_event: LastEvent, window_s: float) -> None:
+    def __init__(self, session: Any, clock: Any, decide: Decide, retained: Retained, window_s: float) -> None:
         """Take the router that ``session``, an in-router component's session, is attached to.
 
-        ``decide`` authorises client roles; ``last_event`` returns the newest event of a topic for ``get_retained``.
+        ``decide`` authorises client roles; ``retained`` returns what ``get_retained`` brings, beside what Crossbar retains.
         """
         router = session._transport._router
         broker = router._broker
@@ -260,7 +261,7 @@ class RouterSeam:
         self._router = router
         self._broker = broker
         self._subscriptions = subscriptions
-        self._last_event = last_event
+        self._retained = retained
         self._subscribers: dict[Any, Subscriber] = {}
         self._counts: dict[int, int] = {}
         """How many sessions of the fan-out each subscription has."""
@@ -352,17 +353,21 @@ class RouterSeam:
 
     # Subscriptions
 
-    def retain(self, topic: str, match: str) -> None:
-        """Make the newest event of a topic the retained one, where Crossbar looks for it when somebody subscribes."""
-        if match != message.Subscribe.MATCH_EXACT:
+    def send_retained(self, session: Any, uri: str, match: str) -> None:
+        """Send what a subscription begins with to the session that has made it, behind SUBSCRIBED."""
+        observation = self._subscriptions.get_observation(uri, match)
+        if observation is None or session not in observation.observers:
+            # It was refused.
             return
-        payload = self._last_event(topic)
-        if payload is None:
+        events = self._retained(session, uri, match)
+        subscriber = self._subscribers.get(session)
+        if subscriber is not None:
+            self.fanout.send_retained(subscriber, observation.id, events)
             return
-        observation = self._subscriptions.get_observation(topic)
-        if observation is None:
-            observation = self._subscriptions.create_observation(topic, extra=SubscriptionExtra())
-        observation.extra.retained_events = [RetainedEvent(message.Publish(1, topic, args=[payload]))]
+        for topic, payload in events:
+            shown = topic if match != message.Subscribe.MATCH_EXACT else None
+            event = message.Event(observation.id, util.id(), args=[payload.value()], topic=shown, retained=True)
+            self._router.send(session, event)
 
     def observer_added(self, observer: Any, observation: Any) -> None:
         """Be told by Crossbar's map that a session has subscribed."""

@@ -59,6 +59,17 @@ async def test_a_late_joiner_gets_the_last_tick_with_its_subscription(node: Node
 
 
 @pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("serializer", ["json", "msgpack", "cbor"])
+async def test_a_retained_tick_and_the_stream_fit_together(node: Node, clients: Clients, serializer: str) -> None:
+    client = await clients.join(node.ws_url, authid="v", ticket=node.token("v"), serializer=serializer)
+    for _ in range(5):
+        received = await client.events("market.BTCUSDT", retained=True)
+        await until(reactor, lambda received=received: len(received) > 1)
+        assert [retained for _, _, retained in received[:2]] == [True, False]
+        assert follows(received[1][1], received[0][1]["seq"])
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_snapshot_and_the_stream_fit_together(node: Node, clients: Clients) -> None:
     client = await viewer(node, clients)
     received = await client.events("market.BTCUSDT")
