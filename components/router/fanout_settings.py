@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from components.core.outbox_settings import InvalidOutboxSettings, OutboxSettings
+from components.core.rates import DEFAULT_RATES, InvalidRates, Rate, parse_rates
 from components.router.fanout import DEFAULT_WINDOW_S
 
 MIN_SEND_BUFFER_BYTES = 4096
@@ -26,14 +27,17 @@ class FanOutSettings:
     send_buffer_bytes: int | None = 262_144
     """SO_SNDBUF of each TCP connection; more hides more stale prices in the kernel. ``None`` leaves it to the system."""
 
+    rates: tuple[Rate, ...] = DEFAULT_RATES
+    """At which ticks may be subscribed to. One costs what its merging does, while somebody is subscribed."""
+
     outbox: OutboxSettings = field(default_factory=OutboxSettings)
 
     @classmethod
     def from_extra(cls, extra: Mapping[str, Any]) -> FanOutSettings:
         """Return the settings in a component's ``extra``; what is left out has its default.
 
-        Keys of ``fanout``: ``window_ms`` (0 to 100), ``send_buffer_bytes`` (at least 4,096, or null), and the outbox's
-        ``max_bytes``, ``stall_timeout`` and ``policies``.
+        Keys of ``fanout``: ``window_ms`` (0 to 100), ``send_buffer_bytes`` (at least 4,096, or null), ``rates`` (names
+        such as ``every_100ms``; may be empty), and the outbox's ``max_bytes``, ``stall_timeout`` and ``policies``.
 
         Raises:
             FanOutSettingsError: a key is unknown or a value impossible.
@@ -55,7 +59,8 @@ class FanOutSettings:
                 f"send_buffer_bytes must be null or a whole number >= {MIN_SEND_BUFFER_BYTES}, was {send_buffer_bytes!r}"
             )
         try:
+            rates = parse_rates(rest.pop("rates")) if "rates" in rest else DEFAULT_RATES
             outbox = OutboxSettings.from_mapping(rest)
-        except InvalidOutboxSettings as error:
+        except (InvalidRates, InvalidOutboxSettings) as error:
             raise FanOutSettingsError(str(error)) from error
-        return cls(window_ms / 1000, send_buffer_bytes, outbox)
+        return cls(window_ms / 1000, send_buffer_bytes, rates, outbox)

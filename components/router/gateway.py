@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from autobahn.twisted.wamp import ApplicationSession
@@ -19,14 +20,16 @@ from twisted.python.failure import Failure
 
 from components.bus.wamp import WampBusReader
 from components.core.batch import Batch
-from components.core.grants import Grants, grants_of
+from components.core.grants import BOOK_FAMILY, Grants, grants_of
 from components.core.market import Market
 from components.core.outbox import OutboxCounters
 from components.core.outbox_settings import Overflow
 from components.core.payload import EncodedPayload
+from components.core.topics import is_rate_topic, symbol_and_family
 from components.environment import NodeEnvironment, refuse_to_start
 from components.router import runtime
 from components.router.fanout_settings import FanOutSettings, FanOutSettingsError
+from components.router.rate_topics import RateTopics
 from components.router.seam import RouterSeam, install_transports
 from components.tokens import CLIENT_ROLES
 from components.uris import (
@@ -37,6 +40,7 @@ from components.uris import (
     MARKET_SNAPSHOT,
     MARKET_STATUS,
     MARKET_SYMBOLS,
+    tick_topic,
 )
 
 MAX_SNAPSHOT_SYMBOLS = 2000
@@ -71,6 +75,9 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
             self._count_cut,
         )
         self._market = Market(time.monotonic)
+        rates = self._fanout_settings.rates
+        self._families = frozenset([BOOK_FAMILY, *(rate.name for rate in rates)])
+        self._rates = RateTopics(reactor, rates, self._publish_batch)
         self._joined = False
         self._watch = LoopingCall(self._watch_feed)
         self._feed_was_lost = True
@@ -85,7 +92,9 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
             refuse_to_start(f"the gateway cannot install itself: {error}")
 
     async def _install(self, details: SessionDetails) -> None:
-        self._seam = RouterSeam(self, self._reactor, self._decide, self._retained, self._fanout_settings.window_s)
+        self._seam = RouterSeam(
+            self, self._reactor, self._decide, self._retained, self._rates, self._fanout_settings.window_s
+        )
         with_caller = RegisterOptions(details_arg="details")
         await self.register(self._authorize, AUTHORIZE)
         await self.register(self._symbols, MARKET_SYMBOLS, options=with_caller)
@@ -98,17 +107,29 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
 
     def onLeave(self, details: Any) -> None:
         self._joined = False
+        self._rates.stop()
         if self._watch.running:
             self._watch.stop()
 
     # Relay
 
     def _take_batch(self, batch: Batch) -> None:
-        if self._market.take_batch(batch):
-            self._seam.publish_batch((topic, EncodedPayload(payload)) for topic, _, payload in batch.events)
+        if not self._market.take_batch(batch):
+            return
+        if self._rates.active:
+            self._rates.take_batch(batch)
+        self._publish_batch((topic, EncodedPayload(payload)) for topic, _, payload in batch.events)
+
+    def _publish_batch(self, events: Iterable[tuple[str, EncodedPayload]]) -> None:
+        self._seam.publish_batch(events)
 
     def _retained(self, session: Any, uri: str, match: str) -> list[tuple[str, EncodedPayload]]:
-        payload = self._market.last_event(uri) if match == "exact" else None
+        if match != "exact":
+            return []
+        payload = self._market.last_event(uri)
+        if is_rate_topic(uri):
+            symbol, _ = symbol_and_family(uri)
+            payload = self._rates.last_event(uri, self._market.last_event(tick_topic(symbol)))
         return [] if payload is None else [(uri, EncodedPayload(payload))]
 
     def _count_cut(self, reason: Overflow) -> None:
@@ -188,20 +209,24 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         """Authorise a client's session on the spot; other sessions are Crossbar's to decide, by their roles' permissions."""
         if session._authrole not in CLIENT_ROLES:
             return None
-        return _decision(_grants(session._authrole, session._authid, session._authextra), action, uri, options)
+        return _decision(self._grants(session._authrole, session._authid, session._authextra), action, uri, options)
 
     def _authorize(
         self, session: dict[str, Any], uri: str, action: str, options: dict[str, Any] | None
     ) -> dict[str, Any]:
         # The configuration names this procedure as the client roles' authorizer; ``_decide`` comes before it.
-        grants = _grants(session["authrole"], session["authid"], session.get("authextra"))
+        grants = self._grants(session["authrole"], session["authid"], session.get("authextra"))
         return _decision(grants, action, uri, options or {})
 
     def _caller_grants(self, details: CallDetails) -> Grants:
         extra = self._seam.auth_extra(details.caller)
         if extra is None:
             raise ApplicationError(ERROR_NOT_READY, "the calling session has left")
-        return _grants(details.caller_authrole, details.caller_authid, extra)
+        return self._grants(details.caller_authrole, details.caller_authid, extra)
+
+    def _grants(self, role: str, authid: str, auth_extra: dict[str, Any] | None) -> Grants:
+        extra = auth_extra or {}
+        return grants_of(role, authid, extra.get("symbols"), extra.get("services", ()), self._families)
 
 
 def _no_arguments(args: tuple[object, ...], kwargs: dict[str, object]) -> None:
@@ -222,11 +247,6 @@ def _symbol_list(value: object) -> list[str]:
             ERROR_INVALID_ARGUMENT, f"a symbol is up to {MAX_SYMBOL_CHARS} letters and digits, such as BTCUSDT"
         )
     return list(dict.fromkeys(value))
-
-
-def _grants(role: str, authid: str, auth_extra: dict[str, Any] | None) -> Grants:
-    extra = auth_extra or {}
-    return grants_of(role, authid, extra.get("symbols"), extra.get("services", ()))
 
 
 def _decision(grants: Grants, action: str, uri: str, options: dict[str, Any]) -> dict[str, Any]:

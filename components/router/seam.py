@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from autobahn import util
 from autobahn.wamp import message
@@ -30,6 +30,7 @@ from twisted.internet.interfaces import ITCPTransport
 from components.core.outbox import OutboxCounters
 from components.core.outbox_settings import OutboxSettings, Overflow
 from components.core.payload import EncodedPayload
+from components.core.topics import is_rate_topic, receives
 from components.router.encodings import RAWSOCKET, UNFRAMED, WEBSOCKET
 from components.router.fanout import MAX_CACHED_TOPICS, FanOut, Subscriber
 from components.router.outlet import Outlet
@@ -40,6 +41,17 @@ Decide = Callable[[Any, str, str, dict[str, Any]], dict[str, Any] | None]
 
 Retained = Callable[[Any, str, str], Iterable[tuple[str, EncodedPayload]]]
 """``(session, uri, match)`` → the ``(topic, payload)`` that a subscription with ``get_retained`` begins with."""
+
+
+class SubscriptionListener(Protocol):
+    """Who is told which subscriptions clients have; a subscription is a URI with how it matches."""
+
+    def subscribed(self, uri: str, match: str) -> None:
+        """Be told that a subscription has its first client."""
+
+    def unsubscribed(self, uri: str, match: str) -> None:
+        """Be told that a subscription has lost its last client."""
+
 
 GOODBYE_TIME_S = 1.0
 """How long a connection that is given up may take to send what says why."""
@@ -196,7 +208,7 @@ class GatewayRawSocketProtocol(crossbar_protocol.WampRawSocketServerProtocol):  
 
 
 class WatchedSubscriptions(UriObservationMap):  # type: ignore[misc]
-    """Crossbar's map of subscriptions, whose changes the seam is told."""
+    """Crossbar's map of subscriptions, whose changes the seam is told; patterns reach derived topics as ``topics`` says."""
 
     def __init__(self, watched: UriObservationMap, seam: RouterSeam) -> None:
         """Take over what a map holds."""
@@ -204,6 +216,12 @@ class WatchedSubscriptions(UriObservationMap):  # type: ignore[misc]
         for name in UriObservationMap.__slots__:
             setattr(self, name, getattr(watched, name))
         self.seam = seam
+
+    def match_observations(self, uri: str) -> Any:
+        found = super().match_observations(uri)
+        if is_rate_topic(uri):
+            return [observation for observation in found if receives(observation.uri, observation.match, uri)]
+        return found
 
     def add_observer(self, observer: Any, *arguments: Any, **options: Any) -> Any:
         added = super().add_observer(observer, *arguments, **options)
@@ -248,7 +266,15 @@ class GatewayBroker(Broker):  # type: ignore[misc]
 class RouterSeam:
     """The router of a realm, seen by a component that runs inside it, with the fan-out put in."""
 
-    def __init__(self, session: Any, clock: Any, decide: Decide, retained: Retained, window_s: float) -> None:
+    def __init__(
+        self,
+        session: Any,
+        clock: Any,
+        decide: Decide,
+        retained: Retained,
+        listener: SubscriptionListener,
+        window_s: float,
+    ) -> None:
         """Take the router that ``session``, an in-router component's session, is attached to.
 
         ``decide`` authorises client roles; ``retained`` returns what ``get_retained`` brings, beside what Crossbar retains.
@@ -262,6 +288,7 @@ class RouterSeam:
         self._broker = broker
         self._subscriptions = subscriptions
         self._retained = retained
+        self._listener = listener
         self._subscribers: dict[Any, Subscriber] = {}
         self._counts: dict[int, int] = {}
         """How many sessions of the fan-out each subscription has."""
@@ -381,6 +408,7 @@ class RouterSeam:
         self._counts[observation.id] = count + 1
         if count == 0:
             self.fanout.subscriptions_changed()
+            self._listener.subscribed(observation.uri, observation.match)
 
     def observer_dropped(self, observer: Any, observation: Any) -> None:
         """Be told by Crossbar's map that a subscription has ended."""
@@ -394,6 +422,7 @@ class RouterSeam:
             self._counts[observation.id] = count
         else:
             self.fanout.subscriptions_changed()
+            self._listener.unsubscribed(observation.uri, observation.match)
         if not subscriber.subscriptions:
             del self._subscribers[observer]
 
