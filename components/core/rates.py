@@ -21,6 +21,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from components.core.market import Received
 from components.core.merge import Stream, TickAccumulator, Unmergeable, stream_of
 from components.core.topics import named_family, reaches_family, receives, symbol_and_family
 from components.uris import MARKET_PREFIX
@@ -79,15 +80,16 @@ class RateConflator:
     """All topics of ticks at a rate, of one realm."""
 
     def __init__(self, rates: Iterable[Rate] = DEFAULT_RATES) -> None:
-        self._rates = {rate.name: rate for rate in rates}
+        self.rates = tuple(rates)
+        self._rates = {rate.name: rate for rate in self.rates}
         self._exact: set[str] = set()
         self._patterns: set[tuple[str, str]] = set()
-        self._uses = dict.fromkeys(self._rates.values(), 0)
+        self._uses = dict.fromkeys(self.rates, 0)
         self._epoch = 0
         self._waiting: dict[Rate, dict[str, TickAccumulator]] = {rate: {} for rate in self._uses}
         """Trades of the interval that goes on, by the topic that they are for."""
-        self._made: dict[str, bytes] = {}
-        """The last tick of each topic, of this epoch."""
+        self._made: dict[str, Received] = {}
+        """The last tick of each topic, of this epoch, and when it was made."""
         self._targets: dict[str, _Targets] = {}
         """Where a topic's events go; empty for most."""
         self.unmergeable = 0
@@ -153,7 +155,7 @@ class RateConflator:
         if epoch == self._epoch:
             return []
         self._epoch = epoch
-        events = [event for rate in self._uses for event in self.make(rate)]
+        events = [event for rate in self.rates for event in self._end_interval(rate)]
         self._made.clear()
         return events
 
@@ -182,17 +184,21 @@ class RateConflator:
             if self._is_wanted(f"{topic}.{rate.name}")
         )
 
-    def make(self, rate: Rate) -> list[Event]:
+    def make(self, rate: Rate, now_s: float) -> list[Event]:
         """End an interval of a rate: return one tick of each symbol that traded in it, and begin the next interval."""
+        events = self._end_interval(rate)
+        self._made.update((topic, (payload, now_s)) for topic, payload in events)
+        return events
+
+    def _end_interval(self, rate: Rate) -> list[Event]:
         waiting = self._waiting[rate]
         events = [(topic, accumulator.render()) for topic, accumulator in waiting.items()]
         waiting.clear()
-        self._made.update(events)
         return events
 
     # Late joiners
 
-    def last_event(self, topic: str, newest_tick: bytes | None) -> bytes | None:
+    def last_event(self, topic: str, newest_tick: Received | None) -> Received | None:
         """Return the event after which a late joiner's ``seq`` goes on without overlap or hole, ``None`` where there is none.
 
         ``newest_tick`` is the newest tick of the topic's symbol, one per trade, as far as all events were added.

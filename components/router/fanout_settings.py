@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 from components.core.outbox_settings import InvalidOutboxSettings, OutboxSettings
@@ -30,6 +31,9 @@ class FanOutSettings:
     rates: tuple[Rate, ...] = DEFAULT_RATES
     """At which ticks may be subscribed to. One costs what its merging does, while somebody is subscribed."""
 
+    snapshot_max_age_s: float | None = 3600.0
+    """A subscription with ``get_retained`` is given no event that came longer ago; ``None`` means no limit."""
+
     outbox: OutboxSettings = field(default_factory=OutboxSettings)
 
     @classmethod
@@ -37,7 +41,8 @@ class FanOutSettings:
         """Return the settings in a component's ``extra``; what is left out has its default.
 
         Keys of ``fanout``: ``window_ms`` (0 to 100), ``send_buffer_bytes`` (at least 4,096, or null), ``rates`` (names
-        such as ``every_100ms``; may be empty), and the outbox's ``max_bytes``, ``stall_timeout`` and ``policies``.
+        such as ``every_100ms``; may be empty), ``snapshot_max_age`` (s, above 0, or null), and the outbox's ``max_bytes``,
+        ``stall_timeout`` and ``policies``.
 
         Raises:
             FanOutSettingsError: a key is unknown or a value impossible.
@@ -58,9 +63,14 @@ class FanOutSettings:
             raise FanOutSettingsError(
                 f"send_buffer_bytes must be null or a whole number >= {MIN_SEND_BUFFER_BYTES}, was {send_buffer_bytes!r}"
             )
+        max_age = rest.pop("snapshot_max_age", cls().snapshot_max_age_s)
+        if max_age is not None and (
+            not isinstance(max_age, int | float) or isinstance(max_age, bool) or not (isfinite(max_age) and max_age > 0)
+        ):
+            raise FanOutSettingsError(f"snapshot_max_age must be null or a number of seconds > 0, was {max_age!r}")
         try:
             rates = parse_rates(rest.pop("rates")) if "rates" in rest else DEFAULT_RATES
             outbox = OutboxSettings.from_mapping(rest)
         except (InvalidRates, InvalidOutboxSettings) as error:
             raise FanOutSettingsError(str(error)) from error
-        return cls(window_ms / 1000, send_buffer_bytes, rates, outbox)
+        return cls(window_ms / 1000, send_buffer_bytes, rates, max_age, outbox)

@@ -6,6 +6,7 @@ cannot be, the worker ends before its transports listen.
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -25,7 +26,8 @@ from components.core.market import Market
 from components.core.outbox import OutboxCounters
 from components.core.outbox_settings import Overflow
 from components.core.payload import EncodedPayload
-from components.core.topics import is_rate_topic, symbol_and_family
+from components.core.rates import RateConflator
+from components.core.retained import RetainedEvents
 from components.environment import NodeEnvironment, refuse_to_start
 from components.router import runtime
 from components.router.fanout_settings import FanOutSettings, FanOutSettingsError
@@ -40,7 +42,6 @@ from components.uris import (
     MARKET_SNAPSHOT,
     MARKET_STATUS,
     MARKET_SYMBOLS,
-    tick_topic,
 )
 
 MAX_SNAPSHOT_SYMBOLS = 2000
@@ -75,9 +76,11 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
             self._count_cut,
         )
         self._market = Market(time.monotonic)
-        rates = self._fanout_settings.rates
-        self._families = frozenset([BOOK_FAMILY, *(rate.name for rate in rates)])
-        self._rates = RateTopics(reactor, rates, self._publish_batch)
+        conflator = RateConflator(self._fanout_settings.rates)
+        self._families = frozenset([BOOK_FAMILY, *(rate.name for rate in conflator.rates)])
+        self._rates = RateTopics(reactor, time.monotonic, conflator, self._publish_batch)
+        max_age_s = self._fanout_settings.snapshot_max_age_s
+        self._retained_events = RetainedEvents(self._market, conflator, max_age_s, time.monotonic)
         self._joined = False
         self._watch = LoopingCall(self._watch_feed)
         self._feed_was_lost = True
@@ -124,13 +127,9 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         self._seam.publish_batch(events)
 
     def _retained(self, session: Any, uri: str, match: str) -> list[tuple[str, EncodedPayload]]:
-        if match != "exact":
-            return []
-        payload = self._market.last_event(uri)
-        if is_rate_topic(uri):
-            symbol, _ = symbol_and_family(uri)
-            payload = self._rates.last_event(uri, self._market.last_event(tick_topic(symbol)))
-        return [] if payload is None else [(uri, EncodedPayload(payload))]
+        grants = self._grants(session._authrole, session._authid, session._authextra)
+        events = self._retained_events.received_by(uri, match, grants)
+        return [(topic, EncodedPayload(payload)) for topic, payload in events]
 
     def _count_cut(self, reason: Overflow) -> None:
         self._cut[reason] += 1
@@ -146,7 +145,9 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
 
     def _publish_status(self) -> None:
         self._feed_was_lost = self._market.feed_lost
-        self.publish(MARKET_STATUS, self._market.status(), options=_RETAINED)
+        status = self._market.status()
+        self._retained_events.status = json.dumps(status).encode()
+        self.publish(MARKET_STATUS, status, options=_RETAINED)
 
     def _watch_feed(self) -> None:
         if self._market.feed_lost is not self._feed_was_lost:

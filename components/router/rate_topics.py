@@ -6,7 +6,7 @@ Owns the timers, one per rate in use, so that all symbols of a rate go out in on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from twisted.internet.task import LoopingCall
@@ -24,14 +24,22 @@ class RateTopics:
     log: ClassVar[Logger] = Logger()
 
     def __init__(
-        self, clock: Any, rates: Iterable[Rate], publish_batch: Callable[[list[tuple[str, EncodedPayload]]], None]
+        self,
+        clock: Any,
+        monotonic_s: Callable[[], float],
+        conflator: RateConflator,
+        publish_batch: Callable[[list[tuple[str, EncodedPayload]]], None],
     ) -> None:
-        """Make ticks at ``rates`` by ``clock`` (``seconds`` and ``callLater``) and hand them to ``publish_batch``."""
+        """Make what ``conflator`` accumulates, with timers of ``clock`` (``callLater``), and hand it to ``publish_batch``.
+
+        ``monotonic_s`` tells when it was made.
+        """
         self.active = False
         """Whether somebody is subscribed to a rate; while nobody is, batches need not come here."""
         self._clock = clock
+        self._monotonic_s = monotonic_s
         self._publish_batch = publish_batch
-        self._conflator = RateConflator(rates)
+        self._conflator = conflator
         self._timers: dict[Rate, LoopingCall] = {}
 
     # What the seam tells
@@ -58,7 +66,7 @@ class RateTopics:
                 timer.start(rate.interval_ms / 1000, now=False).addErrback(self._failed, rate)
 
     def _make(self, rate: Rate) -> None:
-        self._publish(self._conflator.make(rate))
+        self._publish(self._conflator.make(rate, self._monotonic_s()))
 
     def _failed(self, failure: Failure, rate: Rate) -> None:
         # The next subscription to the rate starts it anew.
@@ -84,7 +92,3 @@ class RateTopics:
     def _publish(self, events: list[Event]) -> None:
         if events:
             self._publish_batch([(topic, EncodedPayload(payload)) for topic, payload in events])
-
-    def last_event(self, topic: str, newest_tick: bytes | None) -> bytes | None:
-        """Return what a late joiner of a topic is given; ``newest_tick`` is its symbol's newest tick, one per trade."""
-        return self._conflator.last_event(topic, newest_tick)

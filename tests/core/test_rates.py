@@ -28,7 +28,7 @@ class Feed:
         self.sequencer = Sequencer(SYMBOLS)
         self.epoch = 1
         self.trades = 0
-        self.newest: dict[str, bytes] = {}
+        self.newest: dict[str, tuple[bytes, float]] = {}
         self.volumes: dict[str, list[Decimal]] = {symbol: [] for symbol in SYMBOLS}
 
     def begin_epoch(self) -> None:
@@ -41,7 +41,7 @@ class Feed:
         self.trades += 1
         event = self.sequencer.tick(Trade(symbol, "100.10", volume, "buy", 0, self.trades, self.trades, self.trades), 0)
         assert event is not None
-        self.newest[symbol] = event[2]
+        self.newest[symbol] = event[2], 0.0
         self.volumes[symbol].append(Decimal(volume))
         return event
 
@@ -76,9 +76,9 @@ class World:
                 for rate in DEFAULT_RATES:
                     topic = f"market.{symbol}.{rate.name}"
                     if receives(uri, match, topic):
-                        payload = self.conflator.last_event(topic, self.feed.newest.get(symbol))
-                        if payload is not None:
-                            subscriber.take(topic, payload)
+                        event = self.conflator.last_event(topic, self.feed.newest.get(symbol))
+                        if event is not None:
+                            subscriber.take(topic, event[0])
 
     def unsubscribe(self, number: int) -> None:
         if self.subscribers:
@@ -99,7 +99,7 @@ class World:
             subscriber.received.clear()
 
     def make(self, rate: int) -> None:
-        self.deliver(self.conflator.make(DEFAULT_RATES[rate]))
+        self.deliver(self.conflator.make(DEFAULT_RATES[rate], 0.0))
 
     def deliver(self, events: list[tuple[str, bytes]]) -> None:
         assert len({topic for topic, _ in events}) == len(events)
@@ -173,10 +173,10 @@ def test_a_lone_trade_passes_unchanged_several_in_one_tick_and_none_as_none() ->
     conflator.subscribed(BTC_1S, "exact")
     lone = feed.tick("BTCUSDT")
     conflator.add([lone])
-    assert conflator.make(EVERY_1S) == [(BTC_1S, lone[2])]
-    assert conflator.make(EVERY_1S) == []
+    assert conflator.make(EVERY_1S, 5.0) == [(BTC_1S, lone[2])]
+    assert conflator.make(EVERY_1S, 5.0) == []
     conflator.add([feed.tick("BTCUSDT", "1.25"), feed.tick("ETHUSDT"), feed.tick("BTCUSDT", "0.75000000")])
-    [(topic, payload)] = conflator.make(EVERY_1S)
+    [(topic, payload)] = conflator.make(EVERY_1S, 5.0)
     assert topic == BTC_1S
     assert b'"volume":2.00000000,' in payload
     assert b'"seq":3,"merged":2,' in payload
@@ -186,7 +186,7 @@ def test_best_prices_status_and_other_topics_are_no_part_of_it() -> None:
     conflator = RateConflator()
     conflator.subscribed("market..every_1s", "wildcard")
     conflator.add([("market.BTCUSDT.book", 1, b'{"bid":1}'), ("market.status", 1, b"{}"), ("services.x", 1, b"{}")])
-    assert conflator.make(EVERY_1S) == []
+    assert conflator.make(EVERY_1S, 5.0) == []
     assert conflator.unmergeable == 0
 
 
@@ -194,10 +194,10 @@ def test_an_event_that_is_no_tick_is_counted_and_spoils_nothing() -> None:
     feed, conflator = Feed(), RateConflator()
     conflator.subscribed(BTC_1S, "exact")
     conflator.add([("market.BTCUSDT", 1, b"nonsense")])
-    assert conflator.make(EVERY_1S) == []
+    assert conflator.make(EVERY_1S, 5.0) == []
     tick = feed.tick("BTCUSDT")
     conflator.add([tick, ("market.BTCUSDT", 2, b"{}")])
-    assert conflator.make(EVERY_1S) == [(BTC_1S, tick[2])]
+    assert conflator.make(EVERY_1S, 5.0) == [(BTC_1S, tick[2])]
     assert conflator.unmergeable == 2
 
 
@@ -208,36 +208,36 @@ def test_what_was_accumulated_for_the_last_subscriber_is_let_go_with_it() -> Non
     ethereum = feed.tick("ETHUSDT")
     conflator.add([feed.tick("BTCUSDT"), ethereum])
     conflator.unsubscribed(BTC_1S, "exact")
-    assert len(conflator.make(EVERY_1S)) == 2
+    assert len(conflator.make(EVERY_1S, 5.0)) == 2
     conflator.add([feed.tick("BTCUSDT"), feed.tick("ETHUSDT")])
     conflator.subscribed("market.ETHUSDT.every_1s", "exact")
     conflator.unsubscribed("market..every_1s", "wildcard")
-    assert [topic for topic, _ in conflator.make(EVERY_1S)] == ["market.ETHUSDT.every_1s"]
+    assert [topic for topic, _ in conflator.make(EVERY_1S, 5.0)] == ["market.ETHUSDT.every_1s"]
     conflator.unsubscribed("market.ETHUSDT.every_1s", "exact")
     conflator.subscribed(BTC_1S, "exact")
-    assert conflator.last_event(BTC_1S, b"newest") == b"newest"
-    assert conflator.make(EVERY_1S) == []
+    assert conflator.last_event(BTC_1S, (b"newest", 4.0)) == (b"newest", 4.0)
+    assert conflator.make(EVERY_1S, 5.0) == []
 
 
 def test_a_late_joiner_is_given_what_the_next_tick_goes_on_from() -> None:
     feed, conflator = Feed(), RateConflator()
     conflator.subscribed(BTC_1S, "exact")
     assert conflator.last_event(BTC_1S, None) is None
-    before = feed.tick("BTCUSDT")[2]
+    before = (feed.tick("BTCUSDT")[2], 4.0)
     assert conflator.last_event(BTC_1S, before) == before
     conflator.add([feed.tick("BTCUSDT")])
     # No tick ends where the first one will begin.
     assert conflator.last_event(BTC_1S, feed.newest["BTCUSDT"]) is None
-    [(_, made)] = conflator.make(EVERY_1S)
-    assert conflator.last_event(BTC_1S, feed.newest["BTCUSDT"]) == made
+    [(_, made)] = conflator.make(EVERY_1S, 5.0)
+    assert conflator.last_event(BTC_1S, feed.newest["BTCUSDT"]) == (made, 5.0)
     conflator.add([feed.tick("BTCUSDT")])
-    assert conflator.last_event(BTC_1S, feed.newest["BTCUSDT"]) == made
+    assert conflator.last_event(BTC_1S, feed.newest["BTCUSDT"]) == (made, 5.0)
 
 
 def test_there_is_nothing_for_a_late_joiner_on_a_topic_that_is_none() -> None:
     conflator = RateConflator()
     for topic in ("market.BTCUSDT.every_7ms", "market.BTCUSDT", "market.BTCUSDT.book", "services.x.every_1s"):
-        assert conflator.last_event(topic, b"newest") is None
+        assert conflator.last_event(topic, (b"newest", 4.0)) is None
 
 
 def test_a_later_epoch_begins_with_what_was_accumulated_of_the_one_before() -> None:

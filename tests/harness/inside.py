@@ -93,7 +93,7 @@ class InsideRouter:
         self.seam = RouterSeam(inside, self.clock, self._decide, retained, listener, window_s=0.005)
 
     def _decide(self, session: Any, action: str, uri: str, options: dict[str, Any]) -> dict[str, Any]:
-        return {"allow": self.granted, "cache": False}
+        return {"allow": self.granted, "cache": False, "disclose": False}
 
     def session(self, *, with_outlet: bool = True) -> InsideSession:
         """Return a session that has joined; one without an outlet is that of an in-router component."""

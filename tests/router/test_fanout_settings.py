@@ -19,12 +19,21 @@ def test_an_empty_list_of_rates_means_none() -> None:
     assert FanOutSettings.from_extra({"fanout": {"rates": []}}).rates == ()
 
 
+def test_without_an_age_limit_every_event_is_young_enough() -> None:
+    assert FanOutSettings.from_extra({"fanout": {"snapshot_max_age": None}}).snapshot_max_age_s is None
+    assert FanOutSettings.from_extra({"fanout": {"snapshot_max_age": 0.5}}).snapshot_max_age_s == 0.5
+
+
 @pytest.mark.parametrize(
     ("fanout", "reason"),
     [
         ({"rates": None}, "rates must be a list"),
         ({"rates": ["every_1s", "every_1s"]}, "rates must differ"),
         ({"rates": ["every_1ms"]}, "a rate must be from 10 ms"),
+        ({"snapshot_max_age": 0}, "snapshot_max_age must be null or a number of seconds > 0, was 0"),
+        ({"snapshot_max_age": "1h"}, "was '1h'"),
+        ({"snapshot_max_age": float("nan")}, "was nan"),
+        ({"snapshot_max_age": True}, "was True"),
         ({"rats": []}, "unknown key 'rats'"),
         ({"window_ms": 101}, "window_ms must be a number from 0 to 100, was 101"),
         ({"send_buffer_bytes": 1}, "send_buffer_bytes must be null or a whole number >= 4096, was 1"),

@@ -8,7 +8,7 @@ import pytest
 
 from components.core.batch import Batch
 from components.core.payload import EncodedPayload
-from components.core.rates import DEFAULT_RATES
+from components.core.rates import RateConflator
 from components.router.rate_topics import RateTopics
 from tests.harness.inside import InsideRouter, InsideSession
 
@@ -20,7 +20,7 @@ class World:
         self.published: list[list[str]] = []
         self.inside = InsideRouter(lambda session, uri, match: [], self)
         self.clock = self.inside.clock
-        self.rates = RateTopics(self.clock, DEFAULT_RATES, self.publish_batch)
+        self.rates = RateTopics(self.clock, self.clock.seconds, RateConflator(), self.publish_batch)
         self.seqs: dict[str, int] = {}
         self.batches = 0
 
