@@ -18,13 +18,14 @@ Rules:
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from components.core.market import Received
 from components.core.merge import Stream, TickAccumulator, Unmergeable, stream_of
-from components.core.topics import named_family, reaches_family, receives, symbol_and_family
-from components.uris import MARKET_PREFIX
+from components.core.topics import named_family, reaches_family, symbol_and_family
+from components.uris import MARKET_PREFIX, tick_topic
 
 MIN_INTERVAL_MS = 10
 MAX_INTERVAL_MS = 3_600_000
@@ -73,6 +74,9 @@ def parse_rates(names: object) -> tuple[Rate, ...]:
 
 DEFAULT_RATES = parse_rates(["every_100ms", "every_500ms", "every_1s"])
 
+ANY = ""
+"""Stands for every symbol, as it does in a wildcard."""
+
 _Targets = tuple[tuple[dict[str, TickAccumulator], str], ...]
 
 
@@ -82,8 +86,9 @@ class RateConflator:
     def __init__(self, rates: Iterable[Rate] = DEFAULT_RATES) -> None:
         self.rates = tuple(rates)
         self._rates = {rate.name: rate for rate in self.rates}
-        self._exact: set[str] = set()
-        self._patterns: set[tuple[str, str]] = set()
+        self._subscriptions: set[tuple[str, str]] = set()
+        self._wanted: Counter[tuple[str, Rate]] = Counter()
+        """How many subscriptions want a symbol's ticks at a rate; those to all symbols count for the symbol ``ANY``."""
         self._uses = dict.fromkeys(self.rates, 0)
         self._epoch = 0
         self._waiting: dict[Rate, dict[str, TickAccumulator]] = {rate: {} for rate in self._uses}
@@ -104,49 +109,59 @@ class RateConflator:
 
     def subscribed(self, uri: str, match: str) -> None:
         """Take note that a subscription has its first subscriber."""
-        rates = self._named_rates(uri, match)
-        if not rates or self._is_noted(uri, match):
+        if (uri, match) in self._subscriptions:
             return
-        if match == "exact":
-            self._exact.add(uri)
-        else:
-            self._patterns.add((uri, match))
-        for rate in rates:
+        for symbol, rate in self._named(uri, match):
+            self._subscriptions.add((uri, match))
+            self._wanted[symbol, rate] += 1
             self._uses[rate] += 1
-        self._targets.clear()
+            self._forget_targets(symbol)
 
     def unsubscribed(self, uri: str, match: str) -> None:
         """Take note that a subscription has lost its last subscriber."""
-        if not self._is_noted(uri, match):
+        if (uri, match) not in self._subscriptions:
             return
-        for rate in self._named_rates(uri, match):
+        self._subscriptions.discard((uri, match))
+        for symbol, rate in self._named(uri, match):
             self._uses[rate] -= 1
-        if match == "exact":
-            self._exact.discard(uri)
-            self._let_go([uri])
-        else:
-            self._patterns.discard((uri, match))
-            self._let_go([*self._made, *(topic for waiting in self._waiting.values() for topic in waiting)])
-        self._targets.clear()
+            self._wanted[symbol, rate] -= 1
+            if not self._wanted[symbol, rate]:
+                del self._wanted[symbol, rate]
+                self._let_go(symbol, rate)
+            self._forget_targets(symbol)
 
-    def _is_noted(self, uri: str, match: str) -> bool:
-        return uri in self._exact if match == "exact" else (uri, match) in self._patterns
-
-    def _named_rates(self, uri: str, match: str) -> list[Rate]:
-        # A pattern that names no third component has no part in this.
+    def named_rates(self, uri: str, match: str) -> list[Rate]:
+        """Return the rates that a subscription's third component names; none where it has none."""
         if not uri.startswith(MARKET_PREFIX) or not named_family(uri):
             return []
-        return [rate for rate in self._uses if reaches_family(uri, match, (rate.name,))]
+        return [rate for rate in self.rates if reaches_family(uri, match, (rate.name,))]
 
-    def _is_wanted(self, topic: str) -> bool:
-        return topic in self._exact or any(receives(uri, match, topic) for uri, match in self._patterns)
+    def _named(self, uri: str, match: str) -> list[tuple[str, Rate]]:
+        # What names a rate names one symbol, or, as a wildcard, any: its second component is whole.
+        symbol, _ = symbol_and_family(uri)
+        if not symbol and match != "wildcard":
+            return []
+        return [(symbol, rate) for rate in self.named_rates(uri, match)]
 
-    def _let_go(self, topics: Iterable[str]) -> None:
+    def _is_wanted(self, symbol: str, rate: Rate) -> bool:
+        return (symbol, rate) in self._wanted or (ANY, rate) in self._wanted
+
+    def _let_go(self, symbol: str, rate: Rate) -> None:
+        waiting = self._waiting[rate]
+        if symbol == ANY:
+            topics = [topic for topic in (*self._made, *waiting) if topic.endswith("." + rate.name)]
+        else:
+            topics = [f"{tick_topic(symbol)}.{rate.name}"]
         for topic in topics:
-            if not self._is_wanted(topic):
+            if not self._is_wanted(symbol_and_family(topic)[0], rate):
                 self._made.pop(topic, None)
-                for waiting in self._waiting.values():
-                    waiting.pop(topic, None)
+                waiting.pop(topic, None)
+
+    def _forget_targets(self, symbol: str) -> None:
+        if symbol == ANY:
+            self._targets.clear()
+        else:
+            self._targets.pop(tick_topic(symbol), None)
 
     # Events
 
@@ -181,7 +196,7 @@ class RateConflator:
         return tuple(
             (waiting, f"{topic}.{rate.name}")
             for rate, waiting in self._waiting.items()
-            if self._is_wanted(f"{topic}.{rate.name}")
+            if self._is_wanted(symbol, rate)
         )
 
     def make(self, rate: Rate, now_s: float) -> list[Event]:

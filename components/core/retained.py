@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from components.core.grants import Grants
 from components.core.market import Market, Received
 from components.core.rates import Event, RateConflator
-from components.core.topics import is_rate_topic, named_family, receives, symbol_and_family
+from components.core.topics import is_rate_topic, receives, symbol_and_family
 from components.uris import MARKET_STATUS, tick_topic
 
 
@@ -48,14 +48,14 @@ class RetainedEvents:
         return events
 
     def _matching(self, uri: str, match: str) -> list[str]:
-        return [topic for topic in self._topics(uri) if receives(uri, match, topic)]
+        return [topic for topic in self._topics(uri, match) if receives(uri, match, topic)]
 
-    def _topics(self, uri: str) -> Iterator[str]:
+    def _topics(self, uri: str, match: str) -> Iterator[str]:
+        rates = self._rates.named_rates(uri, match)
         for topic in self._market.topics():
             yield topic
-            if named_family(uri) and not symbol_and_family(topic)[1]:
-                for rate in self._rates.rates:
-                    yield f"{topic}.{rate.name}"
+            if rates and not symbol_and_family(topic)[1]:
+                yield from (f"{topic}.{rate.name}" for rate in rates)
 
     def _newest(self, topic: str) -> Received | None:
         if not is_rate_topic(topic):

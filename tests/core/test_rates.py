@@ -125,6 +125,8 @@ subscriptions = st.sampled_from(
         ("market..every_1s", "wildcard"),
         ("market.BTCUSDT.every_", "prefix"),
         ("market.ETHUSDT.every_1", "prefix"),
+        ("market.ETHUSDT.every_1s", "wildcard"),
+        ("market..every_", "prefix"),
         ("market.", "prefix"),
         ("market.BTCUSDT", "exact"),
         ("market.BTCUSDT.every_7ms", "exact"),
@@ -253,7 +255,13 @@ def test_a_later_epoch_begins_with_what_was_accumulated_of_the_one_before() -> N
 
 def test_only_rates_that_somebody_is_subscribed_to_are_in_use() -> None:
     conflator = RateConflator()
-    for uri, match in (("market.", "prefix"), ("market.BTCUSDT", "exact"), ("services.x.every_1s", "exact")):
+    for uri, match in (
+        ("market.", "prefix"),
+        ("market..every_1s", "prefix"),
+        ("market.BTCUSDT", "exact"),
+        ("market.BTCUSDT.every_7ms", "exact"),
+        ("services.x.every_1s", "exact"),
+    ):
         conflator.subscribed(uri, match)
     assert conflator.in_use == []
     conflator.subscribed("market.BTCUSDT.every_1", "prefix")
