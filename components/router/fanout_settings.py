@@ -29,7 +29,7 @@ class FanOutSettings:
     """SO_SNDBUF of each TCP connection; more hides more stale prices in the kernel. ``None`` leaves it to the system."""
 
     rates: tuple[Rate, ...] = DEFAULT_RATES
-    """At which ticks may be subscribed to. One costs what its merging does, while somebody is subscribed."""
+    """At which ticks may be subscribed to. One costs something per trade while somebody is, and nothing while nobody is."""
 
     snapshot_max_age_s: float | None = 3600.0
     """A subscription with ``get_retained`` is given no event that came longer ago; ``None`` means no limit."""

@@ -8,7 +8,8 @@ something. What it does:
   before the transports start.
 - ``RouterSeam`` puts the fan-out between a realm's broker and its sessions. Subscriptions stay Crossbar's: its map is
   watched, so authorisation, patterns and the meta API are what they were. A publish takes the fast path only when nothing
-  about it is special; all others take Crossbar's, and reach a session behind the events that wait for it.
+  about it is special; all others take Crossbar's, and reach a session behind the events that wait for it. What
+  ``get_retained`` brings of the market is sent behind Crossbar's SUBSCRIBED.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from autobahn.wamp import message
 
 from components.core.batch import Batch
 from components.core.payload import EncodedPayload
@@ -160,6 +161,18 @@ def test_a_pattern_gets_ticks_at_a_rate_only_where_it_names_their_kind(
     world.end_interval()
     assert len(exact.events) == 1
     assert ("market.BTCUSDT.every_1s" in [details["topic"] for details, _ in pattern.events[before:]]) is received
+
+
+def test_crossbars_own_way_of_publishing_passes_the_same_patterns_by() -> None:
+    world = World()
+    publisher, everything, wildcard = (world.inside.session() for _ in range(3))
+    everything.subscribe("market.", "prefix")
+    wildcard.subscribe("market..every_1s", "wildcard")
+    for topic in ("market.BTCUSDT.every_1s", "market.BTCUSDT.book"):
+        publish = message.Publish(1, topic, args=[1], acknowledge=True)
+        world.inside.router.process(publisher, publish)
+    assert [details["topic"] for details, _ in everything.events] == ["market.BTCUSDT.book"]
+    assert [details["topic"] for details, _ in wildcard.events] == ["market.BTCUSDT.every_1s"]
 
 
 def test_what_is_left_of_an_epoch_is_published_before_anything_of_the_next() -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Any
+
 import pytest
 from autobahn.wamp import message
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from components.core.payload import EncodedPayload
+from components.core.topics import matches
 from components.uris import MARKET_STATUS
-from tests.harness.inside import InsideRouter
+from tests.harness.inside import InsideRouter, InsideSession
 
 
 class Listener:
@@ -29,7 +35,10 @@ class World(InsideRouter):
     def __init__(self) -> None:
         self.listener = Listener()
         self.newest: dict[str, EncodedPayload] = {}
-        super().__init__(lambda session, uri, match: list(self.newest.items()), self.listener)
+        super().__init__(self._newest_of, self.listener)
+
+    def _newest_of(self, session: object, uri: str, match: str) -> list[tuple[str, EncodedPayload]]:
+        return [(topic, payload) for topic, payload in self.newest.items() if matches(uri, match, topic)]
 
     def publish(self, topic: str, number: int) -> None:
         payload = self.newest[topic] = EncodedPayload(b"%d" % number)
@@ -160,3 +169,109 @@ def test_the_first_and_the_last_session_of_a_subscription_are_told_and_no_other(
         ("unsubscribed", "market.", "prefix"),
         ("unsubscribed", "market.BTCUSDT", "exact"),
     ]
+
+
+TOPICS = ["services.a.1", "services.b.1"]
+numbers = st.integers(0, 1)
+uris = st.sampled_from([("services.a.1", "exact"), ("services.a.", "prefix"), ("services..1", "wildcard")])
+steps = st.one_of(
+    # A burst, of which all but the first event wait in the fan-out's window.
+    st.tuples(st.just("publish"), st.lists(st.sampled_from(TOPICS), min_size=1, max_size=3)),
+    st.tuples(st.just("subscribe"), numbers, uris, st.booleans()),
+    st.tuples(st.just("subscribe"), numbers, uris, st.booleans()),
+    st.tuples(st.just("unsubscribe"), numbers, uris),
+    st.tuples(st.just("advance"), st.sampled_from([0.001, 0.004, 0.1])),
+    st.tuples(st.just("block"), numbers),
+    st.tuples(st.just("unblock"), numbers),
+)
+
+
+class Checked:
+    """Sessions, and from which event on each of their subscriptions is to have every event."""
+
+    def __init__(self) -> None:
+        self.world = World()
+        self.sessions = [self.world.session() for _ in range(2)]
+        self.published: Counter[str] = Counter()
+        self.subscriptions: dict[tuple[int, tuple[str, str]], int | str] = {}
+        self.last: dict[tuple[int, int | str, str], int] = {}
+
+    def publish(self, topics: list[str]) -> None:
+        for topic in topics:
+            self.published[topic] += 1
+            self.world.publish(topic, self.published[topic])
+
+    def subscribe(self, number: int, what: tuple[str, str], get_retained: bool) -> None:
+        session = self.sessions[number]
+        is_new = (number, what) not in self.subscriptions
+        seen = len(session.received)
+        subscription = self.subscriptions[number, what] = session.subscribe(*what, get_retained=get_retained)
+        self.take(number, session.received[seen:])
+        for topic in TOPICS:
+            if is_new and matches(*what, topic):
+                self.last[number, subscription, topic] = self.published[topic]
+        [subscribed] = [place for place, received in enumerate(session.received[seen:]) if received[0] == 33]
+        snapshot = session.received[seen + subscribed + 1 :]
+        received = {topic for topic in TOPICS if matches(*what, topic) and self.published[topic]}
+        assert sorted(topic_of(event, what) for event in snapshot) == sorted(received if get_retained else ())
+        assert all(event[1] == subscription and event[3]["retained"] for event in snapshot)
+        assert [event[4][0] for event in snapshot] == [self.published[topic_of(event, what)] for event in snapshot]
+
+    def unsubscribe(self, number: int, what: tuple[str, str]) -> None:
+        subscription = self.subscriptions.get((number, what))
+        if subscription is not None:
+            seen = len(self.sessions[number].received)
+            self.sessions[number].unsubscribe(subscription)
+            self.take(number, self.sessions[number].received[seen:])
+            del self.subscriptions[number, what]
+
+    def take(self, number: int, received: list[list[Any]]) -> None:
+        """Check that live events follow on what the session had, merged ones by as much as they say."""
+        names = {subscription: what for (who, what), subscription in self.subscriptions.items() if who == number}
+        for event in received:
+            if event[0] == 36 and "retained" not in event[3]:
+                key = (number, event[1], topic_of(event, names[event[1]]))
+                assert event[4][0] == self.last[key] + event[3].get("_merged", 1)
+                self.last[key] = event[4][0]
+
+    def observe(self, action: Any) -> None:
+        seen = [len(session.received) for session in self.sessions]
+        action()
+        for number, session in enumerate(self.sessions):
+            self.take(number, session.received[seen[number] :])
+
+    def settle(self) -> None:
+        for session in self.sessions:
+            outlet_of(session).resumeProducing()
+        self.world.clock.advance(1.0)
+
+
+def topic_of(event: list[Any], what: tuple[str, str]) -> str:
+    return str(event[3].get("topic", what[0]))
+
+
+def outlet_of(session: InsideSession) -> Any:
+    return session.outlet
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(steps, max_size=50))
+def test_a_snapshot_and_what_follows_have_neither_hole_nor_repetition(script: list[tuple[Any, ...]]) -> None:
+    checked = Checked()
+    for step, *words in script:
+        match step:
+            case "subscribe" | "unsubscribe":
+                getattr(checked, step)(*words)
+            case "publish":
+                checked.observe(lambda words=words: checked.publish(*words))
+            case "advance":
+                checked.observe(lambda words=words: checked.world.clock.advance(*words))
+            case "block":
+                outlet_of(checked.sessions[words[0]]).pauseProducing()
+            case "unblock":
+                checked.observe(lambda words=words: outlet_of(checked.sessions[words[0]]).resumeProducing())
+    checked.observe(checked.settle)
+    for (number, what), subscription in checked.subscriptions.items():
+        for topic in TOPICS:
+            if matches(*what, topic):
+                assert checked.last[number, subscription, topic] == checked.published[topic]
