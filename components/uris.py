@@ -11,6 +11,9 @@ MARKET_PREFIX = "market."
 BOOK_SUFFIX = ".book"
 """Best bid and ask are published to ``market.<SYMBOL>.book``."""
 
+RATE_PREFIX = "every_"
+"""Ticks at a rate that the client chooses are published to ``market.<SYMBOL>.every_<N>ms`` and ``.every_<N>s``."""
+
 MARKET_SYMBOLS = "market.symbols"
 MARKET_SNAPSHOT = "market.snapshot"
 MARKET_STATUS = "market.status"

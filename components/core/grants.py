@@ -2,7 +2,8 @@
 
 Pure. Rules, least privilege first: a viewer reads the market and the services its token names; a service may besides
 register and publish below ``services.<its own authid>.``; an operator reads everything and calls what a viewer may. Nobody
-from outside publishes or registers anything in the market itself.
+from outside publishes or registers anything in the market itself. A kind of stream that there is not, such as a rate that
+is not configured, is refused to all: it would be silent for ever.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from components.core.topics import reaches_family, symbol_and_family
 from components.uris import (
     BOOK_SUFFIX,
     MARKET_PREFIX,
@@ -19,6 +21,8 @@ from components.uris import (
     MARKET_SYMBOLS,
     SERVICES_PREFIX,
 )
+
+BOOK_FAMILY = BOOK_SUFFIX.removeprefix(".")
 
 _PROCEDURES = frozenset({MARKET_SYMBOLS, MARKET_SNAPSHOT, MARKET_STATUS})
 
@@ -34,6 +38,9 @@ class Grants:
 
     services: tuple[str, ...]
     """Globs of service names."""
+
+    families: frozenset[str]
+    """What a symbol's topics may have as third component: best prices and the rates."""
 
     def grants_symbol(self, symbol: str) -> bool:
         """Tell whether a symbol's ticks and prices may be seen."""
@@ -58,11 +65,12 @@ class Grants:
             if uri == MARKET_STATUS:
                 return True
             if uri.startswith(MARKET_PREFIX):
-                return self.grants_symbol(uri.removeprefix(MARKET_PREFIX).removesuffix(BOOK_SUFFIX))
+                symbol, family = symbol_and_family(uri)
+                return (not family or family in self.families) and self.grants_symbol(symbol)
             return self._may_read_service(uri)
         # A prefix or wildcard pattern: its first component must be whole, so that it cannot reach past the prefix.
         if uri.startswith(MARKET_PREFIX):
-            return self.symbols is None
+            return self.symbols is None and reaches_family(uri, match, self.families)
         return self._may_read_service(uri)
 
     def _may_read_service(self, uri: str) -> bool:
@@ -84,6 +92,8 @@ def _service_name(uri: str) -> str:
     return name if dot else ""
 
 
-def grants_of(role: str, authid: str, symbols: Sequence[str] | None, services: Sequence[str]) -> Grants:
-    """Return the rights of a session from what its authenticator noted."""
-    return Grants(role, authid, None if symbols is None else tuple(symbols), tuple(services))
+def grants_of(
+    role: str, authid: str, symbols: Sequence[str] | None, services: Sequence[str], families: frozenset[str]
+) -> Grants:
+    """Return the rights of a session from what its authenticator noted, in a market whose streams are of ``families``."""
+    return Grants(role, authid, None if symbols is None else tuple(symbols), tuple(services), families)

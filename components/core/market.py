@@ -6,24 +6,29 @@ Pure state, no I/O. What late joiners and procedures are answered from.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from components.core.batch import Batch
-from components.uris import BOOK_SUFFIX, MARKET_PREFIX
+from components.uris import BOOK_SUFFIX, MARKET_PREFIX, book_topic, tick_topic
 
 FEED_SILENT_AFTER_S = 5.0
 """A feed tells its status every second; without one for this long it is lost."""
+
+Received = tuple[bytes, float]
+"""A payload, and when it came, s by the node's monotonic clock. A plain tuple: one is made per event."""
+
+_NONE: Received = (b"null", 0.0)
 
 
 class Market:
     """What this node knows of the market."""
 
     def __init__(self, monotonic_s: Callable[[], float]) -> None:
-        """Start empty; ``monotonic_s`` tells the age of the feed's last status."""
+        """Start empty; ``monotonic_s`` tells when events came and the age of the feed's last status."""
         self._monotonic_s = monotonic_s
-        self._ticks: dict[str, bytes] = {}
-        self._books: dict[str, bytes] = {}
+        self._ticks: dict[str, Received] = {}
+        self._books: dict[str, Received] = {}
         self._feed_status: dict[str, Any] = {}
         self._feed_heard_s: float | None = None
         self._epoch = 0
@@ -47,7 +52,7 @@ class Market:
 
         A later epoch forgets the earlier one's events; a batch of an earlier epoch is left alone.
         """
-        self._feed_heard_s = self._monotonic_s()
+        self._feed_heard_s = now_s = self._monotonic_s()
         if batch.epoch < self._epoch:
             return False
         if batch.epoch > self._epoch:
@@ -60,13 +65,18 @@ class Market:
         for topic, _, payload in batch.events:
             name = topic.removeprefix(MARKET_PREFIX)
             if name.endswith(BOOK_SUFFIX):
-                self._books[name.removesuffix(BOOK_SUFFIX)] = payload
+                self._books[name.removesuffix(BOOK_SUFFIX)] = payload, now_s
             else:
-                self._ticks[name] = payload
+                self._ticks[name] = payload, now_s
         return True
 
-    def last_event(self, topic: str) -> bytes | None:
-        """Return the newest payload of a topic of ticks or best prices, ``None`` where there has been none."""
+    def topics(self) -> Iterator[str]:
+        """Yield the topics of ticks and best prices that have had an event in this epoch."""
+        yield from map(tick_topic, self._ticks)
+        yield from map(book_topic, self._books)
+
+    def last_event(self, topic: str) -> Received | None:
+        """Return the newest event of a topic of ticks or best prices, ``None`` where there has been none in this epoch."""
         name = topic.removeprefix(MARKET_PREFIX)
         if name == topic:
             return None
@@ -124,7 +134,7 @@ class Market:
         """
         parts = [
             b'"%b":{"tick":%b,"book":%b}'
-            % (symbol.encode(), self._ticks.get(symbol, b"null"), self._books.get(symbol, b"null"))
+            % (symbol.encode(), self._ticks.get(symbol, _NONE)[0], self._books.get(symbol, _NONE)[0])
             for symbol in symbols
         ]
         return b'{"epoch":%d,"symbols":{%b}}' % (self._epoch, b",".join(parts))

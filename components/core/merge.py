@@ -37,7 +37,7 @@ from typing import Annotated
 
 import msgspec
 
-from components.uris import MARKET_PREFIX
+from components.uris import MARKET_PREFIX, RATE_PREFIX
 
 _DROPPED = re.compile(rb',"dropped":(\d{1,18})\}\Z')
 _MERGED = re.compile(rb',"merged":(\d{1,18})')
@@ -72,7 +72,7 @@ def stream_of(topic: str) -> Stream:
     symbol, _, family = topic[len(MARKET_PREFIX) :].partition(".")
     if symbol.islower():
         return Stream.OPAQUE
-    if not family or family.startswith("every_"):
+    if not family or family.startswith(RATE_PREFIX):
         return Stream.TICKS
     return Stream.BOOKS if family == "book" else Stream.OPAQUE
 

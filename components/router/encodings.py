@@ -22,6 +22,8 @@ EVENT = 36
 
 def _details(event: Event) -> dict[str, Any]:
     details: dict[str, Any] = {"topic": event.topic} if event.topic_shown else {}
+    if event.retained:
+        details["retained"] = True
     # Attributes of our own, named as the WAMP specification wants such.
     if event.merged:
         details["_merged"] = event.merged
@@ -32,7 +34,7 @@ def _details(event: Event) -> dict[str, Any]:
 
 def json_message(event: Event) -> bytes:
     """Return an EVENT around the payload's own bytes."""
-    if event.topic_shown or event.merged or event.dropped:
+    if event.topic_shown or event.merged or event.dropped or event.retained:
         details = json.dumps(_details(event), separators=(",", ":")).encode()
         return b"[36,%d,%d,%b,[%b]]" % (event.subscription, event.publication, details, event.payload.json)
     return b"[36,%d,%d,{},[%b]]" % (event.subscription, event.publication, event.payload.json)

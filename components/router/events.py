@@ -34,6 +34,16 @@ class Event:
         self.dropped = dropped
         """Events dropped before it, where the payload cannot say so; else 0."""
 
+    retained = False
+    """Whether it is from before its receiver's subscription."""
+
+
+class RetainedEvent(Event):
+    """An event from before its receiver's subscription, marked as such."""
+
+    __slots__ = ()
+    retained = True
+
 
 class Encoding(Protocol):
     """A serializer and a framing; one object each, shared by all connections that use it."""

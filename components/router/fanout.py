@@ -31,7 +31,7 @@ from typing import Any
 
 from components.core.payload import EncodedPayload
 from components.router.backlog import Backlog, Condense
-from components.router.events import Encoding, Event
+from components.router.events import Encoding, Event, RetainedEvent
 from components.router.groups import Connection, Group, Groups, Subscriber
 
 GATHER = 3.0
@@ -162,6 +162,24 @@ class FanOut:
         self.catch_up(subscriber)
         subscriber.subscriptions[subscription] = is_pattern
         self._regroup(subscriber)
+
+    def send_retained(
+        self, subscriber: Subscriber, subscription: int, events: Iterable[tuple[str, EncodedPayload]]
+    ) -> None:
+        """Write a new subscription's retained events, in one write where frames join.
+
+        They are part of the reply to the subscription: like that, they are written to a blocked connection too.
+        """
+        self.catch_up(subscriber)
+        if subscriber.gone:
+            return
+        topic_shown = subscriber.subscriptions[subscription]
+        retained = [
+            RetainedEvent(subscription, getrandbits(_PUBLICATION_BITS) + 1, topic, topic_shown, payload)
+            for topic, payload in events
+        ]
+        if retained:
+            self._write(subscriber.connection, subscriber.connection.encoding.frames(retained))
 
     def unsubscribed(self, subscriber: Subscriber, subscription: int) -> None:
         """Take note that a subscription has ended."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 from components.core.outbox_settings import InvalidOutboxSettings, OutboxSettings
+from components.core.rates import DEFAULT_RATES, InvalidRates, Rate, parse_rates
 from components.router.fanout import FanOutLimits
 
 MIN_SEND_BUFFER_BYTES = 4096
@@ -25,6 +27,12 @@ class FanOutSettings:
     send_buffer_bytes: int | None = 262_144
     """SO_SNDBUF of each TCP connection; more hides more stale prices in the kernel. ``None`` leaves it to the system."""
 
+    rates: tuple[Rate, ...] = DEFAULT_RATES
+    """At which ticks may be subscribed to. One costs something per trade while somebody is, and nothing while nobody is."""
+
+    snapshot_max_age_s: float | None = 3600.0
+    """A subscription with ``get_retained`` is given no event that came longer ago; ``None`` means no limit."""
+
     outbox: OutboxSettings = field(default_factory=OutboxSettings)
 
     @classmethod
@@ -32,7 +40,8 @@ class FanOutSettings:
         """Return the settings in a component's ``extra``; what is left out has its default.
 
         Keys of ``fanout``: ``window_ms`` (0 to 100), ``hold_ms`` (0 to 10,000), ``send_buffer_bytes`` (at least 4,096, or
-        null), and the outbox's ``max_bytes``, which bounds what is held besides, ``stall_timeout`` and ``policies``.
+        null), ``rates`` (names such as ``every_100ms``; may be empty), ``snapshot_max_age`` (s, above 0, or null), and the
+        outbox's ``max_bytes``, which bounds what is held besides, ``stall_timeout`` and ``policies``.
 
         Raises:
             FanOutSettingsError: a key is unknown or a value impossible.
@@ -52,11 +61,17 @@ class FanOutSettings:
             raise FanOutSettingsError(
                 f"send_buffer_bytes must be null or a whole number >= {MIN_SEND_BUFFER_BYTES}, was {send_buffer_bytes!r}"
             )
+        max_age = rest.pop("snapshot_max_age", cls().snapshot_max_age_s)
+        if max_age is not None and (
+            not isinstance(max_age, int | float) or isinstance(max_age, bool) or not (isfinite(max_age) and max_age > 0)
+        ):
+            raise FanOutSettingsError(f"snapshot_max_age must be null or a number of seconds > 0, was {max_age!r}")
         try:
+            rates = parse_rates(rest.pop("rates")) if "rates" in rest else DEFAULT_RATES
             outbox = OutboxSettings.from_mapping(rest)
-        except InvalidOutboxSettings as error:
+        except (InvalidRates, InvalidOutboxSettings) as error:
             raise FanOutSettingsError(str(error)) from error
-        return cls(FanOutLimits(window_s, hold_s, outbox.max_bytes), send_buffer_bytes, outbox)
+        return cls(FanOutLimits(window_s, hold_s, outbox.max_bytes), send_buffer_bytes, rates, max_age, outbox)
 
 
 def _from_ms(value: object, name: str, most: int, default_s: float) -> float:

@@ -6,8 +6,10 @@ cannot be, the worker ends before its transports listen.
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
+from collections.abc import Iterable
 from functools import partial
 from typing import Any, ClassVar
 
@@ -20,14 +22,17 @@ from twisted.python.failure import Failure
 
 from components.bus.wamp import WampBusReader
 from components.core.batch import Batch
-from components.core.grants import Grants, grants_of
+from components.core.grants import BOOK_FAMILY, Grants, grants_of
 from components.core.market import Market
 from components.core.outbox import OutboxCounters, condensed
 from components.core.outbox_settings import Overflow
 from components.core.payload import EncodedPayload
+from components.core.rates import RateConflator
+from components.core.retained import RetainedEvents
 from components.environment import NodeEnvironment, refuse_to_start
 from components.router import runtime
 from components.router.fanout_settings import FanOutSettings, FanOutSettingsError
+from components.router.rate_topics import RateTopics
 from components.router.seam import RouterSeam, install_transports
 from components.tokens import CLIENT_ROLES
 from components.uris import (
@@ -72,6 +77,11 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
             self._count_cut,
         )
         self._market = Market(time.monotonic)
+        conflator = RateConflator(self._fanout_settings.rates)
+        self._families = frozenset([BOOK_FAMILY, *(rate.name for rate in conflator.rates)])
+        self._rates = RateTopics(reactor, time.monotonic, conflator, self._publish_batch)
+        max_age_s = self._fanout_settings.snapshot_max_age_s
+        self._retained_events = RetainedEvents(self._market, conflator, max_age_s, time.monotonic)
         self._joined = False
         self._watch = LoopingCall(self._watch_feed)
         self._feed_was_lost = True
@@ -91,7 +101,8 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
             self,
             self._reactor,
             self._decide,
-            self._last_event,
+            self._retained,
+            self._rates,
             settings.gathering,
             partial(condensed, settings.outbox),
         )
@@ -107,18 +118,26 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
 
     def onLeave(self, details: Any) -> None:
         self._joined = False
+        self._rates.stop()
         if self._watch.running:
             self._watch.stop()
 
     # Relay
 
     def _take_batch(self, batch: Batch) -> None:
-        if self._market.take_batch(batch):
-            self._seam.publish_batch((topic, EncodedPayload(payload)) for topic, _, payload in batch.events)
+        if not self._market.take_batch(batch):
+            return
+        if self._rates.active:
+            self._rates.take_batch(batch)
+        self._publish_batch((topic, EncodedPayload(payload)) for topic, _, payload in batch.events)
 
-    def _last_event(self, topic: str) -> EncodedPayload | None:
-        payload = self._market.last_event(topic)
-        return None if payload is None else EncodedPayload(payload)
+    def _publish_batch(self, events: Iterable[tuple[str, EncodedPayload]]) -> None:
+        self._seam.publish_batch(events)
+
+    def _retained(self, session: Any, uri: str, match: str) -> list[tuple[str, EncodedPayload]]:
+        grants = self._grants(session._authrole, session._authid, session._authextra)
+        events = self._retained_events.received_by(uri, match, grants)
+        return [(topic, EncodedPayload(payload)) for topic, payload in events]
 
     def _count_cut(self, reason: Overflow) -> None:
         self._cut[reason] += 1
@@ -134,7 +153,9 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
 
     def _publish_status(self) -> None:
         self._feed_was_lost = self._market.feed_lost
-        self.publish(MARKET_STATUS, self._market.status(), options=_RETAINED)
+        status = self._market.status()
+        self._retained_events.status = json.dumps(status).encode()
+        self.publish(MARKET_STATUS, status, options=_RETAINED)
 
     def _watch_feed(self) -> None:
         if self._market.feed_lost is not self._feed_was_lost:
@@ -197,20 +218,24 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         """Authorise a client's session on the spot; other sessions are Crossbar's to decide, by their roles' permissions."""
         if session._authrole not in CLIENT_ROLES:
             return None
-        return _decision(_grants(session._authrole, session._authid, session._authextra), action, uri, options)
+        return _decision(self._grants(session._authrole, session._authid, session._authextra), action, uri, options)
 
     def _authorize(
         self, session: dict[str, Any], uri: str, action: str, options: dict[str, Any] | None
     ) -> dict[str, Any]:
         # The configuration names this procedure as the client roles' authorizer; ``_decide`` comes before it.
-        grants = _grants(session["authrole"], session["authid"], session.get("authextra"))
+        grants = self._grants(session["authrole"], session["authid"], session.get("authextra"))
         return _decision(grants, action, uri, options or {})
 
     def _caller_grants(self, details: CallDetails) -> Grants:
         extra = self._seam.auth_extra(details.caller)
         if extra is None:
             raise ApplicationError(ERROR_NOT_READY, "the calling session has left")
-        return _grants(details.caller_authrole, details.caller_authid, extra)
+        return self._grants(details.caller_authrole, details.caller_authid, extra)
+
+    def _grants(self, role: str, authid: str, auth_extra: dict[str, Any] | None) -> Grants:
+        extra = auth_extra or {}
+        return grants_of(role, authid, extra.get("symbols"), extra.get("services", ()), self._families)
 
 
 def _no_arguments(args: tuple[object, ...], kwargs: dict[str, object]) -> None:
@@ -231,11 +256,6 @@ def _symbol_list(value: object) -> list[str]:
             ERROR_INVALID_ARGUMENT, f"a symbol is up to {MAX_SYMBOL_CHARS} letters and digits, such as BTCUSDT"
         )
     return list(dict.fromkeys(value))
-
-
-def _grants(role: str, authid: str, auth_extra: dict[str, Any] | None) -> Grants:
-    extra = auth_extra or {}
-    return grants_of(role, authid, extra.get("symbols"), extra.get("services", ()))
 
 
 def _decision(grants: Grants, action: str, uri: str, options: dict[str, Any]) -> dict[str, Any]:

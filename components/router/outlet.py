@@ -77,9 +77,13 @@ class Outlet:
 
     def write(self, block: bytes) -> None:
         """Send joined frames."""
-        if not self._closed:
+        if self._closed:
+            return
+        if self.blocked:
             self._write(block)
-            self.sent(len(block))
+            self.piled(len(block))
+        else:
+            self._write(block)
 
     def write_each(self, frames: Iterable[bytes]) -> None:
         """Send messages that the connection frames by itself."""
@@ -87,12 +91,11 @@ class Outlet:
             if not self._closed:
                 self._write_message(frame)
 
-    def sent(self, size: int) -> None:
-        """Take note of bytes handed to the transport."""
-        if self.blocked:
-            self._piled_bytes += size
-            if self._piled_bytes > self._queue.max_bytes:
-                self._cut(Overflow.TOO_MANY_BYTES)
+    def piled(self, size: int) -> None:
+        """Take note of bytes handed to the transport while it was blocked."""
+        self._piled_bytes += size
+        if self._piled_bytes > self._queue.max_bytes:
+            self._cut(Overflow.TOO_MANY_BYTES)
 
     # What the transport tells
 

@@ -8,20 +8,21 @@ something. What it does:
   before the transports start.
 - ``RouterSeam`` puts the fan-out between a realm's broker and its sessions. Subscriptions stay Crossbar's: its map is
   watched, so authorisation, patterns and the meta API are what they were. A publish takes the fast path only when nothing
-  about it is special; all others take Crossbar's, and reach a session behind the events that wait for it.
+  about it is special; all others take Crossbar's, and reach a session behind the events that wait for it. What
+  ``get_retained`` brings of the market is sent behind Crossbar's SUBSCRIBED.
 """
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from autobahn import util
 from autobahn.wamp import message
 from autobahn.wamp.message import _URI_PAT_LOOSE_NON_EMPTY
 from crossbar.router import protocol as crossbar_protocol
-from crossbar.router.broker import Broker, RetainedEvent, SubscriptionExtra
+from crossbar.router.broker import Broker
 from crossbar.router.observation import UriObservationMap
 from crossbar.router.router import Router
 from twisted.internet.defer import succeed
@@ -30,6 +31,7 @@ from twisted.internet.interfaces import ITCPTransport
 from components.core.outbox import OutboxCounters
 from components.core.outbox_settings import OutboxSettings, Overflow
 from components.core.payload import EncodedPayload
+from components.core.topics import is_rate_topic, receives
 from components.router.backlog import Condense
 from components.router.encodings import RAWSOCKET, UNFRAMED, WEBSOCKET
 from components.router.fanout import MAX_CACHED_TOPICS, FanOut, FanOutLimits
@@ -41,7 +43,19 @@ from components.router.sockets import writer
 Decide = Callable[[Any, str, str, dict[str, Any]], dict[str, Any] | None]
 """``(session, action, uri, options)`` → Crossbar's authorization, or ``None`` where the role is not ours to decide."""
 
-LastEvent = Callable[[str], EncodedPayload | None]
+Retained = Callable[[Any, str, str], Iterable[tuple[str, EncodedPayload]]]
+"""``(session, uri, match)`` → the ``(topic, payload)`` that a subscription with ``get_retained`` begins with."""
+
+
+class SubscriptionListener(Protocol):
+    """Who is told which subscriptions clients have; a subscription is a URI with how it matches."""
+
+    def subscribed(self, uri: str, match: str) -> None:
+        """Be told that a subscription has its first client."""
+
+    def unsubscribed(self, uri: str, match: str) -> None:
+        """Be told that a subscription has lost its last client."""
+
 
 GOODBYE_TIME_S = 1.0
 """How long a connection that is given up may take to send what says why."""
@@ -134,9 +148,10 @@ class GatewayWebSocketProtocol(crossbar_protocol.WampWebSocketServerProtocol):  
         super().send(msg)
 
     def sendData(self, data: bytes, *arguments: Any, **options: Any) -> None:
+        was_blocked = self.outlet is not None and self.outlet.blocked
         super().sendData(data, *arguments, **options)
-        if self.outlet is not None:
-            self.outlet.sent(len(data))
+        if self.outlet is not None and was_blocked:
+            self.outlet.piled(len(data))
 
     def _frame_writer(self) -> Callable[[bytes], None]:
         write = writer(self.transport)
@@ -186,9 +201,10 @@ class GatewayRawSocketProtocol(crossbar_protocol.WampRawSocketServerProtocol):  
         super().send(msg)
 
     def sendString(self, data: bytes) -> None:
+        was_blocked = self.outlet is not None and self.outlet.blocked
         super().sendString(data)
-        if self.outlet is not None:
-            self.outlet.sent(len(data))
+        if self.outlet is not None and was_blocked:
+            self.outlet.piled(len(data))
 
     def _give_up(self, reason: Overflow) -> None:
         TransportSettings.on_cut(reason)
@@ -203,7 +219,7 @@ class GatewayRawSocketProtocol(crossbar_protocol.WampRawSocketServerProtocol):  
 
 
 class WatchedSubscriptions(UriObservationMap):  # type: ignore[misc]
-    """Crossbar's map of subscriptions, whose changes the seam is told."""
+    """Crossbar's map of subscriptions, whose changes the seam is told; patterns reach derived topics as ``topics`` says."""
 
     def __init__(self, watched: UriObservationMap, seam: RouterSeam) -> None:
         """Take over what a map holds."""
@@ -211,6 +227,12 @@ class WatchedSubscriptions(UriObservationMap):  # type: ignore[misc]
         for name in UriObservationMap.__slots__:
             setattr(self, name, getattr(watched, name))
         self.seam = seam
+
+    def match_observations(self, uri: str) -> Any:
+        found = super().match_observations(uri)
+        if is_rate_topic(uri):
+            return [observation for observation in found if receives(observation.uri, observation.match, uri)]
+        return found
 
     def add_observer(self, observer: Any, *arguments: Any, **options: Any) -> Any:
         added = super().add_observer(observer, *arguments, **options)
@@ -247,9 +269,9 @@ class GatewayBroker(Broker):  # type: ignore[misc]
             super().processPublish(session, publish)
 
     def processSubscribe(self, session: Any, subscribe: Any) -> None:
-        if subscribe.get_retained:
-            self.seam.retain(subscribe.topic, subscribe.match)
         super().processSubscribe(session, subscribe)
+        if subscribe.get_retained:
+            self.seam.send_retained(session, subscribe.topic, subscribe.match)
 
 
 class RouterSeam:
@@ -260,14 +282,15 @@ class RouterSeam:
         session: Any,
         clock: Any,
         decide: Decide,
-        last_event: LastEvent,
+        retained: Retained,
+        listener: SubscriptionListener,
         limits: FanOutLimits,
         condense: Condense,
     ) -> None:
         """Take the router that ``session``, an in-router component's session, is attached to.
 
-        ``decide`` authorises client roles; ``last_event`` returns the newest event of a topic for ``get_retained``; for
-        ``limits`` and ``condense`` see ``FanOut``.
+        ``decide`` authorises client roles; ``retained`` returns what ``get_retained`` brings, beside what Crossbar retains;
+        for ``limits`` and ``condense`` see ``FanOut``.
         """
         router = session._transport._router
         broker = router._broker
@@ -277,7 +300,8 @@ class RouterSeam:
         self._router = router
         self._broker = broker
         self._subscriptions = subscriptions
-        self._last_event = last_event
+        self._retained = retained
+        self._listener = listener
         self._subscribers: dict[Any, Subscriber] = {}
         self._counts: dict[int, int] = {}
         """How many sessions of the fan-out each subscription has."""
@@ -369,17 +393,21 @@ class RouterSeam:
 
     # Subscriptions
 
-    def retain(self, topic: str, match: str) -> None:
-        """Make the newest event of a topic the retained one, where Crossbar looks for it when somebody subscribes."""
-        if match != message.Subscribe.MATCH_EXACT:
+    def send_retained(self, session: Any, uri: str, match: str) -> None:
+        """Send what a subscription begins with to the session that has made it, behind SUBSCRIBED."""
+        observation = self._subscriptions.get_observation(uri, match)
+        if observation is None or session not in observation.observers:
+            # It was refused.
             return
-        payload = self._last_event(topic)
-        if payload is None:
+        events = self._retained(session, uri, match)
+        subscriber = self._subscribers.get(session)
+        if subscriber is not None:
+            self.fanout.send_retained(subscriber, observation.id, events)
             return
-        observation = self._subscriptions.get_observation(topic)
-        if observation is None:
-            observation = self._subscriptions.create_observation(topic, extra=SubscriptionExtra())
-        observation.extra.retained_events = [RetainedEvent(message.Publish(1, topic, args=[payload]))]
+        for topic, payload in events:
+            shown = topic if match != message.Subscribe.MATCH_EXACT else None
+            event = message.Event(observation.id, util.id(), args=[payload.value()], topic=shown, retained=True)
+            self._router.send(session, event)
 
     def observer_added(self, observer: Any, observation: Any) -> None:
         """Be told by Crossbar's map that a session has subscribed."""
@@ -393,6 +421,7 @@ class RouterSeam:
         self._counts[observation.id] = count + 1
         if count == 0:
             self.fanout.subscriptions_changed()
+            self._listener.subscribed(observation.uri, observation.match)
 
     def observer_dropped(self, observer: Any, observation: Any) -> None:
         """Be told by Crossbar's map that a subscription has ended."""
@@ -406,6 +435,7 @@ class RouterSeam:
             self._counts[observation.id] = count
         else:
             self.fanout.subscriptions_changed()
+            self._listener.unsubscribed(observation.uri, observation.match)
         if not subscriber.subscriptions:
             del self._subscribers[observer]
 

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from components.core.grants import grants_of
 
-VIEWER = grants_of("viewer", "alice", None, ())
-ENTITLED = grants_of("viewer", "bob", ["BTC*", "ETHUSDT"], ["quotes", "risk-*"])
-SERVICE = grants_of("service", "quotes", None, ())
-OPERATOR = grants_of("operator", "olga", None, ())
+FAMILIES = frozenset({"book", "every_100ms", "every_1s"})
+VIEWER = grants_of("viewer", "alice", None, (), FAMILIES)
+ENTITLED = grants_of("viewer", "bob", ["BTC*", "ETHUSDT"], ["quotes", "risk-*"], FAMILIES)
+SERVICE = grants_of("service", "quotes", None, (), FAMILIES)
+OPERATOR = grants_of("operator", "olga", None, (), FAMILIES)
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,22 @@ OPERATOR = grants_of("operator", "olga", None, ())
         (VIEWER, "register", "market.mine", "exact", False),
         (VIEWER, "publish", "services.alice.x", "exact", False),
         (VIEWER, "register", "services.alice.x", "exact", False),
+        (VIEWER, "subscribe", "market.BTCUSDT.every_1s", "exact", True),
+        (VIEWER, "subscribe", "market.BTCUSDT.every_7ms", "exact", False),
+        (VIEWER, "subscribe", "market.BTCUSDT.every_1s.x", "exact", False),
+        (VIEWER, "subscribe", "market.BTCUSDT.depth", "exact", False),
+        (VIEWER, "subscribe", "market..every_1s", "wildcard", True),
+        (VIEWER, "subscribe", "market..every_7ms", "wildcard", False),
+        (VIEWER, "subscribe", "market.BTCUSDT.every_", "prefix", True),
+        (VIEWER, "subscribe", "market.BTCUSDT.every_7", "prefix", False),
+        (OPERATOR, "subscribe", "market.BTCUSDT.every_7ms", "exact", False),
+        (ENTITLED, "subscribe", "market.BTCUSDT.every_1s", "exact", True),
+        (ENTITLED, "subscribe", "market.ETHUSDT.every_100ms", "exact", True),
+        (ENTITLED, "subscribe", "market.ETHUSDTX.every_100ms", "exact", False),
+        (ENTITLED, "subscribe", "market.SOLUSDT.every_1s", "exact", False),
+        (ENTITLED, "subscribe", "market.ETHUSDT.every_7ms", "exact", False),
+        (ENTITLED, "subscribe", "market.ETHUSDT.every_", "prefix", False),
+        (ENTITLED, "subscribe", "market..every_1s", "wildcard", False),
         (ENTITLED, "subscribe", "market.BTCUSDT", "exact", True),
         (ENTITLED, "subscribe", "market.ETHUSDT.book", "exact", True),
         (ENTITLED, "subscribe", "market.SOLUSDT", "exact", False),
@@ -78,6 +95,11 @@ def test_rights_are_the_least_that_the_role_needs(
 @given(st.text(max_size=12), st.sampled_from(["prefix", "wildcard"]))
 def test_no_pattern_reaches_a_symbol_that_the_token_does_not_grant(tail: str, match: str) -> None:
     assert not ENTITLED.allows("subscribe", "market." + tail, match)
+
+
+@given(st.text("BTCEHUSDX", max_size=9), st.sampled_from(["", ".book", ".every_1s", ".every_100ms"]))
+def test_a_symbols_topics_are_granted_all_or_none(symbol: str, family: str) -> None:
+    assert ENTITLED.allows("subscribe", f"market.{symbol}{family}") is ENTITLED.grants_symbol(symbol)
 
 
 @given(st.text(max_size=30), st.sampled_from(["publish", "register"]))

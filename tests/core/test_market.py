@@ -49,11 +49,24 @@ def test_a_new_epoch_forgets_the_old_ones_values() -> None:
     assert market.missed_batches == 0
 
 
+def test_topics_are_those_that_have_had_an_event_in_this_epoch() -> None:
+    time = Time()
+    market = Market(time)
+    market.take_batch(Batch(7, 1, [("market.BTCUSDT", 1, b"{}"), ("market.ETHUSDT.book", 1, b"{}")]))
+    assert list(market.topics()) == ["market.BTCUSDT", "market.ETHUSDT.book"]
+    time.now_s += 5
+    market.take_batch(Batch(7, 2, [("market.ETHUSDT", 1, b"1")]))
+    assert market.last_event("market.ETHUSDT") == (b"1", 105.0)
+    assert market.last_event("market.ETHUSDT.book") == (b"{}", 100.0)
+    market.take_batch(Batch(8, 1, []))
+    assert list(market.topics()) == []
+
+
 def test_a_batch_of_an_earlier_epoch_changes_nothing() -> None:
     market = Market(Time())
     assert market.take_batch(Batch(8, 1, [("market.BTCUSDT", 1, b'{"new":1}')]))
     assert not market.take_batch(Batch(7, 9, [("market.BTCUSDT", 9, b'{"old":1}')]))
-    assert market.last_event("market.BTCUSDT") == b'{"new":1}'
+    assert market.last_event("market.BTCUSDT") == (b'{"new":1}', 100.0)
     assert market.missed_batches == 0
 
 

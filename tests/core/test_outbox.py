@@ -348,7 +348,14 @@ def test_what_was_condensed_before_leaves_an_outbox_as_its_events_would(
             condensing.add(subscription, topic, payload, made_from)
     assert condensing.counters == singly.counters
     assert accounted(condensing.counters, len(condensing))
-    assert sorted(condensing.drain()) == sorted(singly.drain())
+    spoilt_keys = {key for part in parts for key, _, spoilt in part if spoilt == 0}
+
+    def comparable(delivery: Delivery) -> tuple[object, ...]:
+        # Once a key carried what is no tick the newest wins, and that may be a merged one.
+        shown = b"" if delivery[:2] in spoilt_keys else delivery.payload
+        return (*delivery[:2], shown, *delivery[3:])
+
+    assert sorted(map(comparable, condensing.drain())) == sorted(map(comparable, singly.drain()))
 
 
 def test_a_session_without_room_is_told_so_by_what_was_condensed() -> None:

@@ -18,13 +18,20 @@ EVENTS = 500
 
 
 async def assert_events_arrive(client: Client) -> None:
-    """Check that a session gets every event, and replies among them in order."""
-    events = await client.events("market.", "prefix")
+    """Check that a session gets a snapshot and every event, and replies among them in order."""
+    while not any(newest["tick"] for newest in (await client.call("market.snapshot"))["symbols"].values()):
+        pass
+    events = await client.events("market.", "prefix", retained=True)
     while len(events) < EVENTS:
         seen = len(events)
         status = await client.call("market.status")
         assert status["state"] == "live"
         await until(reactor, lambda seen=seen: len(events) > seen)
+    snapshot = [topic for topic, _, retained in events if retained]
+    assert "market.status" in snapshot
+    assert len(snapshot) > 1
+    assert len(set(snapshot)) == len(snapshot)
+    assert all(retained for _, _, retained in events[: len(snapshot)])
     last_seq: dict[str, int] = {}
     for topic, argument, _ in events:
         if topic != "market.status":

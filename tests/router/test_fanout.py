@@ -182,6 +182,32 @@ def test_every_session_gets_exactly_what_immediate_delivery_would_give_it(
     assert world.got() == world.expected
 
 
+@pytest.mark.parametrize("number", [0, 1])
+def test_retained_events_come_in_one_block_behind_what_waited_and_before_what_follows(number: int) -> None:
+    world = World()
+    world.subscribe(number, 10)
+    world.publish("market.S0")
+    world.publish("market.S0")
+    world.subscribe(number, PATTERN)
+    connection: Any = world.sessions[number].connection
+    before = len(connection.blocks)
+    retained = [(topic, EncodedPayload(b"0")) for topic in ("market.S1", "market.S2")]
+    world.fanout.send_retained(world.sessions[number], PATTERN, retained)
+    assert len(connection.blocks) == before + (1 if connection.encoding.joined else 2)
+    world.expected[number] += ["99 market.S1 0", "99 market.S2 0"]
+    world.publish("market.S1")
+    world.settle()
+    assert world.got() == world.expected
+
+
+def test_a_session_that_left_gets_no_retained_events() -> None:
+    world = World()
+    world.subscribe(0, 10)
+    world.fanout.left(world.sessions[0])
+    world.fanout.send_retained(world.sessions[0], 10, [("market.S0", EncodedPayload(b"0"))])
+    assert world.got()[0] == []
+
+
 def test_a_lone_event_is_not_delayed() -> None:
     world = World()
     world.subscribe(0, 10)

@@ -59,6 +59,49 @@ async def test_a_late_joiner_gets_the_last_tick_with_its_subscription(node: Node
 
 
 @pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("serializer", ["json", "msgpack", "cbor"])
+async def test_a_retained_tick_and_the_stream_fit_together(node: Node, clients: Clients, serializer: str) -> None:
+    client = await clients.join(node.ws_url, authid="v", ticket=node.token("v"), serializer=serializer)
+    for _ in range(5):
+        received = await client.events("market.BTCUSDT", retained=True)
+        await until(reactor, lambda received=received: len(received) > 1)
+        assert [retained for _, _, retained in received[:2]] == [True, False]
+        assert follows(received[1][1], received[0][1]["seq"])
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("serializer", ["json", "msgpack", "cbor"])
+@pytest.mark.parametrize(
+    ("uri", "match"), [("market.", "prefix"), ("market..book", "wildcard"), ("market..every_500ms", "wildcard")]
+)
+async def test_a_pattern_begins_with_the_newest_event_of_every_topic(
+    node: Node, clients: Clients, serializer: str, uri: str, match: str
+) -> None:
+    client = await clients.join(node.ws_url, authid="v", ticket=node.token("v"), serializer=serializer)
+    symbols = await client.call("market.symbols")
+    await until_all_have_traded(client, symbols)
+    received = await client.events(uri, match, retained=True)
+    last_seq: dict[str, int] = {}
+    await until(reactor, lambda: len(received) > 3 * len(symbols))
+    snapshot = [topic for topic, _, retained in received if retained]
+    assert len(set(snapshot)) == len(snapshot)
+    assert len(snapshot) >= len(symbols)
+    assert ("market.status" in snapshot) is (uri == "market.")
+    assert [retained for _, _, retained in received[: len(snapshot)]] == [True] * len(snapshot)
+    for topic, argument, _ in received:
+        if topic != "market.status":
+            assert topic not in last_seq or follows(argument, last_seq[topic]), topic
+            last_seq[topic] = argument["seq"]
+
+
+async def until_all_have_traded(client: Client, symbols: list[str]) -> None:
+    while True:
+        snapshot = (await client.call("market.snapshot"))["symbols"]
+        if all(snapshot[symbol]["tick"] and snapshot[symbol]["book"] for symbol in symbols):
+            return
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_snapshot_and_the_stream_fit_together(node: Node, clients: Clients) -> None:
     client = await viewer(node, clients)
     received = await client.events("market.BTCUSDT")

@@ -10,11 +10,14 @@ import msgpack
 import pytest
 from autobahn.wamp import message
 from autobahn.wamp.serializer import CBORSerializer, JsonSerializer, MsgPackSerializer
+from crossbar.router.observation import UriObservationMap
 from crossbar.router.router import Router
 from crossbar.router.session import RouterApplicationSession
 
 from components.core.payload import EncodedPayload
 from components.router import seam
+from components.router.encodings import MESSAGES
+from components.router.fanout import RetainedEvent
 
 PAYLOAD = EncodedPayload(b'{"symbol":"NKNUSDT","price":0.35280000,"volume":58.00000000,"id":7}')
 VALUE = {"symbol": "NKNUSDT", "price": 0.3528, "volume": 58.0, "id": 7}
@@ -87,3 +90,22 @@ def test_json_digits_are_those_of_the_payload() -> None:
     data = wrapped(JsonSerializer(), message.Event(5, 6, args=[PAYLOAD]))
     argument = json.loads(data, parse_float=str)[4][0]
     assert (argument["price"], argument["volume"]) == ("0.35280000", "58.00000000")
+
+
+@pytest.mark.parametrize("shown", ["market.NKNUSDT", None], ids=["pattern", "exact"])
+@pytest.mark.parametrize("kind", [(name, batched) for name in ("json", "msgpack", "cbor") for batched in (False, True)])
+def test_a_retained_event_is_byte_for_byte_what_crossbar_would_send(kind: tuple[str, bool], shown: str | None) -> None:
+    make = {"json": JsonSerializer, "msgpack": MsgPackSerializer, "cbor": CBORSerializer}[kind[0]]
+    stock = message.Event(5, 6, args=[PAYLOAD], topic=shown, retained=True)
+    ours = RetainedEvent(5, 6, "market.NKNUSDT", shown is not None, PAYLOAD)
+    assert MESSAGES[kind](ours) == wrapped(make(batched=kind[1]), stock)
+
+
+@pytest.mark.parametrize("match", ["exact", "prefix", "wildcard"])
+def test_crossbars_map_gives_a_subscription_and_its_sessions_back(match: str) -> None:
+    subscriptions = UriObservationMap()
+    added, _, _ = subscriptions.add_observer("session", "market.", match)
+    found = subscriptions.get_observation("market.", match)
+    assert found is added
+    assert (found.uri, found.match, set(found.observers)) == ("market.", match, {"session"})
+    assert subscriptions.get_observation("market.x", match) is None

@@ -1,0 +1,77 @@
+"""A connection's way out: what counts against a blocked session, and when it is given up."""
+
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+
+from components.core.outbox import OutboxCounters
+from components.core.outbox_settings import OutboxSettings, Overflow
+from components.router.encodings import WEBSOCKET
+from components.router.outlet import Outlet
+
+SETTINGS = OutboxSettings(max_bytes=1000, stall_timeout_s=2.0)
+
+
+class Line:
+    """A transport that tells its producer to pause, as Twisted does, from within the write that fills it."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.taken: list[bytes] = []
+        self.given_up: list[Overflow] = []
+        self.fills = False
+        self.outlet = Outlet(
+            self.clock,
+            SETTINGS,
+            OutboxCounters(),
+            WEBSOCKET["json", False],
+            self.take,
+            self.take,
+            self.given_up.append,
+        )
+
+    def take(self, data: bytes) -> None:
+        self.taken.append(data)
+        if self.fills:
+            self.outlet.pauseProducing()
+
+
+def test_the_write_that_fills_a_connection_does_not_count_against_it() -> None:
+    line = Line()
+    line.fills = True
+    line.outlet.write(b"x" * 5000)
+    assert line.outlet.blocked
+    assert line.given_up == []
+
+
+def test_what_is_written_to_a_blocked_connection_is_bounded() -> None:
+    line = Line()
+    line.outlet.pauseProducing()
+    line.outlet.write(b"x" * 1000)
+    assert line.given_up == []
+    line.outlet.write(b"x")
+    assert line.given_up == [Overflow.TOO_MANY_BYTES]
+    line.outlet.write(b"never")
+    assert line.taken[-1] == b"x"
+
+
+def test_going_on_reading_starts_the_count_anew() -> None:
+    line = Line()
+    for _ in range(3):
+        line.outlet.pauseProducing()
+        line.outlet.write(b"x" * 900)
+        line.outlet.resumeProducing()
+    assert line.given_up == []
+
+
+def test_a_connection_that_stays_blocked_is_given_up_once() -> None:
+    line = Line()
+    line.outlet.pauseProducing()
+    line.outlet.pauseProducing()
+    line.clock.advance(1.9)
+    assert line.given_up == []
+    line.clock.advance(0.2)
+    assert line.given_up == [Overflow.STALLED]
+    line.clock.advance(10)
+    assert line.given_up == [Overflow.STALLED]
+    assert not line.clock.getDelayedCalls()
