@@ -37,6 +37,9 @@ ERROR_AUTHENTICATION_FAILED = "crosstick.error.authentication_failed"
 """The one answer to every ticket that is not accepted, whatever the cause."""
 
 ERROR_INVALID_ARGUMENT = "wamp.error.invalid_argument"
+ERROR_RUNTIME = "wamp.error.runtime_error"
+"""What WAMP answers when a procedure failed by a mistake of its own."""
+
 ERROR_UNKNOWN_SYMBOL = "crosstick.error.unknown_symbol"
 ERROR_NOT_READY = "crosstick.error.not_ready"
 CLOSE_STALLED = "crosstick.close.stalled"

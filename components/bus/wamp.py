@@ -123,9 +123,15 @@ class WampBusWriter:
 class WampBusReader:
     """A router's side: registers the procedures that a feed calls."""
 
-    def __init__(self, session: ISession) -> None:
-        """Read what feeds write through the router that ``session`` joined."""
+    def __init__(
+        self, session: ISession, answer_directly: Callable[[str, Callable[[bytes], None]], None] | None = None
+    ) -> None:
+        """Read what feeds write through the router that ``session`` joined.
+
+        ``answer_directly`` is told the procedure of the batches and what takes one: a router may have a shorter way to it.
+        """
         self._session = session
+        self._answer_directly = answer_directly
 
     async def start(self, on_batch: OnBatch, on_status: OnStatus) -> None:
         """See ``BusReader.start``."""
@@ -139,3 +145,5 @@ class WampBusReader:
 
         await self._session.register(push, BUS_PUSH, options=RegisterOptions())
         await self._session.register(on_status, BUS_STATUS)
+        if self._answer_directly is not None:
+            self._answer_directly(BUS_PUSH, push)

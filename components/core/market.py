@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from components.core.batch import Batch
-from components.uris import BOOK_SUFFIX, MARKET_PREFIX, book_topic, tick_topic
+from components.uris import book_topic, tick_topic
 
 FEED_SILENT_AFTER_S = 5.0
 """A feed tells its status every second; without one for this long it is lost."""
@@ -27,8 +27,8 @@ class Market:
     def __init__(self, monotonic_s: Callable[[], float]) -> None:
         """Start empty; ``monotonic_s`` tells when events came and the age of the feed's last status."""
         self._monotonic_s = monotonic_s
-        self._ticks: dict[str, Received] = {}
-        self._books: dict[str, Received] = {}
+        self._newest: dict[str, Received] = {}
+        """By topic, of this epoch."""
         self._feed_status: dict[str, Any] = {}
         self._feed_heard_s: float | None = None
         self._epoch = 0
@@ -58,31 +58,21 @@ class Market:
         if batch.epoch > self._epoch:
             self._epoch = batch.epoch
             self._last_batch = 0
-            self._ticks.clear()
-            self._books.clear()
+            self._newest.clear()
         self.missed_batches += max(0, batch.number - self._last_batch - 1)
         self._last_batch = max(self._last_batch, batch.number)
+        newest = self._newest
         for topic, _, payload in batch.events:
-            name = topic.removeprefix(MARKET_PREFIX)
-            if name.endswith(BOOK_SUFFIX):
-                self._books[name.removesuffix(BOOK_SUFFIX)] = payload, now_s
-            else:
-                self._ticks[name] = payload, now_s
+            newest[topic] = payload, now_s
         return True
 
     def topics(self) -> Iterator[str]:
         """Yield the topics of ticks and best prices that have had an event in this epoch."""
-        yield from map(tick_topic, self._ticks)
-        yield from map(book_topic, self._books)
+        yield from self._newest
 
     def last_event(self, topic: str) -> Received | None:
         """Return the newest event of a topic of ticks or best prices, ``None`` where there has been none in this epoch."""
-        name = topic.removeprefix(MARKET_PREFIX)
-        if name == topic:
-            return None
-        if name.endswith(BOOK_SUFFIX):
-            return self._books.get(name.removesuffix(BOOK_SUFFIX))
-        return self._ticks.get(name)
+        return self._newest.get(topic)
 
     def take_status(self, status: bytes) -> bool:
         """Keep the feed's status; return whether its state, epoch or stale symbols are others than before.
@@ -132,9 +122,10 @@ class Market:
 
         Shape: ``{"epoch":…,"symbols":{"BTCUSDT":{"tick":{…}|null,"book":{…}|null}}}``.
         """
+        newest = self._newest.get
         parts = [
             b'"%b":{"tick":%b,"book":%b}'
-            % (symbol.encode(), self._ticks.get(symbol, _NONE)[0], self._books.get(symbol, _NONE)[0])
+            % (symbol.encode(), newest(tick_topic(symbol), _NONE)[0], newest(book_topic(symbol), _NONE)[0])
             for symbol in symbols
         ]
         return b'{"epoch":%d,"symbols":{%b}}' % (self._epoch, b",".join(parts))

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 
+import msgspec
+
 
 def _exact_integer(text: str) -> int | str:
     # MessagePack has no integers beyond 64 bits.
@@ -24,17 +26,15 @@ def exact_number(text: str) -> float | str:
     return number if Decimal(repr(number)) == Decimal(text) else text
 
 
-class EncodedPayload:
+class EncodedPayload(msgspec.Struct, gc=False, eq=False, repr_omit_defaults=True):
     """One application payload as JSON bytes, wrapped and never re-encoded on its way to JSON clients.
 
-    Clients of binary serializers, which have no decimal numbers, get ``value()``.
+    Clients of binary serializers, which have no decimal numbers, get ``value()``. One is made for each event, so it is kept
+    out of the garbage collector's reach; it cannot be part of a cycle.
     """
 
-    __slots__ = ("_value", "json")
-
-    def __init__(self, json_bytes: bytes) -> None:
-        self.json = json_bytes
-        self._value: object = None
+    json: bytes
+    _value: object = None
 
     def value(self) -> object:
         """Return the payload decoded, numbers with a fraction by ``exact_number``; whole ones of over 18 digits stay text.
@@ -44,6 +44,3 @@ class EncodedPayload:
         if self._value is None:
             self._value = json.loads(self.json, parse_float=exact_number, parse_int=_exact_integer)
         return self._value
-
-    def __repr__(self) -> str:
-        return f"EncodedPayload({self.json!r})"

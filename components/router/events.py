@@ -3,46 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
+
+import msgspec
 
 from components.core.payload import EncodedPayload
 
 
-class Event:
-    """One publication on one subscription. No dataclass: one is made for each."""
+class Event(msgspec.Struct, gc=False, eq=False):
+    """One publication on one subscription.
 
-    __slots__ = ("dropped", "merged", "payload", "publication", "subscription", "topic", "topic_shown")
+    A Struct outside the garbage collector's reach, since one is made for each publication and none can be part of a cycle.
+    """
 
-    def __init__(
-        self,
-        subscription: int,
-        publication: int,
-        topic: str,
-        topic_shown: bool,
-        payload: EncodedPayload,
-        merged: int = 0,
-        dropped: int = 0,
-    ) -> None:
-        self.subscription = subscription
-        self.publication = publication
-        self.topic = topic
-        self.topic_shown = topic_shown
-        """Whether the receiver is told the topic: it is for subscriptions to a pattern."""
-        self.payload = payload
-        self.merged = merged
-        """Events it stands for, where the payload cannot say so; else 0."""
-        self.dropped = dropped
-        """Events dropped before it, where the payload cannot say so; else 0."""
+    subscription: int
+    publication: int
+    topic: str
+    topic_shown: bool
+    """Whether the receiver is told the topic: it is for subscriptions to a pattern."""
+    payload: EncodedPayload
+    merged: int = 0
+    """Events it stands for, where the payload cannot say so; else 0."""
+    dropped: int = 0
+    """Events dropped before it, where the payload cannot say so; else 0."""
 
-    retained = False
+    retained: ClassVar[bool] = False
     """Whether it is from before its receiver's subscription."""
 
 
-class RetainedEvent(Event):
+class RetainedEvent(Event, gc=False, eq=False):
     """An event from before its receiver's subscription, marked as such."""
 
-    __slots__ = ()
-    retained = True
+    retained: ClassVar[bool] = True
 
 
 class Encoding(Protocol):

@@ -116,8 +116,9 @@ class FanOut:
 
     def publish_batch(self, events: Iterable[tuple[str, EncodedPayload]]) -> None:
         """Publish events that came together, and look at the time once."""
+        add = self._add
         for topic, payload in events:
-            self._add(topic, payload)
+            add(topic, payload)
         if self._waiting:
             self._flush_when_due()
 

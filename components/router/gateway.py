@@ -6,10 +6,11 @@ cannot be, the worker ends before its transports listen.
 
 from __future__ import annotations
 
+import gc
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -111,9 +112,13 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         await self.register(self._symbols, MARKET_SYMBOLS, options=with_caller)
         await self.register(self._snapshot, MARKET_SNAPSHOT, options=with_caller)
         await self.register(self._status, MARKET_STATUS, options=with_caller)
-        await WampBusReader(self).start(self._take_batch, self._take_status)
+        await WampBusReader(self, self._seam.answer_directly).start(self._take_batch, self._take_status)
         self._watch.start(1.0).addErrback(self._watch_failed)
         self._joined = True
+        # A collection goes through everything that Crossbar and its libraries made at their start, none of which is ever let
+        # go: a tenth of a second in which nobody gets a tick.
+        gc.collect()
+        gc.freeze()
         self.life_log.info("gateway of realm {realm} is up", realm=details.realm)
 
     def onLeave(self, details: Any) -> None:
@@ -129,9 +134,9 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
             return
         if self._rates.active:
             self._rates.take_batch(batch)
-        self._publish_batch((topic, EncodedPayload(payload)) for topic, _, payload in batch.events)
+        self._publish_batch([(topic, EncodedPayload(payload)) for topic, _, payload in batch.events])
 
-    def _publish_batch(self, events: Iterable[tuple[str, EncodedPayload]]) -> None:
+    def _publish_batch(self, events: Sequence[tuple[str, EncodedPayload]]) -> None:
         self._seam.publish_batch(events)
 
     def _retained(self, session: Any, uri: str, match: str) -> list[tuple[str, EncodedPayload]]:
