@@ -100,9 +100,15 @@ class ServerProcess:
         lines = self._log.read_text(errors="replace").strip().splitlines()
         return lines[-1] if lines else "none"
 
-    def count_in_log(self, text: str) -> int:
-        """Return how often its log has a text."""
-        return self._log.read_text(errors="replace").count(text)
+    def log_bytes(self) -> int:
+        """Return how much it has logged so far."""
+        return self._log.stat().st_size
+
+    def count_in_log(self, text: str, after_bytes: int) -> int:
+        """Return how often a text is in what it logged after its first bytes."""
+        with self._log.open("rb") as log:
+            log.seek(after_bytes)
+            return log.read().count(text.encode())
 
     def pids(self) -> list[int]:
         """Return the processes of the server: what was started and all its descendants."""

@@ -26,6 +26,9 @@ STEP_S = 0.02
 READER_SHARE = 0.25
 """The part of its rate that the slow reader reads."""
 
+STUCK_PORTION_BYTES = 65_536
+"""What a stuck client that has been cut reads at once: in a second 50 times as much, and more than any buffers hold."""
+
 CATCH_UP_TIMEOUT_S = 30.0
 TRANSPORT_BUFFER_BYTES = 65_536
 """How much Twisted queues before it tells that a connection is blocked."""
@@ -89,7 +92,7 @@ class SlowClients:
         self._server = server
         self._load = load
         self._bytes_per_s = READER_SHARE * bytes_per_s
-        self._cut_before = server.count_in_log(STALLED_IN_LOG)
+        self._logged_before = server.log_bytes()
         self._cuts_s: list[float] = []
         """After the first tick, one per cut that the log tells of."""
 
@@ -172,12 +175,13 @@ class SlowClients:
         return all(ledger.last_seq >= after[symbol][0] for symbol, ledger in self._ledgers.items())
 
     def _look_for_cuts(self, now_s: float) -> None:
-        cut = self._server.count_in_log(STALLED_IN_LOG) - self._cut_before
+        cut = self._server.count_in_log(STALLED_IN_LOG, self._logged_before)
         self._cuts_s += [now_s - self._began_s] * (cut - len(self._cuts_s))
         if len(self._cuts_s) >= len(self._stuck):
-            # All are cut: those that read again within a second learn why. It is looked at later, when nobody is measured.
+            # All are cut: those that read again within a second learn why. It is looked at later, when nobody is measured, and
+            # in portions, so that the load generator on the same core is not kept waiting.
             for client in self._stuck:
-                client.read(2**30)
+                client.read(STUCK_PORTION_BYTES)
 
 
 def _ending(client: SlowClient) -> tuple[str | None, int | None, str | None]:

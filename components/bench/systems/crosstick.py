@@ -77,9 +77,13 @@ class Crosstick:
             epoch_ms=now_ms,
         )
 
-    def count_in_log(self, text: str) -> int:
-        """Return how often the node's log has a text."""
-        return self._server.count_in_log(text)
+    def log_bytes(self) -> int:
+        """Return how much the node has logged so far."""
+        return self._server.log_bytes()
+
+    def count_in_log(self, text: str, after_bytes: int) -> int:
+        """Return how often a text is in what the node logged after its first bytes."""
+        return self._server.count_in_log(text, after_bytes)
 
     def pids(self) -> list[int]:
         """See ``System``."""
