@@ -105,6 +105,7 @@ def measure(
 def _events(
     server: System, load: LoadGenerator, shape: Shape, loads: Sequence[Load], effort: Effort, into: Measurement
 ) -> None:
+    """Measure saturation and latency; what comes after a load at which clients were cut off would say nothing."""
     joins = _join(load, shape, subscribe=True)
     into.values["join_and_subscribe_s"] = joins["seconds"]
     pids = server.pids()
@@ -113,12 +114,14 @@ def _events(
 
     for queue_ms in effort.queues_ms:
         answer = load.command("saturate", warm_s, run_s, queue_ms, *pids, takes_s=warm_s + run_s + DRAIN_TIMEOUT_S)
-        into.problems += problems_of(answer, "at saturation")
+        into.problems += problems_of(answer, f"at saturation, {queue_ms:g} ms of events on their way")
         figures = _saturation(answer, queue_ms)
         rss_mb = max(into.values.get("rss_mb", 0), figures["rss_mb"])
         if figures["delivered_per_s"] > into.values.get("delivered_per_s", 0):
             into.values |= figures
         into.values["rss_mb"] = rss_mb
+        if answer["lost_clients"]:
+            return
     into.notes += _notes(into.values)
 
     for offered in loads:
@@ -137,6 +140,8 @@ def _events(
             figures |= {name: answer["latency"][name] for name in ("p50_ms", "p99_ms", "p999_ms")}
         into.values |= {f"{name}@{offered.name}": value for name, value in figures.items()}
         into.values["rss_mb"] = max(into.values["rss_mb"], sum(answer["rss_bytes"]) / 1e6)
+        if answer["lost_clients"]:
+            return
 
 
 def _notes(values: Mapping[str, float]) -> list[str]:

@@ -7,12 +7,13 @@ import json
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from components.bench.load import LoadGenerator, build
-from components.bench.measure import Effort, Measurement, measure, problems_of
+from components.bench.measure import Effort, Measurement, _events, measure, problems_of
 from components.bench.processes import cores
 from components.bench.report import summarize, table
 from components.bench.run import saturation_of_stock, turns
@@ -64,6 +65,44 @@ def test_a_server_that_stops_for_a_moment_is_waited_for_without_spinning_and_the
     assert answer["max_late_us"] > 500_000
     assert answer["expected"] == pytest.approx(2.2 * 5_000 * TINY.clients * 2 / 3, rel=0.1)
     assert answer["load_cpu_us"] < 500_000
+
+
+def test_after_a_load_at_which_clients_were_cut_off_nothing_more_is_measured() -> None:
+    said: list[str] = []
+
+    class Load:
+        """A load generator whose clients are cut off at the second load."""
+
+        def command(self, *words: Any, takes_s: float) -> dict[str, Any]:
+            said.append(str(words[0]))
+            lost = said.count("pace") == 2
+            answer = dict.fromkeys(("missing", "surplus", "wrong_seq_clients", "unreadable", "merged", "dropped"), 0)
+            answer |= dict.fromkeys(("server_cpu_us", "load_cpu_us", "max_late_us"), 0)
+            return {
+                **answer,
+                "seconds": 1.0,
+                "delivered": 1000,
+                "published": 1000,
+                "expected": 1000,
+                "rss_bytes": [1],
+                "latency": None,
+                "lost_clients": int(lost),
+                "why_lost": "queue full" if lost else "",
+            }
+
+    class Server:
+        """No server, with no processes."""
+
+        def pids(self) -> list[int]:
+            return []
+
+    shape = Shape("s", 1, 1, 1, offered_per_s=(1, 2, 3))
+    measurement = Measurement("crosstick", "s")
+    server: Any = Server()
+    load: Any = Load()
+    _events(server, load, shape, shape.loads(None), EFFORT, measurement)
+    assert said == ["connect", "idle", "saturate", "pace", "pace"]
+    assert measurement.problems == ["at 2 published/s: 1 clients were cut off (queue full)"]
 
 
 def test_the_command_writes_figures_by_shape_and_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
