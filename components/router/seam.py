@@ -14,7 +14,7 @@ something. What it does:
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from autobahn import util
@@ -27,12 +27,15 @@ from crossbar.router.router import Router
 from twisted.internet.defer import succeed
 from twisted.internet.interfaces import ITCPTransport
 
+from components.core.client_frames import TEXT, first_frame_bytes, plain_messages
 from components.core.outbox import OutboxCounters
 from components.core.outbox_settings import OutboxSettings, Overflow
 from components.core.payload import EncodedPayload
 from components.router.encodings import RAWSOCKET, UNFRAMED, WEBSOCKET
 from components.router.fanout import MAX_CACHED_TOPICS, FanOut, Subscriber
+from components.router.ingress import take
 from components.router.outlet import Outlet
+from components.router.requests import CODECS, RequestCodec, is_plain_json
 from components.router.serializers import WRAPPING, WrappingJsonSerializer
 
 Decide = Callable[[Any, str, str, dict[str, Any]], dict[str, Any] | None]
@@ -42,6 +45,10 @@ LastEvent = Callable[[str], EncodedPayload | None]
 
 GOODBYE_TIME_S = 1.0
 """How long a connection that is given up may take to send what says why."""
+
+META_TOPICS = tuple(
+    f"wamp.subscription.{event}" for event in ("on_create", "on_subscribe", "on_unsubscribe", "on_delete")
+)
 
 CLOSE_CODES = {Overflow.STALLED: 4001, Overflow.QUEUE_FULL: 4002, Overflow.TOO_MANY_BYTES: 4003}
 """WebSocket close codes, with the URI as their reason."""
@@ -108,7 +115,12 @@ def _prepare(transport: Any, outlet: Outlet) -> None:
 class GatewayWebSocketProtocol(crossbar_protocol.WampWebSocketServerProtocol):  # type: ignore[misc]
     """A client's WebSocket connection."""
 
+    data: bytes
+    """Autobahn's: what it could not take yet."""
+
     outlet: Outlet | None = None
+    codec: RequestCodec | None = None
+    """How plain requests are recognised; ``None`` where all that comes is Autobahn's to handle."""
 
     def onOpen(self) -> None:
         kind = _use_wrapping_serializer(self)
@@ -124,6 +136,75 @@ class GatewayWebSocketProtocol(crossbar_protocol.WampWebSocketServerProtocol):  
         )
         _prepare(self.transport, self.outlet)
         super().onOpen()
+        autobahn_sees_all = (
+            compressed
+            or self.trackedTimings
+            or self.logOctets
+            or self.logFrames
+            or not (self.utf8validateIncoming and self.applyMask)
+        )
+        self.codec = None if autobahn_sees_all else CODECS.get(kind)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take plain frames from the head of what comes; Autobahn gets the others, one by one, and what is not complete."""
+        while data:
+            codec = self.codec
+            if codec is None or self.state != self.STATE_OPEN or self.failedByMe:
+                super().dataReceived(data)
+                return
+            if self.current_frame is not None:
+                size = self.current_frame.length - self.current_frame_masker.pointer()
+            else:
+                if self.data:
+                    # A header that was cut; it has been counted.
+                    self.trafficStats.incomingOctetsWireLevel -= len(self.data)
+                    data, self.data = self.data + data, b""
+                if not self.inside_message:
+                    messages, size = plain_messages(data, codec.first_octet, self._max_plain_bytes())
+                    if messages:
+                        self._count_received(messages, size)
+                        take(self, codec, messages)
+                        data = data[size:]
+                        continue
+                size = first_frame_bytes(data)
+            super().dataReceived(data[:size])
+            data = data[size:]
+
+    def _max_plain_bytes(self) -> int:
+        limits = [limit for limit in (self.maxMessagePayloadSize, self.maxFramePayloadSize) if limit > 0]
+        return min(limits, default=0)
+
+    def _count_received(self, messages: list[bytes], size: int) -> None:
+        stats = self.trafficStats
+        payload_bytes = sum(map(len, messages))
+        stats.incomingOctetsWireLevel += size
+        stats.incomingOctetsWebSocketLevel += payload_bytes
+        stats.incomingOctetsAppLevel += payload_bytes
+        stats.incomingWebSocketFrames += len(messages)
+        stats.incomingWebSocketMessages += len(messages)
+        if self.autoPingTimeoutCall and self.autoPingRestartOnAnyTraffic:
+            self._cancelAutoPingTimeoutCall()
+
+    # What ``ingress.take`` asks
+
+    def joined(self) -> tuple[RouterSeam | None, Any]:
+        session = self._session
+        router = None if session is None or session._session_id is None else session._router
+        return (router.seam if type(router) is GatewayRouter and router.seam.plain else None), session
+
+    def handle(self, message: bytes) -> None:
+        if self.codec is not None and not self.failedByMe and self.state != self.STATE_CLOSED:
+            self.onMessage(message, self.codec.first_octet != TEXT)
+
+    def begin_reply(self) -> None:
+        if self.outlet is not None:
+            self.outlet.catch_up()
+
+    def send_replies(self, frames: list[bytes]) -> None:
+        if self.state == self.STATE_OPEN:
+            self.trafficStats.outgoingWebSocketFrames += len(frames)
+            self.trafficStats.outgoingWebSocketMessages += len(frames)
+            self.sendData(b"".join(frames))
 
     def send(self, msg: Any) -> None:
         if self.outlet is not None:
@@ -266,6 +347,8 @@ class RouterSeam:
         """How many sessions of the fan-out each subscription has."""
         self._others: dict[str, tuple[Any, ...]] = {}
         """Per topic, the subscriptions with observers that the fan-out does not serve, such as in-router components."""
+        self._meta_heard: bool | None = None
+        """Whether somebody hears the meta events of subscriptions; ``None`` when it has to be looked up."""
         self._json = WrappingJsonSerializer()
         router.__class__, router.seam = GatewayRouter, self
         broker.__class__, broker.seam = GatewayBroker, self
@@ -331,24 +414,97 @@ class RouterSeam:
             or publish.transaction_hash
             or not publish.args
             or len(publish.args) != 1
-            or self._router.is_traced
-            or self._broker._event_store is not None
-            or not _URI_PAT_LOOSE_NON_EMPTY.match(publish.topic)
+            or not self.plain
         ):
             return False
-        decision = self.decide(session, "publish", publish.topic, {})
-        if decision is None or not decision["allow"] or decision.get("disclose"):
-            return False
-        own = self._subscribers.get(session)
-        if own is not None and any(id_ in own.subscriptions for id_, _ in self._match(publish.topic)):
-            # The publisher is excluded from its own event.
+        if not self.may_publish(session, publish.topic):
             return False
         argument = publish.args[0]
         payload = (
             argument if isinstance(argument, EncodedPayload) else EncodedPayload(self._json.serialize([argument])[1:-1])
         )
+        if not is_plain_json(payload.json):
+            return False
         self.publish(publish.topic, payload)
         return True
+
+    # Plain requests: the realm of ``ingress``
+
+    @property
+    def plain(self) -> bool:
+        """Whether requests may be taken past Crossbar's code: nobody traces them, stores events or has stricter rules."""
+        router, broker = self._router, self._broker
+        return not (
+            router._is_traced or router._trace_traffic or broker._event_store is not None or broker._option_uri_strict
+        )
+
+    def subscribe(self, session: Any, topic: str, match: str) -> int | None:
+        """Do what ``Broker.processSubscribe`` does for a subscription that others have, where no meta event is due.
+
+        That the subscription exists says that its URI was checked.
+        """
+        observation = self._subscriptions.get_observation(topic, match)
+        own = self._broker._session_to_subscriptions.get(session)
+        if observation is None or own is None or self._meta_is_heard():
+            return None
+        decision = self.decide(session, "subscribe", topic, {"match": match})
+        if decision is None or not decision["allow"]:
+            return None
+        self._subscriptions.add_observer(session, topic, match)
+        own.add(observation)
+        self._count("subscribe", "subscribed")
+        return observation.id  # type: ignore[no-any-return]
+
+    def unsubscribe(self, session: Any, subscription: int) -> bool:
+        """Do what ``Broker.processUnsubscribe`` does for a subscription that others keep, where no meta event is due."""
+        observation = self._subscriptions.get_observation_by_id(subscription)
+        if (
+            observation is None
+            or session not in observation.observers
+            or len(observation.observers) == 1
+            or self._meta_is_heard()
+        ):
+            return False
+        self._subscriptions.drop_observer(session, observation)
+        self._broker._session_to_subscriptions[session].discard(observation)
+        self._count("unsubscribe", "unsubscribed")
+        return True
+
+    def may_publish(self, session: Any, topic: str) -> bool:
+        """Tell whether a PUBLISH without options may be delivered by the fan-out."""
+        decision = self.decide(session, "publish", topic, {})
+        if (
+            decision is None
+            or not decision["allow"]
+            or decision.get("disclose")
+            or not _URI_PAT_LOOSE_NON_EMPTY.match(topic)
+        ):
+            return False
+        # The publisher is excluded from its own event.
+        own = self._subscribers.get(session)
+        return own is None or not any(id_ in own.subscriptions for id_, _ in self._match(topic))
+
+    def publish_all(self, events: Sequence[tuple[str, EncodedPayload]]) -> None:
+        """Deliver publications that came in one read, in their order."""
+        received = self._router._message_stats["received"]
+        received["publish"] = received.get("publish", 0) + len(events)
+        self.publish_batch(events)
+
+    def _count(self, received: str, sent: str) -> None:
+        # As Router.process and Router.send do.
+        stats = self._router._message_stats
+        stats["received"][received] = stats["received"].get(received, 0) + 1
+        stats["sent"][sent] = stats["sent"].get(sent, 0) + 1
+
+    def _meta_is_heard(self) -> bool:
+        """Tell whether somebody is subscribed to the meta events of subscriptions."""
+        if self._meta_heard is None:
+            self._meta_heard = any(
+                observation.observers
+                for topic in META_TOPICS
+                for observation in self._subscriptions.match_observations(topic)
+            )
+        return self._meta_heard
 
     # Subscriptions
 
@@ -366,6 +522,7 @@ class RouterSeam:
 
     def observer_added(self, observer: Any, observation: Any) -> None:
         """Be told by Crossbar's map that a session has subscribed."""
+        self._meta_may_change(observation)
         outlet = getattr(getattr(observer, "_transport", None), "outlet", None)
         if outlet is None:
             self._others.clear()
@@ -379,6 +536,7 @@ class RouterSeam:
 
     def observer_dropped(self, observer: Any, observation: Any) -> None:
         """Be told by Crossbar's map that a subscription has ended."""
+        self._meta_may_change(observation)
         subscriber = self._subscribers.get(observer)
         if subscriber is None:
             self._others.clear()
@@ -391,6 +549,10 @@ class RouterSeam:
             self.fanout.subscriptions_changed()
         if not subscriber.subscriptions:
             del self._subscribers[observer]
+
+    def _meta_may_change(self, observation: Any) -> None:
+        if observation.match != message.Subscribe.MATCH_EXACT or observation.uri.startswith("wamp."):
+            self._meta_heard = None
 
     def _match(self, topic: str) -> list[tuple[int, bool]]:
         return [
