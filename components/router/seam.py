@@ -15,12 +15,19 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
+import txaio
 from autobahn import util
+from autobahn.twisted import websocket as autobahn_twisted_websocket
 from autobahn.wamp import message
+from autobahn.wamp import websocket as autobahn_wamp_websocket
 from autobahn.wamp.message import _URI_PAT_LOOSE_NON_EMPTY
+from autobahn.websocket import protocol as autobahn_websocket
 from crossbar.router import protocol as crossbar_protocol
+from crossbar.router import router as crossbar_router
+from crossbar.router import session as crossbar_session
 from crossbar.router.broker import Broker, RetainedEvent, SubscriptionExtra
 from crossbar.router.observation import UriObservationMap
 from crossbar.router.router import Router
@@ -87,6 +94,33 @@ def install_transports(
     TransportSettings.on_cut = staticmethod(on_cut)
     crossbar_protocol.WampWebSocketServerFactory.protocol = GatewayWebSocketProtocol
     crossbar_protocol.WampRawSocketServerFactory.protocol = GatewayRawSocketProtocol
+    crossbar_session.RouterSessionFactory.session = GatewaySession
+    if txaio.get_global_log_level() not in ("debug", "trace"):
+        _log_no_sessions()
+
+
+def _log_no_sessions() -> None:
+    """Leave out what Crossbar logs at level info of each session that comes and goes: it takes longer than the join itself.
+
+    So does marking up the arguments of lines that are not written. Warnings and errors are logged as ever, without markup.
+    """
+    for logged in (GatewayWebSocketProtocol, GatewaySession, GatewayRouter):
+        logged.log = txaio.make_logger(level="warn")
+    for module in (
+        crossbar_protocol,
+        crossbar_router,
+        crossbar_session,
+        autobahn_wamp_websocket,
+        autobahn_twisted_websocket,
+        autobahn_websocket,
+    ):
+        for name in ("hl", "hlid", "hltype", "hlval", "pformat"):
+            if hasattr(module, name):
+                setattr(module, name, _unmarked)
+
+
+def _unmarked(value: Any, *_markup: Any, **_options: Any) -> Any:
+    return value
 
 
 def _use_wrapping_serializer(protocol: Any) -> tuple[str, bool]:
@@ -110,6 +144,33 @@ def _prepare(transport: Any, outlet: Outlet) -> None:
     # A WebSocket connection begins as a request to Twisted's web server, which leaves itself registered.
     transport.unregisterProducer()
     transport.registerProducer(outlet, True)
+
+
+class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
+    """A client's session, without what each one of Crossbar's makes for itself and never uses, and drops."""
+
+    _alike: dict[str, Any] | None = None
+    """What all new sessions have in common."""
+
+    def __init__(self, router_factory: Any) -> None:
+        if self._alike is None:
+            super().__init__(router_factory)
+            GatewaySession._alike = {
+                name: value
+                for name, value in vars(self).items()
+                if name not in ("log", "_testaments", "_request_id_gen", "_router_factory")
+            }
+            del self.log
+            return
+        self.__dict__.update(self._alike)
+        self._router_factory = router_factory
+        self._testaments: dict[str, list[Any]] = {"destroyed": [], "detached": []}
+        self._request_id_gen = util.IdGenerator()
+
+    def onJoin(self, details: Any) -> None:
+        super().onJoin(details)
+        # It holds a second copy of all that is known of the connection.
+        self._pending_auth = None
 
 
 class GatewayWebSocketProtocol(crossbar_protocol.WampWebSocketServerProtocol):  # type: ignore[misc]
@@ -315,6 +376,10 @@ class GatewayBroker(Broker):  # type: ignore[misc]
 
     seam: RouterSeam
 
+    def detach(self, session: Any) -> None:
+        if not self.seam.leave(session):
+            super().detach(session)
+
     def processPublish(self, session: Any, publish: Any) -> None:
         if not self.seam.published_fast(session, publish):
             super().processPublish(session, publish)
@@ -350,6 +415,9 @@ class RouterSeam:
         self._meta_heard: bool | None = None
         """Whether somebody hears the meta events of subscriptions; ``None`` when it has to be looked up."""
         self._json = WrappingJsonSerializer()
+        service = router._realm.session
+        if len(service._expose_on_sessions) == 1:
+            service.publish = partial(self._publish_meta, service.publish)
         router.__class__, router.seam = GatewayRouter, self
         broker.__class__, broker.seam = GatewayBroker, self
         broker._subscription_map = subscriptions
@@ -428,6 +496,12 @@ class RouterSeam:
         self.publish(publish.topic, payload)
         return True
 
+    def _publish_meta(self, publish: Callable[..., Any], topic: str, *arguments: Any, **options: Any) -> Any:
+        """Publish an event of the meta API where somebody hears it; most come with each session, and nobody does."""
+        if topic.startswith("wamp.") and "options" not in options and not self._is_heard(topic):
+            return None
+        return publish(topic, *arguments, **options)
+
     # Plain requests: the realm of ``ingress``
 
     @property
@@ -470,6 +544,18 @@ class RouterSeam:
         self._count("unsubscribe", "unsubscribed")
         return True
 
+    def leave(self, session: Any) -> bool:
+        """Do what ``Broker.detach`` does, where no meta event is due; return whether it was done."""
+        own = self._broker._session_to_subscriptions.get(session)
+        if own is None or not self.plain or self._meta_is_heard():
+            return False
+        for observation in own:
+            _, was_last = self._subscriptions.drop_observer(session, observation)
+            if was_last and not observation.extra.retained_events:
+                self._subscriptions.delete_observation(observation)
+        del self._broker._session_to_subscriptions[session]
+        return True
+
     def may_publish(self, session: Any, topic: str) -> bool:
         """Tell whether a PUBLISH without options may be delivered by the fan-out."""
         decision = self.decide(session, "publish", topic, {})
@@ -499,12 +585,11 @@ class RouterSeam:
     def _meta_is_heard(self) -> bool:
         """Tell whether somebody is subscribed to the meta events of subscriptions."""
         if self._meta_heard is None:
-            self._meta_heard = any(
-                observation.observers
-                for topic in META_TOPICS
-                for observation in self._subscriptions.match_observations(topic)
-            )
+            self._meta_heard = any(map(self._is_heard, META_TOPICS))
         return self._meta_heard
+
+    def _is_heard(self, topic: str) -> bool:
+        return any(observation.observers for observation in self._subscriptions.match_observations(topic))
 
     # Subscriptions
 
