@@ -26,14 +26,19 @@ class Realm(Protocol):
     """The realm of a session. Each method answers that the matter is not plain by ``None`` or ``False``, and has then done
     nothing."""
 
-    def subscribe(self, session: Any, topic: str, match: str) -> int | None:
-        """Add a session to a subscription and return its id."""
+    def subscribe(
+        self, session: Any, topic: str, match: str, get_retained: bool
+    ) -> tuple[int, EncodedPayload | None] | None:
+        """Add a session to a subscription; return its id, and the newest event where it is wanted and there is one."""
 
     def unsubscribe(self, session: Any, subscription: int) -> bool:
         """Take a session from a subscription."""
 
     def may_publish(self, session: Any, topic: str) -> bool:
         """Tell whether a session may publish to a topic, and would not get the event itself."""
+
+    def publication_id(self) -> int:
+        """Return an id for an event that is sent to one session."""
 
     def publish_all(self, events: Sequence[tuple[str, EncodedPayload]]) -> None:
         """Publish what ``may_publish`` allowed, in order."""
@@ -77,10 +82,10 @@ def take(connection: Connection, codec: RequestCodec, messages: Sequence[bytes])
                 if events:
                     _publish(realm, events)
                 reply = _subscription_reply(realm, session, codec, request)
-                if reply is not None:
+                if reply:
                     if not replies:
                         connection.begin_reply()
-                    replies.append(reply)
+                    replies += reply
                     continue
         if realm is not None and events:
             _publish(realm, events)
@@ -96,13 +101,18 @@ def take(connection: Connection, codec: RequestCodec, messages: Sequence[bytes])
 
 def _subscription_reply(
     realm: Realm, session: Any, codec: RequestCodec, request: Subscribe | Unsubscribe
-) -> bytes | None:
+) -> list[bytes]:
     if isinstance(request, Subscribe):
-        subscription = realm.subscribe(session, request.topic, request.options.match)
-        return None if subscription is None else codec.subscribed(request.request, subscription)
-    if realm.unsubscribe(session, request.subscription):
-        return codec.unsubscribed(request.request)
-    return None
+        options = request.options
+        made = realm.subscribe(session, request.topic, options.match, options.get_retained)
+        if made is None:
+            return []
+        subscription, newest = made
+        reply = [codec.subscribed(request.request, subscription)]
+        if newest is not None:
+            reply.append(codec.retained(subscription, realm.publication_id(), newest))
+        return reply
+    return [codec.unsubscribed(request.request)] if realm.unsubscribe(session, request.subscription) else []
 
 
 def _publish(realm: Realm, events: list[tuple[str, EncodedPayload]]) -> None:

@@ -1,8 +1,8 @@
 """The three requests that come by the thousand, recognised where nothing is special about them, and their replies.
 
-SUBSCRIBE with no option but ``match``, UNSUBSCRIBE, and PUBLISH with one argument and no option; of well-formed ids. Whatever
-else a client sends is not recognised and is Autobahn's to parse, and to refuse. Sources: WAMP specification, "SUBSCRIBE",
-"UNSUBSCRIBE", "PUBLISH", "IDs". Pure.
+SUBSCRIBE with no options but ``match`` and ``get_retained``, UNSUBSCRIBE, and PUBLISH with one argument and no option; of
+well-formed ids. Whatever else a client sends is not recognised and is Autobahn's to parse, and to refuse. Sources: WAMP
+specification, "SUBSCRIBE", "UNSUBSCRIBE", "PUBLISH", "IDs". Pure.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Literal
 
+import msgpack
 import msgspec
 
 from components.core.client_frames import BINARY, TEXT
+from components.core.payload import EncodedPayload
 from components.core.websocket_frames import binary_frame, text_frame
 
 Id = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
@@ -29,6 +31,7 @@ class SubscribeOptions(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """The options of a plain SUBSCRIBE."""
 
     match: Literal["exact", "prefix", "wildcard"] = "exact"
+    get_retained: bool = False
 
 
 class Subscribe(msgspec.Struct, array_like=True, tag=32, forbid_unknown_fields=True, gc=False):
@@ -67,6 +70,7 @@ class RequestCodec:
         decode: Callable[[bytes], Request],
         subscribed: Callable[[int, int], bytes],
         unsubscribed: Callable[[int], bytes],
+        retained: Callable[[int, int, EncodedPayload], bytes],
     ) -> None:
         self.first_octet = first_octet
         """Of the frames that carry requests; see ``client_frames``."""
@@ -75,6 +79,8 @@ class RequestCodec:
         """The frame of a SUBSCRIBED, from request and subscription."""
         self.unsubscribed = unsubscribed
         """The frame of an UNSUBSCRIBED, from its request."""
+        self.retained = retained
+        """The frame of an EVENT that answers ``get_retained``, from subscription, publication and payload."""
 
     def recognise(self, message: bytes) -> Request | None:
         """Return the plain request that a message is, else ``None``."""
@@ -102,6 +108,10 @@ def _json_unsubscribed(request: int) -> bytes:
     return text_frame(b"[35,%d]" % request)
 
 
+def _json_retained(subscription: int, publication: int, payload: EncodedPayload) -> bytes:
+    return text_frame(b'[36,%d,%d,{"retained":true},[%b]]' % (subscription, publication, payload.json))
+
+
 def _msgpack_subscribed(request: int, subscription: int) -> bytes:
     return binary_frame(msgspec.msgpack.encode((33, request, subscription)))
 
@@ -110,11 +120,22 @@ def _msgpack_unsubscribed(request: int) -> bytes:
     return binary_frame(msgspec.msgpack.encode((35, request)))
 
 
+def _msgpack_retained(subscription: int, publication: int, payload: EncodedPayload) -> bytes:
+    event = [36, subscription, publication, {"retained": True}, [payload.value()]]
+    return binary_frame(msgpack.packb(event, use_bin_type=True))
+
+
 CODECS = {
-    ("json", False): RequestCodec(TEXT, msgspec.json.Decoder(Request).decode, _json_subscribed, _json_unsubscribed),
+    ("json", False): RequestCodec(
+        TEXT, msgspec.json.Decoder(Request).decode, _json_subscribed, _json_unsubscribed, _json_retained
+    ),
     # Without PUBLISH: what an argument in MessagePack is for JSON receivers, the stock serializer says.
     ("msgpack", False): RequestCodec(
-        BINARY, msgspec.msgpack.Decoder(Subscribe | Unsubscribe).decode, _msgpack_subscribed, _msgpack_unsubscribed
+        BINARY,
+        msgspec.msgpack.Decoder(Subscribe | Unsubscribe).decode,
+        _msgpack_subscribed,
+        _msgpack_unsubscribed,
+        _msgpack_retained,
     ),
 }
 """By serializer and whether it is a batched one; others have no plain requests."""

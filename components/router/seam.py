@@ -512,7 +512,9 @@ class RouterSeam:
             router._is_traced or router._trace_traffic or broker._event_store is not None or broker._option_uri_strict
         )
 
-    def subscribe(self, session: Any, topic: str, match: str) -> int | None:
+    def subscribe(
+        self, session: Any, topic: str, match: str, get_retained: bool
+    ) -> tuple[int, EncodedPayload | None] | None:
         """Do what ``Broker.processSubscribe`` does for a subscription that others have, where no meta event is due.
 
         That the subscription exists says that its URI was checked.
@@ -521,13 +523,21 @@ class RouterSeam:
         own = self._broker._session_to_subscriptions.get(session)
         if observation is None or own is None or self._meta_is_heard():
             return None
+        newest = None
+        if get_retained:
+            newest = self._last_event(topic) if match == message.Subscribe.MATCH_EXACT else None
+            if newest is None and (match != message.Subscribe.MATCH_EXACT or observation.extra.retained_events):
+                return None
         decision = self.decide(session, "subscribe", topic, {"match": match})
         if decision is None or not decision["allow"]:
             return None
         self._subscriptions.add_observer(session, topic, match)
         own.add(observation)
-        self._count("subscribe", "subscribed")
-        return observation.id  # type: ignore[no-any-return]
+        self._count("received", "subscribe")
+        self._count("sent", "subscribed")
+        if newest is not None:
+            self._count("sent", "event")
+        return observation.id, newest
 
     def unsubscribe(self, session: Any, subscription: int) -> bool:
         """Do what ``Broker.processUnsubscribe`` does for a subscription that others keep, where no meta event is due."""
@@ -541,7 +551,8 @@ class RouterSeam:
             return False
         self._subscriptions.drop_observer(session, observation)
         self._broker._session_to_subscriptions[session].discard(observation)
-        self._count("unsubscribe", "unsubscribed")
+        self._count("received", "unsubscribe")
+        self._count("sent", "unsubscribed")
         return True
 
     def leave(self, session: Any) -> bool:
@@ -570,17 +581,19 @@ class RouterSeam:
         own = self._subscribers.get(session)
         return own is None or not any(id_ in own.subscriptions for id_, _ in self._match(topic))
 
+    def publication_id(self) -> int:
+        """Return an id for an event that is sent to one session."""
+        return util.id()  # type: ignore[no-any-return]
+
     def publish_all(self, events: Sequence[tuple[str, EncodedPayload]]) -> None:
         """Deliver publications that came in one read, in their order."""
-        received = self._router._message_stats["received"]
-        received["publish"] = received.get("publish", 0) + len(events)
+        self._count("received", "publish", len(events))
         self.publish_batch(events)
 
-    def _count(self, received: str, sent: str) -> None:
+    def _count(self, direction: str, kind: str, number: int = 1) -> None:
         # As Router.process and Router.send do.
-        stats = self._router._message_stats
-        stats["received"][received] = stats["received"].get(received, 0) + 1
-        stats["sent"][sent] = stats["sent"].get(sent, 0) + 1
+        stats = self._router._message_stats[direction]
+        stats[kind] = stats.get(kind, 0) + number
 
     def _meta_is_heard(self) -> bool:
         """Tell whether somebody is subscribed to the meta events of subscriptions."""

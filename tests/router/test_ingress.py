@@ -97,7 +97,7 @@ def assert_same(request: Subscribe | Unsubscribe | Publish | None, received: Any
     if isinstance(request, Subscribe):
         assert type(received) is message.Subscribe
         assert (received.topic, received.match) == (request.topic, request.options.match)
-        assert not received.get_retained
+        assert bool(received.get_retained) is request.options.get_retained
         assert received.forward_for is None
     elif isinstance(request, Unsubscribe):
         assert type(received) is message.Unsubscribe
@@ -115,6 +115,7 @@ def assert_same(request: Subscribe | Unsubscribe | Publish | None, received: Any
     [
         b'[32,1,{},"a.b"]',
         b'[32,9007199254740992,{"match":"prefix"},"a."]',
+        b'[32,1,{"get_retained":true},"a.b"]',
         b"[34,1,2]",
         b'[16,1,{},"a.b",[{"price":1.50}]]',
     ],
@@ -126,7 +127,7 @@ def test_the_usual_requests_are_recognised(sent: bytes) -> None:
 @pytest.mark.parametrize(
     "sent",
     [
-        b'[32,1,{"get_retained":true},"a.b"]',
+        b'[32,1,{"get_retained":null},"a.b"]',
         b'[16,1,{"acknowledge":true},"a.b",[1]]',
         b'[16,1,{"exclude_me":false},"a.b",[1]]',
         b'[16,1,{},"a.b"]',
@@ -147,6 +148,10 @@ def test_replies_are_those_of_autobahn() -> None:
             for frame, reply in (
                 (codec.subscribed(7, number), message.Subscribed(7, number)),
                 (codec.unsubscribed(number), message.Unsubscribed(number)),
+                (
+                    codec.retained(number, 8, EncodedPayload(b'{"n":1,"p":0.25}')),
+                    message.Event(number, 8, args=[{"n": 1, "p": 0.25}], retained=True),
+                ),
             ):
                 data, _ = serializer.serialize(reply)
                 assert frame == bytes([codec.first_octet, len(data)]) + data
@@ -202,14 +207,21 @@ class FakeConnection:
     def send_replies(self, frames: list[bytes]) -> None:
         self.done.append(("replies", [frame[2:] for frame in frames]))
 
-    def subscribe(self, session: Any, topic: str, match: str) -> int | None:
-        return None if topic.startswith("new.") else 9
+    def subscribe(
+        self, session: Any, topic: str, match: str, get_retained: bool
+    ) -> tuple[int, EncodedPayload | None] | None:
+        if topic.startswith("new."):
+            return None
+        return 9, EncodedPayload(b"1.50") if get_retained else None
 
     def unsubscribe(self, session: Any, subscription: int) -> bool:
         return subscription == 9
 
     def may_publish(self, session: Any, topic: str) -> bool:
         return topic.startswith("own.")
+
+    def publication_id(self) -> int:
+        return 77
 
     def publish_all(self, events: Sequence[tuple[str, EncodedPayload]]) -> None:
         self.done.append(("published", [(topic, payload.json) for topic, payload in events]))
@@ -226,6 +238,13 @@ def test_the_replies_of_one_read_are_written_together() -> None:
         "caught up",
         ("replies", [b"[33,1,9]", b"[33,2,9]", b"[35,3]"]),
     ]
+
+
+def test_the_newest_event_follows_its_subscription() -> None:
+    [_, (kind, replies)] = done(b'[32,1,{"get_retained":true},"a"]', b'[32,2,{},"b"]')
+    assert kind == "replies"
+    assert [json.loads(reply)[:2] for reply in replies] == [[33, 1], [36, 9], [33, 2]]
+    assert replies[1].endswith(b'[36,9,77,{"retained":true},[1.50]]')
 
 
 def test_replies_are_written_before_crossbar_handles_something_and_before_something_is_published() -> None:
