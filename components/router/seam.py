@@ -385,9 +385,30 @@ class GatewayBroker(Broker):  # type: ignore[misc]
             super().processPublish(session, publish)
 
     def processSubscribe(self, session: Any, subscribe: Any) -> None:
+        topic, match = subscribe.topic, subscribe.match
+        made = None
+        if self.seam.plain and not subscribe.forward_for:
+            made = self.seam.add_subscriber(session, topic, match, bool(subscribe.get_retained))
+        if made is not None:
+            subscription, newest = made
+            self._router.send(session, message.Subscribed(subscribe.request, subscription))
+            if newest is not None:
+                event = message.Event(subscription, util.id(), args=[newest], retained=True)
+                self._router.send(session, event)
+            return
         if subscribe.get_retained:
-            self.seam.retain(subscribe.topic, subscribe.match)
+            self.seam.retain(topic, match)
         super().processSubscribe(session, subscribe)
+
+    def processUnsubscribe(self, session: Any, unsubscribe: Any) -> None:
+        if (
+            self.seam.plain
+            and not unsubscribe.forward_for
+            and self.seam.drop_subscriber(session, unsubscribe.subscription)
+        ):
+            self._router.send(session, message.Unsubscribed(unsubscribe.request))
+        else:
+            super().processUnsubscribe(session, unsubscribe)
 
 
 class RouterSeam:
@@ -515,6 +536,28 @@ class RouterSeam:
     def subscribe(
         self, session: Any, topic: str, match: str, get_retained: bool
     ) -> tuple[int, EncodedPayload | None] | None:
+        """Make a session a subscriber; return the subscription's id and the newest event where it is wanted."""
+        made = self.add_subscriber(session, topic, match, get_retained)
+        if made is not None:
+            self._count("received", "subscribe")
+            self._count("sent", "subscribed")
+            if made[1] is not None:
+                self._count("sent", "event")
+        return made
+
+    def unsubscribe(self, session: Any, subscription: int) -> bool:
+        """Make a session no subscriber any more."""
+        done = self.drop_subscriber(session, subscription)
+        if done:
+            self._count("received", "unsubscribe")
+            self._count("sent", "unsubscribed")
+        return done
+
+    # What of Crossbar's broker is done here, for all kinds of transports
+
+    def add_subscriber(
+        self, session: Any, topic: str, match: str, get_retained: bool
+    ) -> tuple[int, EncodedPayload | None] | None:
         """Do what ``Broker.processSubscribe`` does for a subscription that others have, where no meta event is due.
 
         That the subscription exists says that its URI was checked.
@@ -533,13 +576,9 @@ class RouterSeam:
             return None
         self._subscriptions.add_observer(session, topic, match)
         own.add(observation)
-        self._count("received", "subscribe")
-        self._count("sent", "subscribed")
-        if newest is not None:
-            self._count("sent", "event")
         return observation.id, newest
 
-    def unsubscribe(self, session: Any, subscription: int) -> bool:
+    def drop_subscriber(self, session: Any, subscription: int) -> bool:
         """Do what ``Broker.processUnsubscribe`` does for a subscription that others keep, where no meta event is due."""
         observation = self._subscriptions.get_observation_by_id(subscription)
         if (
@@ -551,8 +590,6 @@ class RouterSeam:
             return False
         self._subscriptions.drop_observer(session, observation)
         self._broker._session_to_subscriptions[session].discard(observation)
-        self._count("received", "unsubscribe")
-        self._count("sent", "unsubscribed")
         return True
 
     def leave(self, session: Any) -> bool:
@@ -574,7 +611,8 @@ class RouterSeam:
             decision is None
             or not decision["allow"]
             or decision.get("disclose")
-            or not _URI_PAT_LOOSE_NON_EMPTY.match(topic)
+            # A topic that something was published to has been looked at.
+            or not (topic in self._others or _URI_PAT_LOOSE_NON_EMPTY.match(topic))
         ):
             return False
         # The publisher is excluded from its own event.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
+import cbor2
 import msgpack
 import pytest
 import pytest_twisted
@@ -15,10 +16,9 @@ from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientPr
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
-from twisted.internet.threads import deferToThread
 
 from tests.harness.client import until
-from tests.harness.node import Node
+from tests.harness.node import Node, free_port
 from tests.node.test_stock_oracle import without_gateway
 
 SESSIONS = 3
@@ -40,6 +40,11 @@ LAST_WORDS: list[Any] = [
 ]
 
 
+def json_bytes(message: Any) -> bytes:
+    """Return JSON as clients send it."""
+    return json.dumps(message).encode()
+
+
 class RawSession(WebSocketClientProtocol):
     """Sends lists, and keeps the lists that come."""
 
@@ -53,15 +58,17 @@ class RawSession(WebSocketClientProtocol):
         self.closed: Deferred[Any] = Deferred()
 
     def send(self, message: Any) -> None:
-        binary = self.factory.binary
-        self.sendMessage(msgpack.packb(message) if binary else json.dumps(message).encode(), binary)
+        packed = {"json": json_bytes, "msgpack": msgpack.packb, "cbor": cbor2.dumps}[self.factory.serializer](message)
+        self.sendMessage(packed, self.factory.serializer != "json")
 
     def onOpen(self) -> None:
         roles = {"subscriber": {}, "publisher": {}, "caller": {}}
         self.send([1, "market", {"roles": roles, "authmethods": ["ticket"], "authid": "x"}])
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        message = msgpack.unpackb(payload) if isBinary else json.loads(payload)
+        message = {"json": json.loads, "msgpack": msgpack.unpackb, "cbor": cbor2.loads}[self.factory.serializer](
+            payload
+        )
         if message[0] == 4:
             self.send([5, self.factory.ticket, {}])
         elif message[0] == 2:
@@ -113,7 +120,7 @@ def burst(chance: random.Random, request: int) -> list[Any]:
 async def connected(node: Node, ticket: str, serializer: str, names: dict[int, Any]) -> RawSession:
     factory = WebSocketClientFactory(node.ws_url, protocols=[f"wamp.2.{serializer}"])
     factory.protocol = RawSession
-    factory.binary, factory.ticket, factory.names = serializer != "json", ticket, names
+    factory.serializer, factory.ticket, factory.names = serializer, ticket, names
     session: RawSession = await TCP4ClientEndpoint(reactor, "127.0.0.1", node.port).connect(factory)
     await session.joined
     return session
@@ -176,20 +183,28 @@ async def played(node: Node, ticket: str, serializer: str, seed: int) -> list[An
     return outcome
 
 
-@pytest_twisted.ensureDeferred
-@pytest.mark.parametrize("serializer", ["json", "msgpack"])
-async def test_every_request_is_answered_as_at_stock_crossbar(
-    make_node: Callable[..., Node], node: Node, serializer: str
-) -> None:
-    stock = make_node(change_config=without_gateway)
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, Node]]:
+    """Return a stock node, starting, and one of ours; shared by this module alone, since clients' faults go to their logs."""
+    stock = Node(tmp_path_factory.mktemp("stock"), {}, change_config=without_gateway)
+    ours = Node(tmp_path_factory.mktemp("ours"), {"CROSSTICK_SIMULATOR_PORT": str(free_port())})
     stock.spawn()
+    ours.start()
+    yield stock, ours
+    stock.stop()
+    ours.stop()
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("serializer", ["json", "msgpack", "cbor"])
+async def test_every_request_is_answered_as_at_stock_crossbar(nodes: tuple[Node, Node], serializer: str) -> None:
+    stock, ours = nodes
     await until(reactor, lambda: "NODE_BOOT_COMPLETE" in stock.log, timeout_s=30)
     kinds: set[int] = set()
     for seed in range(6):
         expected = await played(stock, "stock", serializer, seed)
-        got = await played(node, node.token("x", "service"), serializer, seed)
+        got = await played(ours, ours.token("x", "service"), serializer, seed)
         differing = [(theirs, ours) for theirs, ours in zip(expected, got, strict=True) if theirs != ours]
         assert differing[:1] == []
         kinds |= {message[0] for _, messages in expected[: BURSTS * SESSIONS] for message in messages}
     assert kinds == {8, 17, 33, 35, 36}
-    await deferToThread(stock.stop)
