@@ -6,16 +6,19 @@ why one was refused.
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import secrets
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import jwt
+from jwt.algorithms import HMACAlgorithm
 
 ALGORITHMS = ("HS256",)
 """What a token may be signed with; everything else, ``none`` above all, is refused before its claims are read."""
@@ -58,12 +61,27 @@ class Claims:
     """Globs of the services whose topics and procedures the bearer may use."""
 
 
-@dataclass(frozen=True, slots=True)
+class _HmacOfCheckedKey(HMACAlgorithm):
+    """PyJWT's HMAC, whose key has been checked: PyJWT looks with each token whether it might be of another kind."""
+
+    def prepare_key(self, key: str | bytes) -> bytes:
+        return key if isinstance(key, bytes) else key.encode()
+
+
+@dataclass(frozen=True)
 class TokenAuthority:
     """A key and an audience: enough to mint tokens and to verify them."""
 
     key: bytes
     audience: str
+
+    @cached_property
+    def _checked_key(self) -> jwt.PyJWK:
+        HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(self.key)
+        encoded = base64.urlsafe_b64encode(self.key).rstrip(b"=").decode()
+        key = jwt.PyJWK({"kty": "oct", "k": encoded}, ALGORITHMS[0])
+        key.Algorithm = _HmacOfCheckedKey(HMACAlgorithm.SHA256)
+        return key
 
     def mint(
         self,
@@ -116,7 +134,7 @@ class TokenAuthority:
         try:
             claims = jwt.decode(
                 token,
-                self.key,
+                self._checked_key,
                 algorithms=list(ALGORITHMS),
                 audience=self.audience,
                 options={"require": ["exp", "aud", "sub"], "strict_aud": True},

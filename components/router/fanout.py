@@ -174,13 +174,20 @@ class FanOut:
         self.catch_up(subscriber)
         if subscriber.gone:
             return
+        retained = self.retained(subscriber, subscription, events)
+        if retained:
+            self._write(subscriber.connection, subscriber.connection.encoding.frames(retained))
+
+    @staticmethod
+    def retained(
+        subscriber: Subscriber, subscription: int, events: Iterable[tuple[str, EncodedPayload]]
+    ) -> list[Event]:
+        """Return a new subscription's retained events, for who sends them with the reply."""
         topic_shown = subscriber.subscriptions[subscription]
-        retained = [
+        return [
             RetainedEvent(subscription, getrandbits(_PUBLICATION_BITS) + 1, topic, topic_shown, payload)
             for topic, payload in events
         ]
-        if retained:
-            self._write(subscriber.connection, subscriber.connection.encoding.frames(retained))
 
     def unsubscribed(self, subscriber: Subscriber, subscription: int) -> None:
         """Take note that a subscription has ended."""

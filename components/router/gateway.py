@@ -223,7 +223,17 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         """Authorise a client's session on the spot; other sessions are Crossbar's to decide, by their roles' permissions."""
         if session._authrole not in CLIENT_ROLES:
             return None
-        return _decision(self._grants(session._authrole, session._authid, session._authextra), action, uri, options)
+        return _decision(self._session_grants(session), action, uri, options)
+
+    def _session_grants(self, session: Any) -> Grants:
+        # A session object may join again, with another token; what the authenticator noted is then another object, too.
+        noted = session._authextra
+        known: tuple[object, Grants] | None = getattr(session, "grants", None)
+        if known is not None and known[0] is noted:
+            return known[1]
+        grants = self._grants(session._authrole, session._authid, noted)
+        session.grants = (noted, grants)
+        return grants
 
     def _authorize(
         self, session: dict[str, Any], uri: str, action: str, options: dict[str, Any] | None

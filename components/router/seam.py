@@ -17,12 +17,19 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, ClassVar, Protocol
 
+import txaio
 from autobahn import util
+from autobahn.twisted import websocket as autobahn_twisted_websocket
 from autobahn.wamp import ApplicationError, message
+from autobahn.wamp import websocket as autobahn_wamp_websocket
 from autobahn.wamp.message import _URI_PAT_LOOSE_NON_EMPTY
+from autobahn.websocket import protocol as autobahn_websocket
 from crossbar.router import protocol as crossbar_protocol
+from crossbar.router import router as crossbar_router
+from crossbar.router import session as crossbar_session
 from crossbar.router.broker import Broker
 from crossbar.router.dealer import Dealer
 from crossbar.router.observation import UriObservationMap
@@ -31,6 +38,7 @@ from twisted.internet.defer import succeed
 from twisted.internet.interfaces import ITCPTransport
 from twisted.logger import Logger
 
+from components.core.client_frames import TEXT, first_frame_bytes, plain_messages
 from components.core.outbox import OutboxCounters
 from components.core.outbox_settings import OutboxSettings, Overflow
 from components.core.payload import EncodedPayload
@@ -39,7 +47,9 @@ from components.router.backlog import Condense
 from components.router.encodings import RAWSOCKET, UNFRAMED, WEBSOCKET
 from components.router.fanout import MAX_CACHED_TOPICS, FanOut, FanOutLimits
 from components.router.groups import Subscriber
+from components.router.ingress import take
 from components.router.outlet import Outlet
+from components.router.requests import CODECS, RequestCodec, is_plain_json
 from components.router.serializers import WRAPPING, WrappingJsonSerializer
 from components.router.sockets import writer
 from components.uris import ERROR_RUNTIME
@@ -63,6 +73,10 @@ class SubscriptionListener(Protocol):
 
 GOODBYE_TIME_S = 1.0
 """How long a connection that is given up may take to send what says why."""
+
+META_TOPICS = tuple(
+    f"wamp.subscription.{event}" for event in ("on_create", "on_subscribe", "on_unsubscribe", "on_delete")
+)
 
 CLOSE_CODES = {Overflow.STALLED: 4001, Overflow.QUEUE_FULL: 4002, Overflow.TOO_MANY_BYTES: 4003}
 """WebSocket close codes, with the URI as their reason."""
@@ -101,6 +115,33 @@ def install_transports(
     TransportSettings.on_cut = staticmethod(on_cut)
     crossbar_protocol.WampWebSocketServerFactory.protocol = GatewayWebSocketProtocol
     crossbar_protocol.WampRawSocketServerFactory.protocol = GatewayRawSocketProtocol
+    crossbar_session.RouterSessionFactory.session = GatewaySession
+    if txaio.get_global_log_level() not in ("debug", "trace"):
+        _log_no_sessions()
+
+
+def _log_no_sessions() -> None:
+    """Leave out what Crossbar logs at level info of each session that comes and goes: it takes longer than the join itself.
+
+    So does marking up the arguments of lines that are not written. Warnings and errors are logged as ever, without markup.
+    """
+    for logged in (GatewayWebSocketProtocol, GatewaySession, GatewayRouter):
+        logged.log = txaio.make_logger(level="warn")
+    for module in (
+        crossbar_protocol,
+        crossbar_router,
+        crossbar_session,
+        autobahn_wamp_websocket,
+        autobahn_twisted_websocket,
+        autobahn_websocket,
+    ):
+        for name in ("hl", "hlid", "hltype", "hlval", "pformat"):
+            if hasattr(module, name):
+                setattr(module, name, _unmarked)
+
+
+def _unmarked(value: Any, *_markup: Any, **_options: Any) -> Any:
+    return value
 
 
 def _use_wrapping_serializer(protocol: Any) -> tuple[str, bool]:
@@ -126,10 +167,42 @@ def _prepare(transport: Any, outlet: Outlet) -> None:
     transport.registerProducer(outlet, True)
 
 
+class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
+    """A client's session, without what each one of Crossbar's makes for itself and never uses, and drops."""
+
+    _alike: dict[str, Any] | None = None
+    """What all new sessions have in common."""
+
+    def __init__(self, router_factory: Any) -> None:
+        if self._alike is None:
+            super().__init__(router_factory)
+            GatewaySession._alike = {
+                name: value
+                for name, value in vars(self).items()
+                if name not in ("log", "_testaments", "_request_id_gen", "_router_factory")
+            }
+            del self.log
+            return
+        self.__dict__.update(self._alike)
+        self._router_factory = router_factory
+        self._testaments: dict[str, list[Any]] = {"destroyed": [], "detached": []}
+        self._request_id_gen = util.IdGenerator()
+
+    def onJoin(self, details: Any) -> None:
+        super().onJoin(details)
+        # It holds a second copy of all that is known of the connection.
+        self._pending_auth = None
+
+
 class GatewayWebSocketProtocol(crossbar_protocol.WampWebSocketServerProtocol):  # type: ignore[misc]
     """A client's WebSocket connection."""
 
+    data: bytes
+    """Autobahn's: what it could not take yet."""
+
     outlet: Outlet | None = None
+    codec: RequestCodec | None = None
+    """How plain requests are recognised; ``None`` where all that comes is Autobahn's to handle."""
 
     def onOpen(self) -> None:
         kind = _use_wrapping_serializer(self)
@@ -145,6 +218,75 @@ class GatewayWebSocketProtocol(crossbar_protocol.WampWebSocketServerProtocol):  
         )
         _prepare(self.transport, self.outlet)
         super().onOpen()
+        autobahn_sees_all = (
+            compressed
+            or self.trackedTimings
+            or self.logOctets
+            or self.logFrames
+            or not (self.utf8validateIncoming and self.applyMask)
+        )
+        self.codec = None if autobahn_sees_all else CODECS.get(kind)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take plain frames from the head of what comes; Autobahn gets the others, one by one, and what is not complete."""
+        while data:
+            codec = self.codec
+            if codec is None or self.state != self.STATE_OPEN or self.failedByMe:
+                super().dataReceived(data)
+                return
+            if self.current_frame is not None:
+                size = self.current_frame.length - self.current_frame_masker.pointer()
+            else:
+                if self.data:
+                    # A header that was cut; it has been counted.
+                    self.trafficStats.incomingOctetsWireLevel -= len(self.data)
+                    data, self.data = self.data + data, b""
+                if not self.inside_message:
+                    messages, size = plain_messages(data, codec.first_octet, self._max_plain_bytes())
+                    if messages:
+                        self._count_received(messages, size)
+                        take(self, codec, messages)
+                        data = data[size:]
+                        continue
+                size = first_frame_bytes(data)
+            super().dataReceived(data[:size])
+            data = data[size:]
+
+    def _max_plain_bytes(self) -> int:
+        limits = [limit for limit in (self.maxMessagePayloadSize, self.maxFramePayloadSize) if limit > 0]
+        return min(limits, default=0)
+
+    def _count_received(self, messages: list[bytes], size: int) -> None:
+        stats = self.trafficStats
+        payload_bytes = sum(map(len, messages))
+        stats.incomingOctetsWireLevel += size
+        stats.incomingOctetsWebSocketLevel += payload_bytes
+        stats.incomingOctetsAppLevel += payload_bytes
+        stats.incomingWebSocketFrames += len(messages)
+        stats.incomingWebSocketMessages += len(messages)
+        if self.autoPingTimeoutCall and self.autoPingRestartOnAnyTraffic:
+            self._cancelAutoPingTimeoutCall()
+
+    # What ``ingress.take`` asks
+
+    def joined(self) -> tuple[RouterSeam | None, Any]:
+        session = self._session
+        router = None if session is None or session._session_id is None else session._router
+        return (router.seam if type(router) is GatewayRouter and router.seam.plain else None), session
+
+    def handle(self, message: bytes) -> None:
+        if self.codec is not None and not self.failedByMe and self.state != self.STATE_CLOSED:
+            self.onMessage(message, self.codec.first_octet != TEXT)
+
+    def begin_reply(self) -> None:
+        if self.outlet is not None:
+            self.outlet.catch_up()
+
+    def send_replies(self, frames: list[bytes]) -> None:
+        if self.state == self.STATE_OPEN:
+            self.trafficStats.outgoingWebSocketFrames += len(frames)
+            self.trafficStats.outgoingWebSocketMessages += len(frames)
+            self.sendData(b"".join(frames))
 
     def send(self, msg: Any) -> None:
         if self.outlet is not None:
@@ -268,14 +410,35 @@ class GatewayBroker(Broker):  # type: ignore[misc]
 
     seam: RouterSeam
 
+    def detach(self, session: Any) -> None:
+        if not self.seam.leave(session):
+            super().detach(session)
+
     def processPublish(self, session: Any, publish: Any) -> None:
         if not self.seam.published_fast(session, publish):
             super().processPublish(session, publish)
 
     def processSubscribe(self, session: Any, subscribe: Any) -> None:
-        super().processSubscribe(session, subscribe)
-        if subscribe.get_retained:
-            self.seam.send_retained(session, subscribe.topic, subscribe.match)
+        topic, match, get_retained = subscribe.topic, subscribe.match, bool(subscribe.get_retained)
+        made = None
+        if self.seam.plain and not subscribe.forward_for:
+            made = self.seam.add_subscriber(session, topic, match, get_retained)
+        if made is None:
+            super().processSubscribe(session, subscribe)
+        else:
+            self._router.send(session, message.Subscribed(subscribe.request, made))
+        if get_retained:
+            self.seam.send_retained(session, topic, match)
+
+    def processUnsubscribe(self, session: Any, unsubscribe: Any) -> None:
+        if (
+            self.seam.plain
+            and not unsubscribe.forward_for
+            and self.seam.drop_subscriber(session, unsubscribe.subscription)
+        ):
+            self._router.send(session, message.Unsubscribed(unsubscribe.request))
+        else:
+            super().processUnsubscribe(session, unsubscribe)
 
 
 class GatewayDealer(Dealer):  # type: ignore[misc]
@@ -329,8 +492,13 @@ class RouterSeam:
         """How many subscriptions sessions have that the fan-out does not serve."""
         self._others: dict[str, tuple[Any, ...]] = {}
         """Per topic, the subscriptions with observers that the fan-out does not serve, such as in-router components."""
+        self._meta_heard: bool | None = None
+        """Whether somebody hears the meta events of subscriptions; ``None`` when it has to be looked up."""
         self._json = WrappingJsonSerializer()
         self._direct: dict[str, Callable[[bytes], None]] = {}
+        service = router._realm.session
+        if len(service._expose_on_sessions) == 1:
+            service.publish = partial(self._publish_meta, service.publish)
         router.__class__, router.seam = GatewayRouter, self
         router._dealer.__class__, router._dealer.seam = GatewayDealer, self
         broker.__class__, broker.seam = GatewayBroker, self
@@ -396,22 +564,17 @@ class RouterSeam:
             or publish.transaction_hash
             or not publish.args
             or len(publish.args) != 1
-            or self._router.is_traced
-            or self._broker._event_store is not None
-            or not _URI_PAT_LOOSE_NON_EMPTY.match(publish.topic)
+            or not self.plain
         ):
             return False
-        decision = self.decide(session, "publish", publish.topic, {})
-        if decision is None or not decision["allow"] or decision.get("disclose"):
-            return False
-        own = self._subscribers.get(session)
-        if own is not None and any(id_ in own.subscriptions for id_, _ in self._match(publish.topic)):
-            # The publisher is excluded from its own event.
+        if not self.may_publish(session, publish.topic):
             return False
         argument = publish.args[0]
         payload = (
             argument if isinstance(argument, EncodedPayload) else EncodedPayload(self._json.serialize([argument])[1:-1])
         )
+        if not is_plain_json(payload.json):
+            return False
         self.publish(publish.topic, payload)
         return True
 
@@ -454,6 +617,126 @@ class RouterSeam:
         self._router.send(session, answer)
         return True
 
+    def _publish_meta(self, publish: Callable[..., Any], topic: str, *arguments: Any, **options: Any) -> Any:
+        """Publish an event of the meta API where somebody hears it; most come with each session, and nobody does."""
+        if topic.startswith("wamp.") and "options" not in options and not self._is_heard(topic):
+            return None
+        return publish(topic, *arguments, **options)
+
+    # Plain requests: the realm of ``ingress``
+
+    @property
+    def plain(self) -> bool:
+        """Whether requests may be taken past Crossbar's code: nobody traces them, stores events or has stricter rules."""
+        router, broker = self._router, self._broker
+        return not (
+            router._is_traced or router._trace_traffic or broker._event_store is not None or broker._option_uri_strict
+        )
+
+    def subscribe(self, session: Any, topic: str, match: str, get_retained: bool) -> tuple[int, list[bytes]] | None:
+        """Make a session a subscriber; return the subscription's id and the frames of the events that it begins with."""
+        subscription = self.add_subscriber(session, topic, match, get_retained)
+        if subscription is None:
+            return None
+        self._count("received", "subscribe")
+        self._count("sent", "subscribed")
+        if not get_retained:
+            return subscription, []
+        subscriber = self._subscribers[session]
+        retained = self.fanout.retained(subscriber, subscription, self._retained(session, topic, match))
+        self._count("sent", "event", len(retained))
+        return subscription, subscriber.connection.encoding.frames(retained)
+
+    def unsubscribe(self, session: Any, subscription: int) -> bool:
+        """Make a session no subscriber any more."""
+        done = self.drop_subscriber(session, subscription)
+        if done:
+            self._count("received", "unsubscribe")
+            self._count("sent", "unsubscribed")
+        return done
+
+    # What of Crossbar's broker is done here, for all kinds of transports
+
+    def add_subscriber(self, session: Any, topic: str, match: str, get_retained: bool) -> int | None:
+        """Do what ``Broker.processSubscribe`` does for a subscription that others have, where no meta event is due, and
+        nothing that Crossbar retains is wanted.
+
+        That the subscription exists says that its URI was checked.
+        """
+        observation = self._subscriptions.get_observation(topic, match)
+        own = self._broker._session_to_subscriptions.get(session)
+        if observation is None or own is None or self._meta_is_heard():
+            return None
+        if get_retained and match == message.Subscribe.MATCH_EXACT and observation.extra.retained_events:
+            return None
+        decision = self.decide(session, "subscribe", topic, {"match": match})
+        if decision is None or not decision["allow"]:
+            return None
+        self._subscriptions.add_observer(session, topic, match)
+        own.add(observation)
+        observation_id: int = observation.id
+        return observation_id
+
+    def drop_subscriber(self, session: Any, subscription: int) -> bool:
+        """Do what ``Broker.processUnsubscribe`` does for a subscription that others keep, where no meta event is due."""
+        observation = self._subscriptions.get_observation_by_id(subscription)
+        if (
+            observation is None
+            or session not in observation.observers
+            or len(observation.observers) == 1
+            or self._meta_is_heard()
+        ):
+            return False
+        self._subscriptions.drop_observer(session, observation)
+        self._broker._session_to_subscriptions[session].discard(observation)
+        return True
+
+    def leave(self, session: Any) -> bool:
+        """Do what ``Broker.detach`` does, where no meta event is due; return whether it was done."""
+        own = self._broker._session_to_subscriptions.get(session)
+        if own is None or not self.plain or self._meta_is_heard():
+            return False
+        for observation in own:
+            _, was_last = self._subscriptions.drop_observer(session, observation)
+            if was_last and not observation.extra.retained_events:
+                self._subscriptions.delete_observation(observation)
+        del self._broker._session_to_subscriptions[session]
+        return True
+
+    def may_publish(self, session: Any, topic: str) -> bool:
+        """Tell whether a PUBLISH without options may be delivered by the fan-out."""
+        decision = self.decide(session, "publish", topic, {})
+        if (
+            decision is None
+            or not decision["allow"]
+            or decision.get("disclose")
+            # A topic that something was published to has been looked at.
+            or not (topic in self._others or _URI_PAT_LOOSE_NON_EMPTY.match(topic))
+        ):
+            return False
+        # The publisher is excluded from its own event.
+        own = self._subscribers.get(session)
+        return own is None or not any(id_ in own.subscriptions for id_, _ in self._match(topic))
+
+    def publish_all(self, events: Sequence[tuple[str, EncodedPayload]]) -> None:
+        """Deliver publications that came in one read, in their order."""
+        self._count("received", "publish", len(events))
+        self.publish_batch(events)
+
+    def _count(self, direction: str, kind: str, number: int = 1) -> None:
+        # As Router.process and Router.send do.
+        stats = self._router._message_stats[direction]
+        stats[kind] = stats.get(kind, 0) + number
+
+    def _meta_is_heard(self) -> bool:
+        """Tell whether somebody is subscribed to the meta events of subscriptions."""
+        if self._meta_heard is None:
+            self._meta_heard = any(map(self._is_heard, META_TOPICS))
+        return self._meta_heard
+
+    def _is_heard(self, topic: str) -> bool:
+        return any(observation.observers for observation in self._subscriptions.match_observations(topic))
+
     # Subscriptions
 
     def send_retained(self, session: Any, uri: str, match: str) -> None:
@@ -474,6 +757,7 @@ class RouterSeam:
 
     def observer_added(self, observer: Any, observation: Any) -> None:
         """Be told by Crossbar's map that a session has subscribed."""
+        self._meta_may_change(observation)
         outlet = getattr(getattr(observer, "_transport", None), "outlet", None)
         if outlet is None:
             self._other_subscriptions += 1
@@ -489,6 +773,7 @@ class RouterSeam:
 
     def observer_dropped(self, observer: Any, observation: Any) -> None:
         """Be told by Crossbar's map that a subscription has ended."""
+        self._meta_may_change(observation)
         subscriber = self._subscribers.get(observer)
         if subscriber is None:
             self._other_subscriptions -= 1
@@ -503,6 +788,10 @@ class RouterSeam:
             self._listener.unsubscribed(observation.uri, observation.match)
         if not subscriber.subscriptions:
             del self._subscribers[observer]
+
+    def _meta_may_change(self, observation: Any) -> None:
+        if observation.match != message.Subscribe.MATCH_EXACT or observation.uri.startswith("wamp."):
+            self._meta_heard = None
 
     def _match(self, topic: str) -> list[tuple[int, bool]]:
         return [

@@ -1,12 +1,14 @@
 """WAMP serializers that know an ``EncodedPayload``: JSON puts its bytes into the message, binary ones encode its value.
 
-Used for what the fan-out does not send: retained events, results of procedures, events with options.
+Used for what the fan-out does not send (retained events, results of procedures, events with options), and for all that comes
+and is no plain request.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from autobahn.wamp.serializer import CBORObjectSerializer, JsonObjectSerializer, MsgPackObjectSerializer
 
 from components.core.payload import EncodedPayload
@@ -32,6 +34,16 @@ class WrappingJsonSerializer(JsonObjectSerializer):  # type: ignore[misc]  # Aut
         # The envelope of a batched serializer ends in a separator behind the closing bracket.
         end = envelope.rindex(b"]")
         return b"%b,[%b]]%b" % (envelope[:end], payload.json, envelope[end + 1 :])
+
+    def unserialize(self, payload: bytes) -> list[Any]:
+        # Autobahn builds a decoder in Python for each message, for the sake of binary data, which an escaped NUL begins.
+        if not self._batched and b"\\u0000" not in payload:
+            try:
+                return [msgspec.json.decode(payload)]
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                # Either it is to be refused, or it is one of the few things that only Python's decoder takes, such as NaN.
+                return super().unserialize(payload)  # type: ignore[no-any-return]
+        return super().unserialize(payload)  # type: ignore[no-any-return]
 
 
 def _decoded(message: list[Any]) -> list[Any]:

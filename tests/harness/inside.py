@@ -91,7 +91,8 @@ class InsideRouter:
         self.clock = Clock()
         self.granted = granted
         # As much of a worker's realm and router factory as a router uses.
-        realm: Any = SimpleNamespace(config={"name": "market"}, session=None)
+        service = SimpleNamespace(_expose_on_sessions=["the realm's own"], publish=lambda *arguments, **options: None)
+        realm: Any = SimpleNamespace(config={"name": "market"}, session=service)
         factory = SimpleNamespace(_reactor=self.clock, on_last_detach=lambda router: None)
         self.router = Router(factory, realm, RouterOptions(uri_check=RouterOptions.URI_CHECK_LOOSE))
         condense = partial(condensed, OutboxSettings())

@@ -102,6 +102,20 @@ async def until_all_have_traded(client: Client, symbols: list[str]) -> None:
 
 
 @pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("serializer", ["json", "msgpack", "cbor"])
+async def test_the_last_tick_comes_with_a_subscription_that_others_have_too_and_the_stream_follows_it(
+    node: Node, clients: Clients, serializer: str
+) -> None:
+    before = await viewer(node, clients)
+    await before.events("market.BTCUSDT", retained=True)
+    client = await clients.join(node.ws_url, authid="v", ticket=node.token("v"), serializer=serializer)
+    received = await client.events("market.BTCUSDT", retained=True)
+    await until(reactor, lambda: len(received) > 2)
+    assert [retained for _, _, retained in received[:3]] == [True, False, False]
+    assert all(follows(after[1], before[1]["seq"]) for before, after in pairwise(received))
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_snapshot_and_the_stream_fit_together(node: Node, clients: Clients) -> None:
     client = await viewer(node, clients)
     received = await client.events("market.BTCUSDT")

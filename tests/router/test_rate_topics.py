@@ -55,8 +55,8 @@ class World:
 
     @property
     def timers(self) -> int:
-        """Calls that wait while the fan-out has nothing to do."""
-        return len(self.clock.getDelayedCalls())
+        """Calls that wait while the fan-out has nothing to do, beside those that Crossbar makes in the reactor's next turn."""
+        return sum(call.getTime() > self.clock.seconds() for call in self.clock.getDelayedCalls())
 
 
 def seqs(session: InsideSession) -> list[tuple[Any, ...]]:

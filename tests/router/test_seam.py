@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from importlib.metadata import version
+from types import CodeType
+from typing import Any
 
 import cbor2
 import msgpack
 import pytest
 from autobahn.wamp import message
 from autobahn.wamp.serializer import CBORSerializer, JsonSerializer, MsgPackSerializer
+from crossbar.router.broker import Broker, SubscriptionExtra
 from crossbar.router.observation import UriObservationMap
 from crossbar.router.router import Router
-from crossbar.router.session import RouterApplicationSession
+from crossbar.router.service import RouterServiceAgent
+from crossbar.router.session import RouterApplicationSession, RouterSession, RouterSessionFactory
 
 from components.core.payload import EncodedPayload
 from components.router import seam
@@ -84,6 +88,82 @@ def test_a_message_to_many_connections_is_serialised_once() -> None:
 def test_an_in_router_session_reaches_its_router_through_its_transport() -> None:
     assert "_router" in RouterApplicationSession.__init__.__code__.co_names
     assert "_session_id_to_session" in Router.__init__.__code__.co_names
+
+
+class RouterFactory:
+    """As much of a router factory as a session touches when it is made."""
+
+
+def test_a_session_of_ours_is_made_like_crossbars() -> None:
+    factory = RouterFactory()
+    expected = vars(RouterSession(factory))
+    first, second = (vars(seam.GatewaySession(factory)) for _ in range(2))
+    for made in (first, second):
+        assert made.keys() == expected.keys() - {"log"}
+        assert isinstance(made["_request_id_gen"], type(expected["_request_id_gen"]))
+        for name in made.keys() - {"_request_id_gen"}:
+            assert made[name] == expected[name], name
+    # What a session changes is its own.
+    for name in ("_testaments", "_request_id_gen"):
+        assert first[name] is not second[name]
+
+
+def test_the_session_factory_makes_what_it_is_told_to() -> None:
+    assert RouterSessionFactory.session is not None
+    assert "session" in RouterSessionFactory.__call__.__code__.co_names
+
+
+@pytest.mark.parametrize(
+    ("function", "names"),
+    [
+        (Router.__init__, ["_is_traced", "_trace_traffic"]),
+        (Router.reset_stats, ["_message_stats"]),
+        (Router.process, ["_message_stats"]),
+        (Router.send, ["_message_stats"]),
+        (Broker.__init__, ["_subscription_map", "_session_to_subscriptions", "_event_store", "_option_uri_strict"]),
+        (Broker.detach, ["_session_to_subscriptions", "drop_observer", "delete_observation", "retained_events"]),
+        (Broker.processSubscribe, ["_subscription_map", "add_observer", "_session_to_subscriptions"]),
+        (Broker._unsubscribe, ["drop_observer", "_session_to_subscriptions", "retained_events"]),
+        (RouterServiceAgent.__init__, ["_expose_on_sessions"]),
+        (RouterSession.onAuthenticate, ["_pending_auth"]),
+        (RouterSession.onMessage, ["_authextra"]),
+    ],
+    ids=lambda value: getattr(value, "__qualname__", None),
+)
+def test_crossbar_has_what_plain_requests_lean_on(function: Any, names: list[str]) -> None:
+    mentioned: set[str] = set()
+
+    def look(code: CodeType) -> None:
+        mentioned.update(code.co_names)
+        for constant in code.co_consts:
+            if isinstance(constant, CodeType):
+                look(constant)
+
+    look(function.__code__)
+    assert set(names) <= mentioned
+
+
+def test_a_subscription_knows_who_observes_it_and_how_it_matches() -> None:
+    subscriptions = UriObservationMap()
+    observation, was_observed, _ = subscriptions.add_observer("x", "a.", "prefix", extra=SubscriptionExtra())
+    assert not was_observed
+    assert (observation.match, observation.uri, observation.observers) == ("prefix", "a.", {"x"})
+    assert observation.extra.retained_events == []
+    assert subscriptions.get_observation("a.", "prefix") is observation
+    assert subscriptions.get_observation("a.", "exact") is None
+    assert subscriptions.get_observation_by_id(observation.id) is observation
+
+
+def test_the_lines_that_are_left_out_are_marked_up_by_functions_of_these_names() -> None:
+    for module, names in {
+        seam.crossbar_protocol: {"hlid", "hltype", "hlval"},
+        seam.crossbar_router: {"hlid", "hltype", "hlval", "pformat"},
+        seam.crossbar_session: {"hl", "hlid", "hltype", "hlval", "pformat"},
+        seam.autobahn_wamp_websocket: {"hlval"},
+        seam.autobahn_twisted_websocket: {"hltype", "hlval"},
+        seam.autobahn_websocket: {"hltype", "hlval", "pformat"},
+    }.items():
+        assert names <= vars(module).keys(), module
 
 
 def test_json_digits_are_those_of_the_payload() -> None:
