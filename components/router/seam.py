@@ -9,6 +9,9 @@ something. What it does:
 - ``RouterSeam`` puts the fan-out between a realm's broker and its sessions. Subscriptions stay Crossbar's: its map is
   watched, so authorisation, patterns and the meta API are what they were. A publish takes the fast path only when nothing
   about it is special; all others take Crossbar's, and reach a session behind the events that wait for it.
+- What comes over WebSocket is taken from the read by whole messages (``ingress``); Autobahn gets the frames that are not
+  plain, and Crossbar the requests that are not. Subscriptions that others have too are made here as ``Broker`` makes them,
+  without the meta events that nobody hears; the first and the last of a subscription, and all refusals, are Crossbar's.
 """
 
 from __future__ import annotations
