@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
+from components.core.globs import any_matches
 from components.core.topics import reaches_family, symbol_and_family
 from components.uris import (
     BOOK_SUFFIX,
@@ -44,7 +44,7 @@ class Grants:
 
     def grants_symbol(self, symbol: str) -> bool:
         """Tell whether a symbol's ticks and prices may be seen."""
-        return self.symbols is None or any(fnmatchcase(symbol, glob) for glob in self.symbols)
+        return self.symbols is None or any_matches(self.symbols, symbol)
 
     def allows(self, action: str, uri: str, match: str = "exact") -> bool:
         """Tell whether an action (``subscribe``, ``call``, ``publish``, ``register``) on a URI is granted.
@@ -78,7 +78,7 @@ class Grants:
 
     def _may_use_service(self, uri: str) -> bool:
         name = _service_name(uri)
-        return name != "" and (self._own_service(uri) or any(fnmatchcase(name, glob) for glob in self.services))
+        return name != "" and (self._own_service(uri) or any_matches(self.services, name))
 
     def _own_service(self, uri: str) -> bool:
         return self.role == "service" and _service_name(uri) == self.authid

@@ -11,6 +11,9 @@ something. What it does:
   about it is special; all others take Crossbar's, and reach a session behind the events that wait for it. What
   ``get_retained`` brings of the market is sent behind Crossbar's SUBSCRIBED. Calls of the bus are answered without an
   invocation.
+- What comes over WebSocket is taken from the read by whole messages (``ingress``); Autobahn gets the frames that are not
+  plain, and Crossbar the requests that are not. Subscriptions that others have too are made here as ``Broker`` makes them,
+  without the meta events that nobody hears; the first and the last of a subscription, and all refusals, are Crossbar's.
 """
 
 from __future__ import annotations

@@ -31,6 +31,14 @@ async def test_a_good_ticket_opens_the_realm(node: Node, clients: Clients, role:
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_join_leaves_no_line_in_the_log(node: Node, clients: Clients) -> None:
+    client = await clients.join(node.ws_url, authid="alice-of-the-log", ticket=node.token("alice-of-the-log"))
+    assert str(client._session_id) not in node.log
+    assert "alice-of-the-log" not in node.log
+    assert "cookie tracking" not in node.log
+
+
+@pytest_twisted.ensureDeferred
 @pytest.mark.parametrize(
     "wrong",
     ["garbage", "expired", "foreign key", "other audience", "other realm", "no expiry", "unsigned", "internal role"],
