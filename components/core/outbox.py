@@ -73,20 +73,20 @@ class Delivery(NamedTuple):
     """Events dropped before it, where the payload cannot say so; else 0."""
 
 
+def _accumulator(topic: str) -> TickAccumulator | BookAccumulator | OpaqueAccumulator:
+    stream = stream_of(topic)
+    if stream is Stream.TICKS:
+        return TickAccumulator()
+    return BookAccumulator() if stream is Stream.BOOKS else OpaqueAccumulator()
+
+
 class _Conflated:
     """The one event of a key under ``conflate``."""
 
     __slots__ = ("_accumulator", "_charge", "_fixed_charge")
 
     def __init__(self, topic: str, fixed_charge: int) -> None:
-        stream = stream_of(topic)
-        self._accumulator: TickAccumulator | BookAccumulator | OpaqueAccumulator = (
-            TickAccumulator()
-            if stream is Stream.TICKS
-            else BookAccumulator()
-            if stream is Stream.BOOKS
-            else OpaqueAccumulator()
-        )
+        self._accumulator = _accumulator(topic)
         self._fixed_charge = fixed_charge
         self._charge = 0
 
@@ -186,7 +186,7 @@ class ConflatingOutbox:
         """Let an event wait; return why the session must be closed, or ``None``.
 
         ``topic`` is the one published to, ``payload`` the JSON bytes of its argument, ``events`` the number of events that
-        ``condensed`` made it from.
+        ``Condenser`` made it from.
         """
         counters = self.counters
         counters.added += events
@@ -241,36 +241,65 @@ class ConflatingOutbox:
         return self.overflow
 
 
-def condensed(
-    settings: OutboxSettings, events: Iterable[tuple[int, str, bytes]]
-) -> Iterator[tuple[int, str, bytes, int]]:
-    """Merge events that are to wait in several outboxes; yield for each of them to ``add``.
+class Condenser:
+    """Merges events that are to wait in several outboxes, so that each has to take in less.
 
-    Takes ``(subscription, topic, payload)``, yields the same and the number of events that it was made from. Adding these
-    leaves an outbox as adding the events would. Only what the topic's policy conflates and what can be merged is; other
-    events are yielded singly, in their order.
+    Adding what it yields leaves an outbox as adding the events would. Only what the topic's policy conflates and what can be
+    merged is; other events are yielded singly, in their order.
     """
-    by_key: dict[tuple[int, str], list[bytes]] = {}
-    for subscription, topic, payload in events:
-        by_key.setdefault((subscription, topic), []).append(payload)
-    for (subscription, topic), payloads in by_key.items():
-        merged = _merged(topic, payloads) if settings.policy_for(topic).policy is Policy.CONFLATE else None
-        if merged is None:
-            for payload in payloads:
-                yield subscription, topic, payload, 1
-        else:
-            yield subscription, topic, merged, len(payloads)
+
+    def __init__(self, settings: OutboxSettings) -> None:
+        self._settings = settings
+        self._keys: dict[tuple[int, str], _Merging | _Single] = {}
+
+    def add(self, subscription: int, topic: str, payload: bytes) -> None:
+        """Take in an event."""
+        entry = self._keys.get((subscription, topic))
+        if entry is None:
+            merges = self._settings.policy_for(topic).policy is Policy.CONFLATE
+            entry = self._keys[subscription, topic] = _Merging(topic) if merges else _Single()
+        entry.add(payload)
+
+    def condensed(self) -> Iterator[tuple[int, str, bytes, int]]:
+        """Yield subscription, topic, payload and the number of events that it was made from."""
+        for (subscription, topic), entry in self._keys.items():
+            for payload, events in entry.condensed():
+                yield subscription, topic, payload, events
 
 
-def _merged(topic: str, payloads: list[bytes]) -> bytes | None:
-    """Return what several events of a topic become; ``None`` where one of them is not what the topic carries."""
-    stream = stream_of(topic)
-    if stream is Stream.OPAQUE:
-        return payloads[-1]
-    accumulator = TickAccumulator() if stream is Stream.TICKS else BookAccumulator()
-    try:
-        for payload in payloads:
-            accumulator.add(payload)
-    except Unmergeable:
-        return None
-    return accumulator.render()
+class _Single:
+    """The events of a key that are not merged."""
+
+    __slots__ = ("_payloads",)
+
+    def __init__(self) -> None:
+        self._payloads: list[bytes] = []
+
+    def add(self, payload: bytes) -> None:
+        self._payloads.append(payload)
+
+    def condensed(self) -> Iterator[tuple[bytes, int]]:
+        return ((payload, 1) for payload in self._payloads)
+
+
+class _Merging:
+    """The events of a key that become one, unless one of them is not what the topic carries."""
+
+    __slots__ = ("_accumulator", "_payloads")
+
+    def __init__(self, topic: str) -> None:
+        self._accumulator: TickAccumulator | BookAccumulator | OpaqueAccumulator | None = _accumulator(topic)
+        self._payloads: list[bytes] = []
+
+    def add(self, payload: bytes) -> None:
+        self._payloads.append(payload)
+        if self._accumulator is not None:
+            try:
+                self._accumulator.add(payload)
+            except Unmergeable:
+                self._accumulator = None
+
+    def condensed(self) -> Iterable[tuple[bytes, int]]:
+        if self._accumulator is None:
+            return ((payload, 1) for payload in self._payloads)
+        return [(self._accumulator.render(), len(self._payloads))]

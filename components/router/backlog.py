@@ -1,24 +1,32 @@
 """What the blocked sessions of a group have not got yet, kept once for all of them.
 
-Owns the time between "this connection takes no more" and merging: a connection that is blocked for a moment only gets what
-it missed as it was. What waits longer is condensed once and handed to each session's outbox, which merges; so a session
-that does not read costs the others next to nothing.
-
-Bounded by the age and the bytes at which its owner closes it; never touches a connection or a clock.
+A connection that is blocked for a moment only gets what it missed as it was; what waits longer is condensed, once for all
+who missed the same. Bounded by the age and the bytes at which its owner closes it; never touches a connection or a clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
+from typing import Protocol
 
 from components.router.events import Event
 
 Waiting = tuple[int, str, bytes, int]
 """Subscription, topic, payload, and how many events it stands for where the payload cannot say so (else 1)."""
 
-Condense = Callable[[Iterable[tuple[int, str, bytes]]], Iterable[Waiting]]
-"""Merge events ``(subscription, topic, payload)`` that are to wait together; see ``components.core.outbox``."""
+
+class Condenser(Protocol):
+    """Merges events that are to wait together; see ``components.core.outbox``."""
+
+    def add(self, subscription: int, topic: str, payload: bytes) -> None:
+        """Take in an event."""
+
+    def condensed(self) -> Iterable[Waiting]:
+        """Return what all events taken in became."""
+
+
+MakeCondenser = Callable[[], Condenser]
 
 
 class Backlog:
@@ -54,12 +62,18 @@ class Backlog:
         """Return the number of events from a part on."""
         return sum(map(len, islice(self._events, first_part, None)))
 
-    def condensed(self, first_part: int, condense: Condense) -> list[Waiting]:
-        """Return what waits from a part on, merged once for all who missed the same."""
-        condensed = self._condensed.get((first_part, self.parts))
-        if condensed is None:
-            events = chain.from_iterable(islice(self._events, first_part, None))
-            condensed = self._condensed[first_part, self.parts] = list(
-                condense((event.subscription, event.topic, event.payload.json) for event in events)
-            )
-        return condensed
+    def condense(self, first_part: int, condenser: MakeCondenser, slice_events: int) -> Iterator[None]:
+        """Merge what waits from a part on, once for all who missed the same; pause after so many events."""
+        key = first_part, self.parts
+        if key in self._condensed:
+            return
+        merging = condenser()
+        for number, event in enumerate(chain.from_iterable(islice(self._events, *key)), 1):
+            merging.add(event.subscription, event.topic, event.payload.json)
+            if number % slice_events == 0:
+                yield
+        self._condensed[key] = list(merging.condensed())
+
+    def condensed(self, first_part: int) -> list[Waiting]:
+        """Return what ``condense`` made; nothing has been appended since."""
+        return self._condensed[first_part, self.parts]

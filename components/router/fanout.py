@@ -14,8 +14,7 @@ Rules:
 - Before anything else is sent to a session, and before its subscriptions change, it gets what waits for it
   (``catch_up``): so events and replies keep their order, and a session sees exactly what was published while it was
   subscribed.
-- While a session's connection is blocked nothing is written to it. For ``hold_s`` its events are kept as they are, once for
-  its group (``backlog``); after that they go into its outbox, which merges.
+- While a session's connection is blocked nothing is written to it; what becomes of its events is ``blocked``'s to say.
 
 Knows nothing of Crossbar, of sockets, or of what a payload means.
 """
@@ -23,14 +22,14 @@ Knows nothing of Crossbar, of sockets, or of what a payload means.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from operator import attrgetter
 from random import getrandbits
 from typing import Any
 
 from components.core.payload import EncodedPayload
-from components.router.backlog import Backlog, Condense
+from components.router.backlog import MakeCondenser
+from components.router.blocked import BlockedSessions, HoldLimits
 from components.router.events import Encoding, Event, RetainedEvent
 from components.router.groups import Connection, Group, Groups, Subscriber
 
@@ -52,18 +51,7 @@ _PUBLICATION_BITS = 53
 _subscription_of = attrgetter("subscription")
 
 
-@dataclass(frozen=True, slots=True)
-class FanOutLimits:
-    """How long and how much a fan-out gathers and holds."""
-
-    window_s: float = 0.005
-    """How long events are gathered under load. 0 writes each at once, at many times the cost."""
-
-    hold_s: float = 0.2
-    """How long a blocked session's events are kept as they are before they are merged. 0 merges them at once."""
-
-    hold_bytes: int = 1_000_000
-    """As many bytes of a group's events are merged even earlier."""
+DEFAULT_WINDOW_S = 0.005
 
 
 class FanOut:
@@ -74,20 +62,21 @@ class FanOut:
         clock: Any,
         match: Callable[[str], Iterable[tuple[int, bool]]],
         on_overflow: Callable[[Subscriber, Any], None],
-        condense: Condense,
-        limits: FanOutLimits | None = None,
+        condenser: MakeCondenser,
+        window_s: float = DEFAULT_WINDOW_S,
+        hold: HoldLimits | None = None,
     ) -> None:
         """Fan out with ``clock`` (``seconds`` and ``callLater``).
 
         ``match`` returns the subscriptions of a topic that have subscribers here, as ``(id, is a pattern)``; it is asked once
         per topic until ``subscriptions_changed``. ``on_overflow`` is told the subscriber whose outbox gave a reason to close.
-        ``condense`` merges what waits for several sessions as an outbox would.
+        ``condenser`` makes what merges events for several sessions as an outbox would. Under load events are gathered for
+        ``window_s``; 0 writes each at once, at many times the cost.
         """
         self._clock = clock
         self._match = match
-        self._on_overflow = on_overflow
-        self._condense = condense
-        self._limits = limits or FanOutLimits()
+        self._window_s = window_s
+        self._blocked = BlockedSessions(clock, condenser, on_overflow, hold or HoldLimits())
         self._waiting: list[Event] = []
         self._frames: dict[Encoding, list[bytes | None]] = {}
         """What was made of the waiting events so far; each list is as long as ``_waiting`` or is brought to that length."""
@@ -202,7 +191,7 @@ class FanOut:
     def left(self, subscriber: Subscriber) -> None:
         """Write nothing more to a session: its connection is closing, or gone."""
         subscriber.gone = True
-        subscriber.backlog = None
+        self._blocked.forget(subscriber)
         self._groups.leave(subscriber)
         self._ungrouped.discard(subscriber)
         self._caught_up.discard(subscriber)
@@ -242,10 +231,11 @@ class FanOut:
         self._release(subscriber)
 
     def _release(self, subscriber: Subscriber) -> None:
-        connection, backlog = subscriber.connection, subscriber.backlog
-        if subscriber.outbox:
-            if backlog is not None and not self._move_to_outbox(subscriber, backlog):
-                return
+        connection = subscriber.connection
+        missed = self._blocked.take(subscriber)
+        if subscriber.gone:
+            return
+        if missed is None:
             kept = [
                 Event(
                     subscription,
@@ -259,10 +249,8 @@ class FanOut:
                 for subscription, topic, payload, merged, dropped in subscriber.outbox.drain()
             ]
             self._write(connection, connection.encoding.frames(kept))
-        elif backlog is not None:
-            first = subscriber.backlog_from
-            subscriber.backlog = None
-            self._write(connection, backlog.pieces(first), backlog.count(first))
+        elif missed[0]:
+            self._write(connection, *missed)
         group = subscriber.group
         if group is not None and not group.blocked:
             group.backlog = None
@@ -289,7 +277,7 @@ class FanOut:
         if self._waiting:
             self._write_waiting(began_s)
         ended_s = self._clock.seconds()
-        took_s, window_s = max(0.0, ended_s - began_s), self._limits.window_s
+        took_s, window_s = max(0.0, ended_s - began_s), self._window_s
         self._gap_s = min(max(min(GATHER * took_s, window_s), took_s), MAX_WINDOWS * window_s)
         self._next_flush_s = ended_s + self._gap_s
 
@@ -306,7 +294,7 @@ class FanOut:
             positions = self._positions_for(subscriber)
             subscriber.position = 0
             if positions and subscriber.blocked:
-                self._keep(subscriber, [self._waiting[position] for position in positions])
+                self._blocked.merge(subscriber, [self._waiting[position] for position in positions])
             elif positions:
                 self._write(subscriber.connection, self._framed(subscriber.connection.encoding, positions))
         self._caught_up.clear()
@@ -327,7 +315,7 @@ class FanOut:
         pieces = [b"".join(frames)] if encoding.joined else frames
         if blocked:
             events = [self._waiting[position] for position in positions]
-            self._hold(group, blocked, events, pieces, now_s)
+            self._blocked.hold(group, blocked, events, pieces, now_s)
         self.delivered += len(frames) * len(writable)
         # A connection that takes no more leaves the set while it is gone through.
         if encoding.joined:
@@ -362,42 +350,6 @@ class FanOut:
             connection.write(b"".join(pieces))
         else:
             connection.write_each(pieces)
-
-    # What blocked sessions wait for
-
-    def _hold(
-        self, group: Group, blocked: Iterable[Subscriber], events: list[Event], pieces: list[bytes], now_s: float
-    ) -> None:
-        backlog = group.backlog
-        if backlog is None:
-            backlog = group.backlog = Backlog(now_s)
-        for subscriber in blocked:
-            if subscriber.backlog is None:
-                subscriber.backlog = backlog
-                subscriber.backlog_from = backlog.parts
-        backlog.append(events, pieces)
-        if now_s - backlog.began_s >= self._limits.hold_s or backlog.size_bytes > self._limits.hold_bytes:
-            group.backlog = None
-            for subscriber in tuple(group.blocked):
-                if subscriber.backlog is backlog:
-                    self._move_to_outbox(subscriber, backlog)
-
-    def _move_to_outbox(self, subscriber: Subscriber, backlog: Backlog) -> bool:
-        """Merge what a session missed into what it missed before; return whether there was room."""
-        subscriber.backlog = None
-        for subscription, topic, payload, events in backlog.condensed(subscriber.backlog_from, self._condense):
-            overflow = subscriber.outbox.add(subscription, topic, payload, events)
-            if overflow is not None:
-                self._on_overflow(subscriber, overflow)
-                return False
-        return True
-
-    def _keep(self, subscriber: Subscriber, events: Iterable[Event]) -> None:
-        for event in events:
-            overflow = subscriber.outbox.add(event.subscription, event.topic, event.payload.json)
-            if overflow is not None:
-                self._on_overflow(subscriber, overflow)
-                return
 
     def _regroup(self, subscriber: Subscriber) -> None:
         # Interned when the next flush needs it, not with each of the hundred subscriptions that a client begins with.

@@ -9,7 +9,8 @@ from typing import Any
 
 from components.core.outbox_settings import InvalidOutboxSettings, OutboxSettings
 from components.core.rates import DEFAULT_RATES, InvalidRates, Rate, parse_rates
-from components.router.fanout import FanOutLimits
+from components.router.blocked import HoldLimits
+from components.router.fanout import DEFAULT_WINDOW_S
 
 MIN_SEND_BUFFER_BYTES = 4096
 
@@ -22,7 +23,11 @@ class FanOutSettingsError(ValueError):
 class FanOutSettings:
     """Settings of one realm's fan-out and of the connections of its worker."""
 
-    gathering: FanOutLimits = field(default_factory=FanOutLimits)
+    window_s: float = DEFAULT_WINDOW_S
+    """How long events are gathered under load. 0 writes each at once, at many times the cost."""
+
+    hold: HoldLimits = field(default_factory=HoldLimits)
+    """How long and how much is kept for blocked sessions before it is merged; as many bytes as an outbox may have."""
 
     send_buffer_bytes: int | None = 262_144
     """SO_SNDBUF of each TCP connection; more hides more stale prices in the kernel. ``None`` leaves it to the system."""
@@ -50,8 +55,8 @@ class FanOutSettings:
         if not isinstance(values, Mapping):
             raise FanOutSettingsError(f"fanout must be a mapping, was {values!r}")
         rest = dict(values)
-        window_s = _from_ms(rest.pop("window_ms", None), "window_ms", 100, cls().gathering.window_s)
-        hold_s = _from_ms(rest.pop("hold_ms", None), "hold_ms", 10_000, cls().gathering.hold_s)
+        window_s = _from_ms(rest.pop("window_ms", None), "window_ms", 100, cls().window_s)
+        hold_s = _from_ms(rest.pop("hold_ms", None), "hold_ms", 10_000, cls().hold.hold_s)
         send_buffer_bytes = rest.pop("send_buffer_bytes", cls().send_buffer_bytes)
         if send_buffer_bytes is not None and (
             not isinstance(send_buffer_bytes, int)
@@ -71,7 +76,7 @@ class FanOutSettings:
             outbox = OutboxSettings.from_mapping(rest)
         except (InvalidRates, InvalidOutboxSettings) as error:
             raise FanOutSettingsError(str(error)) from error
-        return cls(FanOutLimits(window_s, hold_s, outbox.max_bytes), send_buffer_bytes, rates, max_age, outbox)
+        return cls(window_s, HoldLimits(hold_s, outbox.max_bytes), send_buffer_bytes, rates, max_age, outbox)
 
 
 def _from_ms(value: object, name: str, most: int, default_s: float) -> float:

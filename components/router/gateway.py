@@ -25,7 +25,7 @@ from components.bus.wamp import WampBusReader
 from components.core.batch import Batch
 from components.core.grants import BOOK_FAMILY, Grants, grants_of
 from components.core.market import Market
-from components.core.outbox import OutboxCounters, condensed
+from components.core.outbox import Condenser, OutboxCounters
 from components.core.outbox_settings import Overflow
 from components.core.payload import EncodedPayload
 from components.core.rates import RateConflator
@@ -104,8 +104,9 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
             self._decide,
             self._retained,
             self._rates,
-            settings.gathering,
-            partial(condensed, settings.outbox),
+            partial(Condenser, settings.outbox),
+            settings.window_s,
+            settings.hold,
         )
         with_caller = RegisterOptions(details_arg="details")
         await self.register(self._authorize, AUTHORIZE)

@@ -5,7 +5,8 @@ Owns who belongs together and who of them is blocked; never writes anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 from components.router.backlog import Backlog
@@ -42,7 +43,8 @@ class Subscriber:
     """A session as the fan-out sees it."""
 
     __slots__ = (
-        *("backlog", "backlog_from", "blocked", "connection", "gone", "group", "outbox", "position", "subscriptions"),
+        *("backlog", "backlog_from", "blocked", "connection", "gone", "group", "moves", "outbox", "position"),
+        "subscriptions",
     )
 
     def __init__(self, connection: Connection, outbox: Outbox) -> None:
@@ -57,9 +59,11 @@ class Subscriber:
         self.position = 0
         """How many of the waiting events are not for it, because it has had them or came after them."""
         self.backlog: Backlog | None = None
-        """Its group's backlog, where that holds something for it."""
+        """Its group's open backlog, where that holds something for it."""
         self.backlog_from = 0
         """The first part of the backlog that is for it."""
+        self.moves: deque[Iterator[None]] = deque()
+        """Closed backlogs on their way into its outbox, the oldest first; ``blocked`` bounds them."""
 
 
 class Group:

@@ -46,9 +46,10 @@ from components.core.outbox import OutboxCounters
 from components.core.outbox_settings import OutboxSettings, Overflow
 from components.core.payload import EncodedPayload
 from components.core.topics import is_rate_topic, receives
-from components.router.backlog import Condense
+from components.router.backlog import MakeCondenser
+from components.router.blocked import HoldLimits
 from components.router.encodings import RAWSOCKET, UNFRAMED, WEBSOCKET
-from components.router.fanout import MAX_CACHED_TOPICS, FanOut, FanOutLimits
+from components.router.fanout import MAX_CACHED_TOPICS, FanOut
 from components.router.groups import Subscriber
 from components.router.ingress import take
 from components.router.outlet import Outlet
@@ -470,19 +471,20 @@ class RouterSeam:
         decide: Decide,
         retained: Retained,
         listener: SubscriptionListener,
-        limits: FanOutLimits,
-        condense: Condense,
+        condenser: MakeCondenser,
+        window_s: float,
+        hold: HoldLimits,
     ) -> None:
         """Take the router that ``session``, an in-router component's session, is attached to.
 
         ``decide`` authorises client roles; ``retained`` returns what ``get_retained`` brings, beside what Crossbar retains;
-        for ``limits`` and ``condense`` see ``FanOut``.
+        for ``condenser``, ``window_s`` and ``hold`` see ``FanOut``.
         """
         router = session._transport._router
         broker = router._broker
         subscriptions = WatchedSubscriptions(broker._subscription_map, self)
         self.decide = decide
-        self.fanout = FanOut(clock, self._match, self._overflowed, condense, limits)
+        self.fanout = FanOut(clock, self._match, self._overflowed, condenser, window_s, hold)
         self._router = router
         self._broker = broker
         self._subscriptions = subscriptions

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.core.outbox import EVENT_OVERHEAD_BYTES, ConflatingOutbox, Delivery, OutboxCounters, condensed
+from components.core.outbox import EVENT_OVERHEAD_BYTES, Condenser, ConflatingOutbox, Delivery, OutboxCounters
 from components.core.outbox_settings import InvalidOutboxSettings, OutboxSettings, Overflow, Policy, QueuePolicy
 
 TICKS, OTHER_TICKS, BOOKS, STATUS, SERVICE = (
@@ -322,6 +322,13 @@ def test_impossible_settings_are_refused_with_one_line(values: object, line: str
     with pytest.raises(InvalidOutboxSettings) as refused:
         OutboxSettings.from_mapping(values)
     assert str(refused.value) == line
+
+
+def condensed(settings: OutboxSettings, events: list[tuple[int, str, bytes]]) -> list[tuple[int, str, bytes, int]]:
+    condenser = Condenser(settings)
+    for event in events:
+        condenser.add(*event)
+    return list(condenser.condensed())
 
 
 policies = st.sampled_from(

@@ -14,10 +14,10 @@ from crossbar.router import RouterOptions
 from crossbar.router.router import Router
 from twisted.internet.task import Clock
 
-from components.core.outbox import OutboxCounters, condensed
+from components.core.outbox import Condenser, OutboxCounters
 from components.core.outbox_settings import OutboxSettings
+from components.router.blocked import HoldLimits
 from components.router.encodings import EventEncoding, json_message
-from components.router.fanout import FanOutLimits
 from components.router.outlet import Outlet
 from components.router.seam import Retained, RouterSeam, SubscriptionListener
 from components.router.serializers import WRAPPING
@@ -95,9 +95,9 @@ class InsideRouter:
         realm: Any = SimpleNamespace(config={"name": "market"}, session=service)
         factory = SimpleNamespace(_reactor=self.clock, on_last_detach=lambda router: None)
         self.router = Router(factory, realm, RouterOptions(uri_check=RouterOptions.URI_CHECK_LOOSE))
-        condense = partial(condensed, OutboxSettings())
+        condenser = partial(Condenser, OutboxSettings())
         inside = SimpleNamespace(_transport=SimpleNamespace(_router=self.router))
-        self.seam = RouterSeam(inside, self.clock, self._decide, retained, listener, FanOutLimits(), condense)
+        self.seam = RouterSeam(inside, self.clock, self._decide, retained, listener, condenser, 0.005, HoldLimits())
 
     def _decide(self, session: Any, action: str, uri: str, options: dict[str, Any]) -> dict[str, Any]:
         return {"allow": self.granted, "cache": False, "disclose": False}

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
 from components.core.payload import EncodedPayload
+from components.router.blocked import MAX_MOVES, SLICE, HoldLimits
 from components.router.events import Event
-from components.router.fanout import ENOUGH, GATHER, MAX_CACHED_TOPICS, FanOut, FanOutLimits
+from components.router.fanout import DEFAULT_WINDOW_S, ENOUGH, GATHER, MAX_CACHED_TOPICS, FanOut
 from components.router.groups import Subscriber
 
 PATTERN = 99
@@ -81,10 +82,25 @@ class KeepingOutbox:
         return bool(self.kept)
 
 
+class KeepingCondenser:
+    """Merges nothing either."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[int, str, bytes]] = []
+
+    def add(self, subscription: int, topic: str, payload: bytes) -> None:
+        self.events.append((subscription, topic, payload))
+
+    def condensed(self) -> list[tuple[int, str, bytes, int]]:
+        return [(*event, 1) for event in self.events]
+
+
 class World:
     """A fan-out, its sessions, and what each of them ought to have got."""
 
-    def __init__(self, sessions: int = 3, limits: FanOutLimits | None = None) -> None:
+    def __init__(
+        self, sessions: int = 3, *, window_s: float = DEFAULT_WINDOW_S, hold: HoldLimits | None = None
+    ) -> None:
         self.condensed = 0
         self.clock = Clock()
         self.overflows: list[tuple[Subscriber, Any]] = []
@@ -92,8 +108,9 @@ class World:
             self.clock,
             self.match,
             lambda *overflow: self.overflows.append(overflow),
-            self.condense,
-            limits,
+            self.condenser,
+            window_s,
+            hold,
         )
         self.encodings = [PlainEncoding(True), PlainEncoding(False)]
         self.sessions = [
@@ -103,9 +120,9 @@ class World:
         self.expected: list[list[str]] = [[] for _ in range(sessions)]
         self.published = 0
 
-    def condense(self, events: Iterable[tuple[int, str, bytes]]) -> list[tuple[int, str, bytes, int]]:
+    def condenser(self) -> KeepingCondenser:
         self.condensed += 1
-        return [(*event, 1) for event in events]
+        return KeepingCondenser()
 
     def match(self, topic: str) -> list[tuple[int, bool]]:
         taken = {subscription for session in self.sessions for subscription in session.subscriptions}
@@ -167,7 +184,7 @@ steps = st.one_of(
 def test_every_session_gets_exactly_what_immediate_delivery_would_give_it(
     script: list[tuple[Any, ...]], hold_s: float, hold_bytes: int
 ) -> None:
-    world = World(limits=FanOutLimits(hold_s=hold_s, hold_bytes=hold_bytes))
+    world = World(hold=HoldLimits(hold_s, hold_bytes))
     for step, *words in script:
         match step:
             case "advance":
@@ -228,7 +245,7 @@ def test_a_burst_is_written_once_while_events_are_gathered() -> None:
 
 
 def test_events_are_gathered_in_proportion_to_what_writing_costs_but_no_longer_than_a_window() -> None:
-    world = World(1, FanOutLimits(window_s=GATHER * WRITE_S / 2))
+    world = World(1, window_s=GATHER * WRITE_S / 2)
     world.subscribe(0, 10)
     world.publish("market.S0")
     world.publish("market.S0")
@@ -254,7 +271,7 @@ def turn(clock: Clock) -> None:
 
 
 def test_once_enough_events_wait_a_turn_without_more_ends_the_gathering() -> None:
-    world = World(1, FanOutLimits(window_s=10.0))
+    world = World(1, window_s=10.0)
     world.subscribe(0, 10)
     world.sessions[0].connection.write_s = 1.0  # type: ignore[attr-defined]
     world.publish("market.S0")
@@ -308,7 +325,7 @@ def test_an_event_nobody_is_subscribed_to_costs_nothing_and_goes_nowhere() -> No
 
 
 def test_topics_without_end_do_not_fill_the_memory() -> None:
-    fanout = FanOut(Clock(), lambda topic: [], lambda subscriber, overflow: None, lambda events: [])
+    fanout = FanOut(Clock(), lambda topic: [], lambda subscriber, overflow: None, KeepingCondenser)
     for number in range(MAX_CACHED_TOPICS + 5):
         fanout.publish(f"services.x.{number}", EncodedPayload(b"1"))
     assert len(fanout._matches) == 5
@@ -350,6 +367,7 @@ def test_an_outbox_that_overflows_is_reported_with_its_session(joined: int) -> N
     world.clock.advance(1.0)
     assert world.overflows == []
     world.publish("market.S0")
+    world.clock.advance(0)
     assert world.overflows == [(session, "full")]
 
 
@@ -385,6 +403,48 @@ def test_what_waits_longer_is_condensed_once_for_all_sessions_of_a_group() -> No
     assert world.got() == world.expected
 
 
+def test_merging_a_lot_leaves_everybody_else_their_turn() -> None:
+    world = World(4, hold=HoldLimits(hold_s=0.0))
+    for number in (0, 2):
+        world.subscribe(number, 10)
+        world.fanout.blocked(world.sessions[number])
+    outboxes: list[KeepingOutbox] = [world.sessions[number].outbox for number in (0, 2)]  # type: ignore[misc]
+    world.fanout.publish_batch([("market.S0", EncodedPayload(b"%d" % number)) for number in range(SLICE + 1)])
+    merged = []
+    while world.clock.getDelayedCalls():
+        turn(world.clock)
+        merged.append([len(outbox.kept) for outbox in outboxes])
+    # The events are condensed in two slices, then each session takes them in two.
+    assert merged == [[0, 0], [SLICE, 0], [SLICE + 1, SLICE], [SLICE + 1, SLICE + 1]]
+
+
+def test_a_session_that_goes_on_while_its_events_are_being_merged_gets_each_once() -> None:
+    world = World(4, hold=HoldLimits(hold_s=0.0))
+    for number in (0, 2):
+        world.subscribe(number, 10)
+        world.fanout.blocked(world.sessions[number])
+    for _ in range(2 * SLICE):
+        world.publish("market.S0")
+    turn(world.clock)
+    world.fanout.unblocked(world.sessions[0])
+    turn(world.clock)
+    world.fanout.unblocked(world.sessions[2])
+    assert world.got() == world.expected
+    world.clock.advance(1)
+    assert world.got() == world.expected
+
+
+def test_what_is_still_to_be_merged_is_bounded_even_without_a_turn() -> None:
+    world = World(1, hold=HoldLimits(hold_s=0.0))
+    world.subscribe(0, 10)
+    world.fanout.blocked(world.sessions[0])
+    for _ in range(50):
+        world.publish("market.S0")
+        world.clock.rightNow += 1.0
+        assert len(world.sessions[0].moves) <= MAX_MOVES
+    assert len(world.sessions[0].outbox.kept) >= 50 - MAX_MOVES  # type: ignore[attr-defined]
+
+
 def test_a_session_that_goes_on_earlier_takes_nothing_from_those_that_wait_with_it() -> None:
     world = World(4)
     for number in (0, 2):
@@ -404,7 +464,7 @@ def test_a_session_that_goes_on_earlier_takes_nothing_from_those_that_wait_with_
 
 
 def test_what_is_held_is_bounded_by_bytes_too() -> None:
-    world = World(limits=FanOutLimits(hold_s=1000.0, hold_bytes=100))
+    world = World(hold=HoldLimits(1000.0, 100))
     world.subscribe(0, 10)
     world.fanout.blocked(world.sessions[0])
     for _ in range(50):
