@@ -440,7 +440,7 @@ class RouterSeam:
         """Whether somebody hears the meta events of subscriptions; ``None`` when it has to be looked up."""
         self._json = WrappingJsonSerializer()
         service = router._realm.session
-        if len(service._expose_on_sessions) == 1:
+        if service is not None and len(service._expose_on_sessions) == 1:
             service.publish = partial(self._publish_meta, service.publish)
         router.__class__, router.seam = GatewayRouter, self
         broker.__class__, broker.seam = GatewayBroker, self
