@@ -502,7 +502,7 @@ class RouterSeam:
         self._json = WrappingJsonSerializer()
         self._direct: dict[str, Callable[[bytes], None]] = {}
         service = router._realm.session
-        if len(service._expose_on_sessions) == 1:
+        if service is not None and len(service._expose_on_sessions) == 1:
             service.publish = partial(self._publish_meta, service.publish)
         router.__class__, router.seam = GatewayRouter, self
         router._dealer.__class__, router._dealer.seam = GatewayDealer, self
