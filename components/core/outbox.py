@@ -223,22 +223,18 @@ class ConflatingOutbox:
             self.counters.delivered += 1
             yield Delivery(*key, payload, merged, dropped)
 
-    def forget(self, subscription: int) -> None:
-        """Let go what waits for a subscription that has ended; takes time per key."""
-        for key in [key for key in self._entries if key[0] == subscription]:
-            entry = self._entries.pop(key)
-            self.counters.discarded += len(entry)
-            while entry:
-                self.bytes -= entry.pop()[-1]
-
     def close(self, reason: Overflow) -> Overflow:
         """Let everything go and refuse what comes; return the reason, which is the first one given."""
         if self.overflow is None:
             self.overflow = reason
+        self.discard()
+        return self.overflow
+
+    def discard(self) -> None:
+        """Let everything go."""
         self.counters.discarded += len(self)
         self._entries.clear()
         self.bytes = 0
-        return self.overflow
 
 
 class Condenser:

@@ -8,12 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from components.router.events import Event
 
 Waiting = tuple[int, str, bytes, int]
 """Subscription, topic, payload, and how many events it stands for where the payload cannot say so (else 1)."""
+
+
+class HeldPart(NamedTuple):
+    """What one flush would have written."""
+
+    pieces: Sequence[bytes]
+    """One block, or single frames."""
+
+    events: int
+    """How many events are in it."""
 
 
 class Condenser(Protocol):
@@ -54,13 +64,9 @@ class Backlog:
         self._pieces.append(pieces)
         self.size_bytes += sum(map(len, pieces))
 
-    def pieces(self, first_part: int) -> list[bytes]:
-        """Return blocks or frames from a part on, as they would have been written."""
-        return list(chain.from_iterable(islice(self._pieces, first_part, None)))
-
-    def count(self, first_part: int) -> int:
-        """Return the number of events from a part on."""
-        return sum(map(len, islice(self._events, first_part, None)))
+    def part(self, number: int) -> HeldPart:
+        """Return what one flush would have written."""
+        return HeldPart(self._pieces[number], len(self._events[number]))
 
     def condense(self, first_part: int, condenser: MakeCondenser, slice_events: int) -> Iterator[None]:
         """Merge what waits from a part on, once for all who missed the same; pause after so many events."""

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from components.router.backlog import Backlog, MakeCondenser
+from components.router.backlog import Backlog, HeldPart, MakeCondenser
 from components.router.events import Event
 from components.router.groups import Group, Subscriber
 
@@ -27,6 +27,10 @@ MAX_MOVES = 3
 
 SLICE = 48
 """Events merged in one turn of the reactor: some 0.3 ms."""
+
+
+PORTION_BYTES = 65_536
+"""Of merged events that are written at once: what fills a connection's buffer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,35 +78,33 @@ class BlockedSessions:
         if now_s - backlog.began_s >= self._limits.hold_s or backlog.size_bytes > self._limits.hold_bytes:
             self._close(group, backlog)
 
-    def merge(self, subscriber: Subscriber, events: Iterable[Event]) -> None:
-        """Put events that only this session missed into its outbox, behind all that it missed before."""
-        self._finish_moves(subscriber)
-        for event in events:
-            overflow = subscriber.outbox.add(event.subscription, event.topic, event.payload.json)
-            if overflow is not None:
-                self._on_overflow(subscriber, overflow)
-                return
+    def missed(self, subscriber: Subscriber) -> Iterator[HeldPart | list[tuple[int, str, bytes, int, int]]]:
+        """Yield what a session missed, a portion at a time: parts as they would have been written, or events of its outbox.
 
-    def take(self, subscriber: Subscriber) -> tuple[list[bytes], int] | None:
-        """Return what a session missed as it was: blocks or frames, and the number of events in them.
-
-        ``None`` when some of it is merged: then all of it waits in the outbox.
+        What was yielded waits no more; the rest keeps its place, so that one may stop when the session blocks again.
         """
         self._finish_moves(subscriber)
-        backlog, first_part = subscriber.backlog, subscriber.backlog_from
-        subscriber.backlog = None
+        backlog = subscriber.backlog
         if subscriber.outbox:
             if backlog is not None:
-                for _ in self._move(subscriber, backlog, first_part):
+                subscriber.backlog = None
+                for _ in self._move(subscriber, backlog, subscriber.backlog_from):
                     pass
-            return None
-        return ([], 0) if backlog is None else (backlog.pieces(first_part), backlog.count(first_part))
+            yield from _portions(subscriber.outbox.drain())
+        elif backlog is not None:
+            subscriber.backlog = None
+            for part in range(subscriber.backlog_from, backlog.parts):
+                # Before it is written: from within that, the session may be told to be blocked again.
+                subscriber.backlog_from = part + 1
+                subscriber.backlog = backlog if part + 1 < backlog.parts else None
+                yield backlog.part(part)
 
     @staticmethod
     def forget(subscriber: Subscriber) -> None:
         """Let go what a session missed: it has left."""
         subscriber.backlog = None
         subscriber.moves.clear()
+        subscriber.outbox.discard()
 
     # Merging
 
@@ -150,3 +152,17 @@ class BlockedSessions:
                 return
             if number % SLICE == 0:
                 yield
+
+
+def _portions(
+    kept: Iterable[tuple[int, str, bytes, int, int]],
+) -> Iterator[list[tuple[int, str, bytes, int, int]]]:
+    portion, size_bytes = [], 0
+    for event in kept:
+        portion.append(event)
+        size_bytes += len(event[2])
+        if size_bytes >= PORTION_BYTES:
+            yield portion
+            portion, size_bytes = [], 0
+    if portion:
+        yield portion

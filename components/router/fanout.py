@@ -16,22 +16,25 @@ Rules:
   subscribed.
 - While a session's connection is blocked nothing is written to it; what becomes of its events is ``blocked``'s to say.
 
+- What goes wrong with one event or one connection is logged, and costs only those who cannot have it.
+
 Knows nothing of Crossbar, of sockets, or of what a payload means.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from itertools import chain
-from operator import attrgetter
+from collections.abc import Callable, Iterable
 from random import getrandbits
-from typing import Any
+from typing import Any, ClassVar
+
+from twisted.logger import Logger
 
 from components.core.payload import EncodedPayload
-from components.router.backlog import MakeCondenser
+from components.router.backlog import HeldPart, MakeCondenser
 from components.router.blocked import BlockedSessions, HoldLimits
-from components.router.events import Encoding, Event, RetainedEvent
-from components.router.groups import Connection, Group, Groups, Subscriber
+from components.router.events import Event, RetainedEvent
+from components.router.groups import Group, Groups, Subscriber
+from components.router.pending import Pending, frames_of
 
 GATHER = 3.0
 """At light load, flushing takes no more than one part in ``1 + GATHER`` of the time."""
@@ -48,14 +51,14 @@ MAX_CACHED_TOPICS = 10_000
 _PUBLICATION_BITS = 53
 """WAMP ids are random numbers from 1 to 2^53; no secret depends on them."""
 
-_subscription_of = attrgetter("subscription")
-
 
 DEFAULT_WINDOW_S = 0.005
 
 
 class FanOut:
     """All sessions of one realm on this worker."""
+
+    life_log: ClassVar[Logger] = Logger()
 
     def __init__(
         self,
@@ -77,9 +80,7 @@ class FanOut:
         self._match = match
         self._window_s = window_s
         self._blocked = BlockedSessions(clock, condenser, on_overflow, hold or HoldLimits())
-        self._waiting: list[Event] = []
-        self._frames: dict[Encoding, list[bytes | None]] = {}
-        """What was made of the waiting events so far; each list is as long as ``_waiting`` or is brought to that length."""
+        self._pending = Pending()
         self._next_flush_s = 0.0
         self._gap_s = 0.0
         """How long after the last flush the next one is due."""
@@ -90,7 +91,6 @@ class FanOut:
         self._matches: dict[str, tuple[tuple[int, bool], ...]] = {}
         self._groups = Groups()
         self._ungrouped: set[Subscriber] = set()
-        self._caught_up: set[Subscriber] = set()
         self.delivered = 0
         """Events handed to connections."""
         self.flushes = 0
@@ -100,7 +100,7 @@ class FanOut:
     def publish(self, topic: str, payload: EncodedPayload) -> None:
         """Deliver a payload to who is subscribed to a topic, within the window."""
         self._add(topic, payload)
-        if self._waiting:
+        if self._pending.events:
             self._flush_when_due()
 
     def publish_batch(self, events: Iterable[tuple[str, EncodedPayload]]) -> None:
@@ -108,7 +108,7 @@ class FanOut:
         add = self._add
         for topic, payload in events:
             add(topic, payload)
-        if self._waiting:
+        if self._pending.events:
             self._flush_when_due()
 
     def _add(self, topic: str, payload: EncodedPayload) -> None:
@@ -120,7 +120,7 @@ class FanOut:
         if matches:
             publication = getrandbits(_PUBLICATION_BITS) + 1
             for subscription, is_pattern in matches:
-                self._waiting.append(Event(subscription, publication, topic, is_pattern, payload))
+                self._pending.events.append(Event(subscription, publication, topic, is_pattern, payload))
 
     def _flush_when_due(self) -> None:
         wait_s = self._next_flush_s - self._clock.seconds()
@@ -129,7 +129,7 @@ class FanOut:
             self.flush()
         elif self._timer is None:
             self._timer = self._clock.callLater(wait_s, self._timer_fired)
-        elif self._look is None and len(self._waiting) >= ENOUGH:
+        elif self._look is None and len(self._pending.events) >= ENOUGH:
             self._seen = 0
             self._look = self._clock.callLater(0, self._look_for_more)
 
@@ -139,10 +139,10 @@ class FanOut:
 
     def _look_for_more(self) -> None:
         self._look = None
-        if len(self._waiting) == self._seen:
+        if len(self._pending.events) == self._seen:
             self.flush()
         else:
-            self._seen = len(self._waiting)
+            self._seen = len(self._pending.events)
             self._look = self._clock.callLater(0, self._look_for_more)
 
     # Subscribers
@@ -165,7 +165,7 @@ class FanOut:
             return
         retained = self.retained(subscriber, subscription, events)
         if retained:
-            self._write(subscriber.connection, subscriber.connection.encoding.frames(retained))
+            self._write(subscriber, frames_of(subscriber.connection.encoding, retained))
 
     @staticmethod
     def retained(
@@ -194,7 +194,7 @@ class FanOut:
         self._blocked.forget(subscriber)
         self._groups.leave(subscriber)
         self._ungrouped.discard(subscriber)
-        self._caught_up.discard(subscriber)
+        self._pending.caught_up.discard(subscriber)
 
     def catch_up(self, subscriber: Subscriber) -> None:
         """Write what waits for one session, before something else is written to it.
@@ -205,13 +205,14 @@ class FanOut:
         if subscriber.gone:
             return
         if subscriber.blocked:
-            self._release(subscriber)
-        if self._waiting:
-            positions = self._positions_for(subscriber)
+            self._release(subscriber, whole=True)
+        pending = self._pending
+        if pending.events and not subscriber.gone:
+            positions = pending.positions_for(subscriber)
+            subscriber.position = len(pending.events)
+            pending.caught_up.add(subscriber)
             if positions:
-                self._write(subscriber.connection, self._framed(subscriber.connection.encoding, positions))
-            subscriber.position = len(self._waiting)
-            self._caught_up.add(subscriber)
+                self._write(subscriber, pending.framed(subscriber.connection.encoding, positions))
 
     def blocked(self, subscriber: Subscriber) -> None:
         """Write nothing to a session until it is unblocked: its connection takes no more bytes."""
@@ -222,48 +223,41 @@ class FanOut:
             group.blocked.add(subscriber)
 
     def unblocked(self, subscriber: Subscriber) -> None:
-        """Write what waited for a session, now that its connection takes bytes again."""
+        """Write what waited for a session, as much as its connection takes now."""
         subscriber.blocked = False
         group = subscriber.group
         if group is not None:
             group.blocked.discard(subscriber)
             group.writable.add(subscriber)
-        self._release(subscriber)
+        self._release(subscriber, whole=False)
 
-    def _release(self, subscriber: Subscriber) -> None:
-        connection = subscriber.connection
-        missed = self._blocked.take(subscriber)
-        if subscriber.gone:
-            return
-        if missed is None:
-            kept = [
-                Event(
-                    subscription,
-                    getrandbits(_PUBLICATION_BITS) + 1,
-                    topic,
-                    subscriber.subscriptions[subscription],
-                    EncodedPayload(payload),
-                    merged,
-                    dropped,
-                )
-                for subscription, topic, payload, merged, dropped in subscriber.outbox.drain()
-            ]
-            self._write(connection, connection.encoding.frames(kept))
-        elif missed[0]:
-            self._write(connection, *missed)
+    def _release(self, subscriber: Subscriber, *, whole: bool) -> None:
+        """Write what a session missed: ``whole``, or until its connection is blocked again."""
+        for missed in self._blocked.missed(subscriber):
+            if isinstance(missed, HeldPart):
+                self._write(subscriber, list(missed.pieces), missed.events)
+            else:
+                self._write(subscriber, self._encoded(subscriber, missed))
+            if subscriber.gone or (subscriber.blocked and not whole):
+                break
         group = subscriber.group
         if group is not None and not group.blocked:
             group.backlog = None
 
-    def _positions_for(self, subscriber: Subscriber) -> list[int]:
-        """Return where in the list the events stand that wait for one session."""
-        subscriptions = subscriber.subscriptions
-        waiting = self._waiting
-        return [
-            position
-            for position in range(subscriber.position, len(waiting))
-            if waiting[position].subscription in subscriptions
+    def _encoded(self, subscriber: Subscriber, kept: Iterable[tuple[int, str, bytes, int, int]]) -> list[bytes]:
+        events = [
+            Event(
+                subscription,
+                getrandbits(_PUBLICATION_BITS) + 1,
+                topic,
+                subscriber.subscriptions[subscription],
+                EncodedPayload(payload),
+                merged,
+                dropped,
+            )
+            for subscription, topic, payload, merged, dropped in kept
         ]
+        return [frame for frame in frames_of(subscriber.connection.encoding, events) if frame]
 
     # Flushing
 
@@ -274,82 +268,63 @@ class FanOut:
                 call.cancel()
         self._timer = self._look = None
         began_s = self._clock.seconds()
-        if self._waiting:
-            self._write_waiting(began_s)
+        if self._pending.events:
+            pending, self._pending = self._pending, Pending()
+            self._write_pending(pending, began_s)
         ended_s = self._clock.seconds()
         took_s, window_s = max(0.0, ended_s - began_s), self._window_s
         self._gap_s = min(max(min(GATHER * took_s, window_s), took_s), MAX_WINDOWS * window_s)
         self._next_flush_s = ended_s + self._gap_s
 
-    def _write_waiting(self, began_s: float) -> None:
+    def _write_pending(self, pending: Pending, began_s: float) -> None:
         self.flushes += 1
         for subscriber in self._ungrouped:
             self._groups.join(subscriber)
         self._ungrouped.clear()
-        waiting = _Waiting(self._waiting)
-        for group in self._groups.concerned(waiting.subscriptions):
-            self._flush_group(group, waiting, began_s)
-        # A connection that is cut leaves the set while it is gone through.
-        for subscriber in tuple(self._caught_up):
-            positions = self._positions_for(subscriber)
+        subscriptions = pending.subscriptions()
+        for group in self._groups.concerned(subscriptions):
+            self._flush_group(group, pending, subscriptions, began_s)
+        for subscriber in pending.caught_up:
+            positions = pending.positions_for(subscriber)
             subscriber.position = 0
-            if positions and subscriber.blocked:
-                self._blocked.merge(subscriber, [self._waiting[position] for position in positions])
-            elif positions:
-                self._write(subscriber.connection, self._framed(subscriber.connection.encoding, positions))
-        self._caught_up.clear()
-        self._frames.clear()
-        self._waiting.clear()
+            # To a blocked session, too: these belong to the reply that it was sent before them.
+            if positions and not subscriber.gone:
+                self._write(subscriber, pending.framed(subscriber.connection.encoding, positions))
 
-    def _flush_group(self, group: Group, waiting: _Waiting, now_s: float) -> None:
+    def _flush_group(self, group: Group, pending: Pending, subscriptions: frozenset[int], now_s: float) -> None:
         writable: set[Subscriber] | tuple[Subscriber, ...] = group.writable
         blocked: Iterable[Subscriber] = group.blocked
-        if self._caught_up:
-            writable = group.writable - self._caught_up
-            blocked = group.blocked - self._caught_up
+        if pending.caught_up:
+            writable = group.writable - pending.caught_up
+            blocked = group.blocked - pending.caught_up
         if not writable and not blocked:
             return
-        encoding = group.encoding
-        positions = waiting.positions(group.subscriptions)
-        frames = self._framed(encoding, positions)
-        pieces = [b"".join(frames)] if encoding.joined else frames
+        positions = pending.positions(group.subscriptions, subscriptions)
+        pieces = frames = pending.framed(group.encoding, positions)
+        if not frames:
+            return
+        if group.encoding.joined:
+            pieces = [b"".join(frames)]
         if blocked:
-            events = [self._waiting[position] for position in positions]
+            events = [pending.events[position] for position in positions]
             self._blocked.hold(group, blocked, events, pieces, now_s)
-        self.delivered += len(frames) * len(writable)
         # A connection that takes no more leaves the set while it is gone through.
-        if encoding.joined:
-            block = pieces[0]
-            for subscriber in tuple(writable):
-                subscriber.connection.write(block)
-        else:
-            for subscriber in tuple(writable):
-                subscriber.connection.write_each(frames)
+        for subscriber in tuple(writable):
+            self._write(subscriber, pieces, len(frames))
 
-    def _framed(self, encoding: Encoding, positions: Sequence[int]) -> list[bytes]:
-        waiting = self._waiting
-        if encoding not in self._frames and len(positions) == len(waiting):
-            # What nearly every flush at one encoding comes to.
-            frames = encoding.frames(waiting)
-            self._frames[encoding] = list(frames)
-            return frames
-        made = self._frames.setdefault(encoding, [])
-        if len(made) < len(waiting):
-            made.extend([None] * (len(waiting) - len(made)))
-        missing = [position for position in positions if made[position] is None]
-        if missing:
-            for position, frame in zip(
-                missing, encoding.frames([waiting[position] for position in missing]), strict=True
-            ):
-                made[position] = frame
-        return [made[position] for position in positions]  # type: ignore[misc]  # all of them are made
-
-    def _write(self, connection: Connection, pieces: list[bytes], events: int | None = None) -> None:
-        self.delivered += len(pieces) if events is None else events
-        if connection.encoding.joined:
-            connection.write(b"".join(pieces))
+    def _write(self, subscriber: Subscriber, pieces: list[bytes], events: int | None = None) -> None:
+        connection = subscriber.connection
+        try:
+            if connection.encoding.joined:
+                connection.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+            else:
+                connection.write_each(pieces)
+        except Exception:
+            # It has missed something, and must not go on as if it had not; the others do.
+            self.life_log.failure("a connection cannot be written to and is given up")
+            connection.give_up()
         else:
-            connection.write_each(pieces)
+            self.delivered += len(pieces) if events is None else events
 
     def _regroup(self, subscriber: Subscriber) -> None:
         # Interned when the next flush needs it, not with each of the hundred subscriptions that a client begins with.
@@ -358,24 +333,3 @@ class FanOut:
             self._ungrouped.add(subscriber)
         else:
             self._ungrouped.discard(subscriber)
-
-
-class _Waiting:
-    """The events of one flush, and where those of each subscription stand."""
-
-    def __init__(self, events: Sequence[Event]) -> None:
-        self._everything = range(len(events))
-        self._of_each = list(map(_subscription_of, events))
-        self.subscriptions = frozenset(self._of_each)
-        self._by_subscription: dict[int, list[int]] = {}
-
-    def positions(self, subscriptions: frozenset[int]) -> Sequence[int]:
-        """Return where the events of some subscriptions stand, in their order."""
-        if self.subscriptions <= subscriptions:
-            return self._everything
-        if not self._by_subscription:
-            for position, subscription in enumerate(self._of_each):
-                self._by_subscription.setdefault(subscription, []).append(position)
-        matched = subscriptions & self.subscriptions
-        # A merge of sorted runs, which is what Python's sort is best at.
-        return sorted(chain.from_iterable([self._by_subscription[subscription] for subscription in matched]))

@@ -24,6 +24,9 @@ class Connection(Protocol):
     def write_each(self, frames: Iterable[bytes]) -> None:
         """Send frames of an encoding that does not join."""
 
+    def give_up(self) -> None:
+        """Close the connection: it has missed something."""
+
 
 class Outbox(Protocol):
     """What waits for a blocked session; see ``components.core.outbox``."""
@@ -31,9 +34,12 @@ class Outbox(Protocol):
     def add(self, subscription: int, topic: str, payload: bytes, events: int = 1) -> Any:
         """Keep an event, or one made of several; return why the session must be closed, or ``None``."""
 
+    def discard(self) -> None:
+        """Let all go: the session has left."""
+
     def drain(self) -> Iterable[tuple[int, str, bytes, int, int]]:
-        """Return and forget what was kept: subscription, topic, payload, and how many events were merged or dropped where
-        the payload cannot say so (else 0)."""
+        """Yield and forget what was kept: subscription, topic, payload, and how many events were merged or dropped where
+        the payload cannot say so (else 0). What was not asked for is still kept."""
 
     def __bool__(self) -> bool:
         """Tell whether anything is kept."""
@@ -108,6 +114,8 @@ class Groups:
             return
         group.writable.discard(subscriber)
         group.blocked.discard(subscriber)
+        if not group.blocked:
+            group.backlog = None
         if group.writable or group.blocked:
             return
         del self._groups[group.encoding, group.subscriptions]

@@ -21,6 +21,9 @@ from components.router.requests import Publish, RequestCodec, Subscribe, Unsubsc
 MAX_RUN = 64
 """Publications that are handed over together."""
 
+MAX_REPLY_BYTES = 65_536
+"""Replies that are gathered; with more, they are written, and count against a session that does not read them."""
+
 
 class Realm(Protocol):
     """The realm of a session. Each method answers that the matter is not plain by ``None`` or ``False``, and has then done
@@ -59,6 +62,7 @@ def take(connection: Connection, codec: RequestCodec, messages: Sequence[bytes])
     """Handle the messages of one read."""
     realm, session = connection.joined()
     replies: list[bytes] = []
+    reply_bytes = 0
     events: list[tuple[str, EncodedPayload]] = []
     for message in messages:
         request = codec.recognise(message) if realm is not None else None
@@ -81,6 +85,11 @@ def take(connection: Connection, codec: RequestCodec, messages: Sequence[bytes])
                     if not replies:
                         connection.begin_reply()
                     replies += reply
+                    reply_bytes += sum(map(len, reply))
+                    if reply_bytes >= MAX_REPLY_BYTES:
+                        _send(connection, replies)
+                        reply_bytes = 0
+                        realm, session = connection.joined()
                     continue
         if realm is not None and events:
             _publish(realm, events)

@@ -32,9 +32,12 @@ class Outlet:
         encoding: Encoding,
         write: Callable[[bytes], None],
         write_message: Callable[[bytes], None],
-        give_up: Callable[[Overflow], None],
+        give_up: Callable[[Overflow | None], None],
     ) -> None:
-        """Send by ``write`` (frames) or ``write_message`` (messages without a frame); ``give_up`` closes the connection."""
+        """Send by ``write`` (frames) or ``write_message`` (messages without a frame).
+
+        ``give_up`` closes the connection with a reason, or drops it without one.
+        """
         self.encoding = encoding
         self.blocked = False
         self.subscriber: Subscriber | None = None
@@ -48,6 +51,8 @@ class Outlet:
         self._stall: Any = None
         self._piled_bytes = 0
         self._closed = False
+        self.given_up = False
+        """Whether the connection is being closed from here: what is sent besides the reason reaches nobody."""
 
     def attach(self, fanout: FanOut) -> Subscriber:
         """Become a subscriber of a realm's fan-out; return it."""
@@ -124,10 +129,15 @@ class Outlet:
         self._stall = None
         self._cut(Overflow.STALLED)
 
-    def _cut(self, reason: Overflow) -> None:
+    def give_up(self) -> None:
+        """Drop the connection: it could not be written to."""
+        self._cut(None)
+
+    def _cut(self, reason: Overflow | None) -> None:
         if not self._closed:
             self.close()
             self._give_up(reason)
+            self.given_up = True
 
     def _cancel_stall(self) -> None:
         if self._stall is not None:

@@ -44,7 +44,7 @@ from twisted.logger import Logger
 from components.core.client_frames import TEXT, first_frame_bytes, plain_messages
 from components.core.outbox import OutboxCounters
 from components.core.outbox_settings import OutboxSettings, Overflow
-from components.core.payload import EncodedPayload
+from components.core.payload import EncodedPayload, is_plain_value
 from components.core.topics import is_rate_topic, receives
 from components.router.backlog import MakeCondenser
 from components.router.blocked import HoldLimits
@@ -53,6 +53,7 @@ from components.router.fanout import MAX_CACHED_TOPICS, FanOut
 from components.router.groups import Subscriber
 from components.router.ingress import take
 from components.router.outlet import Outlet
+from components.router.pending import frames_of
 from components.router.requests import CODECS, RequestCodec, is_plain_json
 from components.router.serializers import WRAPPING, WrappingJsonSerializer
 from components.router.sockets import writer
@@ -81,6 +82,9 @@ GOODBYE_TIME_S = 1.0
 META_TOPICS = tuple(
     f"wamp.subscription.{event}" for event in ("on_create", "on_subscribe", "on_unsubscribe", "on_delete")
 )
+
+MAX_RAWSOCKET_BYTES = 2**24
+"""What a RawSocket peer may announce at most (WAMP specification, "RawSocket Transport"); all that we send is shorter."""
 
 CLOSE_CODES = {Overflow.STALLED: 4001, Overflow.QUEUE_FULL: 4002, Overflow.TOO_MANY_BYTES: 4003}
 """WebSocket close codes, with the URI as their reason."""
@@ -217,7 +221,7 @@ class GatewayWebSocketProtocol(crossbar_protocol.WampWebSocketServerProtocol):  
             TransportSettings.counters,
             (UNFRAMED if compressed else WEBSOCKET)[kind],
             self._frame_writer(),
-            lambda data: self.sendMessage(data, kind[0] != "json"),
+            self._write_message,
             self._give_up,
         )
         _prepare(self.transport, self.outlet)
@@ -276,9 +280,13 @@ class GatewayWebSocketProtocol(crossbar_protocol.WampWebSocketServerProtocol):  
     def joined(self) -> tuple[RouterSeam | None, Any]:
         session = self._session
         router = None if session is None or session._session_id is None else session._router
+        if self.outlet is not None and self.outlet.given_up:
+            return None, session
         return (router.seam if type(router) is GatewayRouter and router.seam.plain else None), session
 
     def handle(self, message: bytes) -> None:
+        if self.outlet is not None and self.outlet.given_up:
+            return
         if self.codec is not None and not self.failedByMe and self.state != self.STATE_CLOSED:
             self.onMessage(message, self.codec.first_octet != TEXT)
 
@@ -294,6 +302,9 @@ class GatewayWebSocketProtocol(crossbar_protocol.WampWebSocketServerProtocol):  
 
     def send(self, msg: Any) -> None:
         if self.outlet is not None:
+            if self.outlet.given_up:
+                # It answers our GOODBYE, and Crossbar would reply.
+                return
             self.outlet.catch_up()
         super().send(msg)
 
@@ -313,12 +324,21 @@ class GatewayWebSocketProtocol(crossbar_protocol.WampWebSocketServerProtocol):  
 
         return write_frames
 
-    def _give_up(self, reason: Overflow) -> None:
-        TransportSettings.on_cut(reason)
+    def _write_message(self, data: bytes) -> None:
+        if self.state == self.STATE_OPEN:
+            self.sendMessage(data, self._serializer._serializer.BINARY)
+
+    def _give_up(self, reason: Overflow | None) -> None:
+        if reason is not None:
+            TransportSettings.on_cut(reason)
+        if reason is None or self.state != self.STATE_OPEN:
+            # Behind a close frame nothing may follow, and it may wait for ever in a buffer that nobody empties.
+            self.transport.abortConnection()
+            return
         if self.isOpen():
             super().send(message.Goodbye(reason.value, CLOSE_TEXTS[reason]))
         self.sendClose(CLOSE_CODES[reason], reason.value)
-        TransportSettings.clock.callLater(GOODBYE_TIME_S, self.dropConnection, True)
+        TransportSettings.clock.callLater(GOODBYE_TIME_S, self.transport.abortConnection)
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         if self.outlet is not None:
@@ -337,9 +357,10 @@ class GatewayRawSocketProtocol(crossbar_protocol.WampRawSocketServerProtocol):  
             TransportSettings.clock,
             TransportSettings.queue,
             TransportSettings.counters,
-            RAWSOCKET[kind],
+            # What a peer may not be sent has to be looked at one by one.
+            (RAWSOCKET if self._max_len_send == MAX_RAWSOCKET_BYTES else UNFRAMED)[kind],
             writer(self.transport),
-            self.sendString,
+            self._write_message,
             self._give_up,
         )
         _prepare(self.transport, self.outlet)
@@ -347,6 +368,9 @@ class GatewayRawSocketProtocol(crossbar_protocol.WampRawSocketServerProtocol):  
 
     def send(self, msg: Any) -> None:
         if self.outlet is not None:
+            if self.outlet.given_up:
+                # It answers our GOODBYE, and Crossbar would reply.
+                return
             self.outlet.catch_up()
         super().send(msg)
 
@@ -356,7 +380,17 @@ class GatewayRawSocketProtocol(crossbar_protocol.WampRawSocketServerProtocol):  
         if self.outlet is not None and was_blocked:
             self.outlet.piled(len(data))
 
-    def _give_up(self, reason: Overflow) -> None:
+    def _write_message(self, data: bytes) -> None:
+        if len(data) > self._max_len_send:
+            # As Crossbar does with any message.
+            self.log.warn("an event of {size} bytes is more than this peer takes", size=len(data))
+            return
+        self.sendString(data)
+
+    def _give_up(self, reason: Overflow | None) -> None:
+        if reason is None:
+            self.transport.abortConnection()
+            return
         TransportSettings.on_cut(reason)
         if self.isOpen():
             super().send(message.Goodbye(reason.value, CLOSE_TEXTS[reason]))
@@ -493,7 +527,9 @@ class RouterSeam:
         self._subscribers: dict[Any, Subscriber] = {}
         self._counts: dict[int, int] = {}
         """How many sessions of the fan-out each subscription has."""
-        self._other_subscriptions = 0
+        self._other_subscriptions = sum(
+            len(observation.observers) for observation in subscriptions._observation_id_to_observation.values()
+        )
         """How many subscriptions sessions have that the fan-out does not serve."""
         self._others: dict[str, tuple[Any, ...]] = {}
         """Per topic, the subscriptions with observers that the fan-out does not serve, such as in-router components."""
@@ -575,6 +611,8 @@ class RouterSeam:
         if not self.may_publish(session, publish.topic):
             return False
         argument = publish.args[0]
+        if not is_plain_value(argument):
+            return False
         payload = (
             argument if isinstance(argument, EncodedPayload) else EncodedPayload(self._json.serialize([argument])[1:-1])
         )
@@ -650,7 +688,7 @@ class RouterSeam:
         subscriber = self._subscribers[session]
         retained = self.fanout.retained(subscriber, subscription, self._retained(session, topic, match))
         self._count("sent", "event", len(retained))
-        return subscription, subscriber.connection.encoding.frames(retained)
+        return subscription, [frame for frame in frames_of(subscriber.connection.encoding, retained) if frame]
 
     def unsubscribe(self, session: Any, subscription: int) -> bool:
         """Make a session no subscriber any more."""
