@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from types import FrameType
 
@@ -44,10 +45,14 @@ class _Names(click.ParamType[tuple[str, ...]]):
 _SHAPES = {shape.name: shape for shape in SHAPES}
 
 
+def _some(names: Iterable[str]) -> str:
+    return f"Some of {', '.join(names)}, parted by commas.  [all]"
+
+
 @click.group(invoke_without_command=True)
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures here.")
-@click.option("--shapes", type=_Names(tuple(_SHAPES)), default=tuple(_SHAPES), help="Which, parted by commas. [all]")
-@click.option("--systems", type=_Names(tuple(SYSTEMS)), default=tuple(SYSTEMS), help="Which, parted by commas. [all]")
+@click.option("--shapes", type=_Names(tuple(_SHAPES)), default=tuple(_SHAPES), help=_some(_SHAPES))
+@click.option("--systems", type=_Names(tuple(SYSTEMS)), default=tuple(SYSTEMS), help=_some(SYSTEMS))
 @click.option("--rounds", type=click.IntRange(1, 100), default=3, show_default=True, help="How often each is measured.")
 @click.option(
     "--seconds",

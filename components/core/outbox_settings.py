@@ -30,6 +30,16 @@ class Overflow(Enum):
     """More than ``max_bytes`` would have waited."""
 
 
+CLOSE_CODES = {Overflow.STALLED: 4001, Overflow.QUEUE_FULL: 4002, Overflow.TOO_MANY_BYTES: 4003}
+"""WebSocket close codes, with the URI as their reason."""
+
+CLOSE_TEXTS = {
+    Overflow.STALLED: "this session did not read for longer than stall_timeout",
+    Overflow.QUEUE_FULL: "an event would have had to wait on a topic whose policy is disconnect",
+    Overflow.TOO_MANY_BYTES: "more than max_bytes waited for this session",
+}
+
+
 class Policy(Enum):
     """What becomes of events that have to wait."""
 
@@ -121,8 +131,13 @@ def _policy(prefix: str, value: object) -> QueuePolicy:
     try:
         policy = Policy(name)
     except ValueError:
-        raise InvalidOutboxSettings(f"policy must be conflate, drop_oldest or disconnect, was {name!r}") from None
-    return QueuePolicy(policy, given.get("depth"))  # type: ignore[arg-type]
+        raise InvalidOutboxSettings(
+            f"policies[{prefix!r}]: policy must be conflate, drop_oldest or disconnect, was {name!r}"
+        ) from None
+    try:
+        return QueuePolicy(policy, given.get("depth"))  # type: ignore[arg-type]
+    except InvalidOutboxSettings as error:
+        raise InvalidOutboxSettings(f"policies[{prefix!r}]: {error}") from None
 
 
 def _known(value: object, where: str, names: tuple[str, ...]) -> Mapping[str, object]:

@@ -14,6 +14,11 @@ from components.router.fanout import DEFAULT_WINDOW_S
 
 MIN_SEND_BUFFER_BYTES = 4096
 
+KEYS = (
+    *("window_ms", "hold_ms", "send_buffer_bytes", "rates", "snapshot_max_age"),
+    *("max_bytes", "stall_timeout", "policies"),
+)
+
 
 class FanOutSettingsError(ValueError):
     """An entry is unknown or impossible; the text is one line for the operator."""
@@ -51,9 +56,10 @@ class FanOutSettings:
         Raises:
             FanOutSettingsError: a key is unknown or a value impossible.
         """
-        values = extra.get("fanout") or {}
+        values = _known(extra or {}, "extra", ("fanout",)).get("fanout") or {}
         if not isinstance(values, Mapping):
             raise FanOutSettingsError(f"fanout must be a mapping, was {values!r}")
+        _known(values, "fanout", KEYS)
         rest = dict(values)
         window_s = _from_ms(rest.pop("window_ms", None), "window_ms", 100, cls().window_s)
         hold_s = _from_ms(rest.pop("hold_ms", None), "hold_ms", 10_000, cls().hold.hold_s)
@@ -77,6 +83,13 @@ class FanOutSettings:
         except (InvalidRates, InvalidOutboxSettings) as error:
             raise FanOutSettingsError(str(error)) from error
         return cls(window_s, HoldLimits(hold_s, outbox.max_bytes), send_buffer_bytes, rates, max_age, outbox)
+
+
+def _known(values: Mapping[str, Any], where: str, names: tuple[str, ...]) -> Mapping[str, Any]:
+    unknown = [key for key in values if key not in names]
+    if unknown:
+        raise FanOutSettingsError(f"{where} has an unknown key {unknown[0]!r}; known are {', '.join(names)}")
+    return values
 
 
 def _from_ms(value: object, name: str, most: int, default_s: float) -> float:

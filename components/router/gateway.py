@@ -32,9 +32,10 @@ from components.core.rates import RateConflator
 from components.core.retained import RetainedEvents
 from components.environment import NodeEnvironment, refuse_to_start
 from components.router import runtime
+from components.router.connections import install_transports
 from components.router.fanout_settings import FanOutSettings, FanOutSettingsError
 from components.router.rate_topics import RateTopics
-from components.router.seam import RouterSeam, install_transports
+from components.router.seam import RouterSeam
 from components.tokens import CLIENT_ROLES
 from components.uris import (
     AUTHORIZE,
@@ -145,9 +146,9 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         events = self._retained_events.received_by(uri, match, grants)
         return [(topic, EncodedPayload(payload)) for topic, payload in events]
 
-    def _count_cut(self, reason: Overflow) -> None:
+    def _count_cut(self, reason: Overflow, authid: str | None) -> None:
         self._cut[reason] += 1
-        self.life_log.info("session closed: {reason}", reason=reason.value)
+        self.life_log.info("session closed: {reason}, authid {authid!r}", reason=reason.value, authid=authid)
 
     def _take_status(self, status: bytes) -> None:
         try:
@@ -198,7 +199,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
 
     def _snapshot(self, *args: object, details: CallDetails, **kwargs: object) -> EncodedPayload:
         if kwargs or len(args) > 1:
-            raise ApplicationError(ERROR_INVALID_ARGUMENT, "takes one argument at most: a list of symbols")
+            raise ApplicationError(ERROR_INVALID_ARGUMENT, "takes one argument at most, by position: a list of symbols")
         known = self._granted_symbols(details)
         wanted = known if not args or args[0] is None else _symbol_list(args[0])
         if not self._market.symbols:

@@ -302,13 +302,19 @@ def test_settings_come_from_a_mapping_and_the_longest_prefix_decides() -> None:
         ({"stall_timeout": float("nan")}, "stall_timeout must be a number of seconds > 0, was nan"),
         ({"policies": ["market."]}, "policies must map topic prefixes to policies, was ['market.']"),
         ({"policies": {"a.": "conflate"}}, "policies['a.'] must be a mapping, was 'conflate'"),
-        ({"policies": {"a.": {}}}, "policy must be conflate, drop_oldest or disconnect, was None"),
-        ({"policies": {"a.": {"policy": "x"}}}, "policy must be conflate, drop_oldest or disconnect, was 'x'"),
-        ({"policies": {"a.": {"policy": "drop_oldest"}}}, "drop_oldest needs a depth, had none"),
-        ({"policies": {"a.": {"policy": "drop_oldest", "depth": 0}}}, "depth must be a whole number > 0, was 0"),
+        ({"policies": {"a.": {}}}, "policies['a.']: policy must be conflate, drop_oldest or disconnect, was None"),
+        (
+            {"policies": {"a.": {"policy": "x"}}},
+            "policies['a.']: policy must be conflate, drop_oldest or disconnect, was 'x'",
+        ),
+        ({"policies": {"a.": {"policy": "drop_oldest"}}}, "policies['a.']: drop_oldest needs a depth, had none"),
+        (
+            {"policies": {"a.": {"policy": "drop_oldest", "depth": 0}}},
+            "policies['a.']: depth must be a whole number > 0, was 0",
+        ),
         (
             {"policies": {"a.": {"policy": "conflate", "depth": 1}}},
-            "depth belongs to drop_oldest, policy was 'conflate'",
+            "policies['a.']: depth belongs to drop_oldest, policy was 'conflate'",
         ),
         (
             {"policies": {"a.": {"policy": "conflate", "size": 1}}},

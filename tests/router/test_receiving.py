@@ -16,7 +16,7 @@ from twisted.internet.testing import StringTransport
 from components.core.client_frames import unmasked
 from components.core.outbox import OutboxCounters
 from components.core.outbox_settings import OutboxSettings
-from components.router import seam
+from components.router import connections
 
 HANDSHAKE = (
     b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -52,7 +52,7 @@ class Session:
         self.received.append(("closed", was_clean))
 
 
-class Gateway(seam.GatewayWebSocketProtocol):
+class Gateway(connections.GatewayWebSocketProtocol):
     """Ours, with a count of what Autobahn did not see."""
 
     plain = 0
@@ -85,9 +85,9 @@ def transport_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         "queue": OutboxSettings(),
         "counters": OutboxCounters(),
         "send_buffer_bytes": None,
-        "on_cut": lambda reason: None,
+        "on_cut": lambda reason, authid: None,
     }.items():
-        monkeypatch.setattr(seam.TransportSettings, name, value, raising=False)
+        monkeypatch.setattr(connections.TransportSettings, name, value, raising=False)
 
 
 def frame(

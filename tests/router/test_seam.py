@@ -19,7 +19,7 @@ from crossbar.router.service import RouterServiceAgent
 from crossbar.router.session import RouterApplicationSession, RouterSession, RouterSessionFactory
 
 from components.core.payload import EncodedPayload
-from components.router import seam
+from components.router import connections
 from components.router.encodings import MESSAGES
 from components.router.fanout import RetainedEvent
 
@@ -32,7 +32,7 @@ class Protocol:
 
     def __init__(self, serializer: object) -> None:
         self._serializer = serializer
-        seam._use_wrapping_serializer(self)
+        connections._use_wrapping_serializer(self)
 
 
 def wrapped(serializer: object, sent: message.Message) -> bytes:
@@ -97,7 +97,7 @@ class RouterFactory:
 def test_a_session_of_ours_is_made_like_crossbars() -> None:
     factory = RouterFactory()
     expected = vars(RouterSession(factory))
-    first, second = (vars(seam.GatewaySession(factory)) for _ in range(2))
+    first, second = (vars(connections.GatewaySession(factory)) for _ in range(2))
     for made in (first, second):
         assert made.keys() == expected.keys() - {"log"}
         assert isinstance(made["_request_id_gen"], type(expected["_request_id_gen"]))
@@ -156,12 +156,12 @@ def test_a_subscription_knows_who_observes_it_and_how_it_matches() -> None:
 
 def test_the_lines_that_are_left_out_are_marked_up_by_functions_of_these_names() -> None:
     for module, names in {
-        seam.crossbar_protocol: {"hlid", "hltype", "hlval"},
-        seam.crossbar_router: {"hlid", "hltype", "hlval", "pformat"},
-        seam.crossbar_session: {"hl", "hlid", "hltype", "hlval", "pformat"},
-        seam.autobahn_wamp_websocket: {"hlval"},
-        seam.autobahn_twisted_websocket: {"hltype", "hlval"},
-        seam.autobahn_websocket: {"hltype", "hlval", "pformat"},
+        connections.crossbar_protocol: {"hlid", "hltype", "hlval"},
+        connections.crossbar_router: {"hlid", "hltype", "hlval", "pformat"},
+        connections.crossbar_session: {"hl", "hlid", "hltype", "hlval", "pformat"},
+        connections.autobahn_wamp_websocket: {"hlval"},
+        connections.autobahn_twisted_websocket: {"hltype", "hlval"},
+        connections.autobahn_websocket: {"hltype", "hlval", "pformat"},
     }.items():
         assert names <= vars(module).keys(), module
 
