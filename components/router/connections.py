@@ -64,7 +64,10 @@ def install_transports(
     send_buffer_bytes: int | None,
     on_cut: Callable[[Overflow, Any], None],
 ) -> None:
-    """Make all WAMP transports that start from here on use this module's protocols; ``on_cut`` is told why which authid was given up."""
+    """Make all WAMP transports that start from here on use this module's protocols.
+
+    ``on_cut`` is told of a connection that is given up: why, and its authid.
+    """
     TransportSettings.clock = clock
     TransportSettings.queue = queue
     TransportSettings.counters = counters

@@ -56,7 +56,9 @@ class FanOutSettings:
         Raises:
             FanOutSettingsError: a key is unknown or a value impossible.
         """
-        values = _known(extra or {}, "extra", ("fanout",)).get("fanout") or {}
+        # Crossbar adds the folder of its configuration.
+        given = {name: value for name, value in (extra or {}).items() if name != "cbdir"}
+        values = _known(given, "extra", ("fanout",)).get("fanout") or {}
         if not isinstance(values, Mapping):
             raise FanOutSettingsError(f"fanout must be a mapping, was {values!r}")
         _known(values, "fanout", KEYS)

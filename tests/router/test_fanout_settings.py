@@ -49,9 +49,9 @@ def test_what_cannot_be_is_refused_in_one_line(fanout: Any, reason: str) -> None
 
 def test_a_misspelt_block_is_not_passed_over() -> None:
     with pytest.raises(FanOutSettingsError, match="extra has an unknown key 'fanuot'; known are fanout"):
-        FanOutSettings.from_extra({"fanuot": {"hold_ms": 1}})
+        FanOutSettings.from_extra({"fanuot": {"hold_ms": 1}, "cbdir": ".crossbar"})
 
 
 def test_an_unknown_key_is_answered_with_all_that_are_known() -> None:
-    with pytest.raises(FanOutSettingsError, match="fanout has an unknown key 'foo'; known are .*hold_ms.*policies"):
+    with pytest.raises(FanOutSettingsError, match=r"fanout has an unknown key 'foo'; known are .*hold_ms.*policies"):
         FanOutSettings.from_extra({"fanout": {"foo": 1}})
