@@ -28,7 +28,7 @@ def without_the_right_to_register(config: dict[str, Any]) -> None:
     ("change_config", "reason"),
     [
         (with_fanout(window_ms=-1), "realm market: window_ms must be a number from 0 to 100, was -1"),
-        (with_fanout(max_byte=1), "realm market: outbox has an unknown key 'max_byte'"),
+        (with_fanout(max_byte=1), "realm market: fanout has an unknown key 'max_byte'"),
         (with_fanout(rates=["every_1ms"]), "realm market: a rate must be from 10 ms to 3600000 ms, was 'every_1ms'"),
         (without_the_right_to_register, "the gateway cannot install itself: "),
     ],
