@@ -3,8 +3,9 @@
 Rules:
 
 - Messages are taken in the order in which they came, and each one here or by Crossbar, never by both.
-- The replies of one read are written together. They are written before anything is published or handled by Crossbar: an
-  event of a subscription never comes before its SUBSCRIBED. What waits for the session is written before the first reply.
+- The replies of one read are written together, or as soon as they have ``MAX_REPLY_BYTES``. They are written before anything
+  is published or handled by Crossbar: an event of a subscription never comes before its SUBSCRIBED. What waits for the
+  session is written before the first reply.
 - A run of publications is handed to the fan-out together, a few dozen at a time, so that a long one is not sent late.
 
 Knows what a request and a reply are, nothing of Crossbar or of sockets.
@@ -73,6 +74,7 @@ def take(connection: Connection, codec: RequestCodec, messages: Sequence[bytes])
                     if is_plain_json(argument):
                         if replies:
                             _send(connection, replies)
+                            reply_bytes = 0
                         events.append((request.topic, EncodedPayload(argument)))
                         if len(events) == MAX_RUN:
                             _publish(realm, events)
@@ -95,6 +97,7 @@ def take(connection: Connection, codec: RequestCodec, messages: Sequence[bytes])
             _publish(realm, events)
         if replies:
             _send(connection, replies)
+            reply_bytes = 0
         connection.handle(message)
         realm, session = connection.joined()
     if realm is not None and events:

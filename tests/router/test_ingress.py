@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.core.payload import EncodedPayload
-from components.router.ingress import MAX_RUN, take
+from components.router.ingress import MAX_REPLY_BYTES, MAX_RUN, take
 from components.router.requests import CODECS, MAX_BRACKETS, Publish, Subscribe, Unsubscribe, is_plain_json
 from components.router.serializers import WrappingJsonSerializer
 
@@ -206,6 +206,8 @@ class FakeConnection:
     def subscribe(self, session: Any, topic: str, match: str, get_retained: bool) -> tuple[int, list[bytes]] | None:
         if topic.startswith("new."):
             return None
+        if topic == "large":
+            return 9, [b"x" * (MAX_REPLY_BYTES // 2)]
         return 9, [b"..[36,9]", b"..[36,9]"] if get_retained else []
 
     def unsubscribe(self, session: Any, subscription: int) -> bool:
@@ -235,6 +237,34 @@ def test_what_a_subscription_begins_with_follows_its_reply() -> None:
     [_, (kind, replies)] = done(b'[32,1,{"get_retained":true},"a"]', b'[32,2,{},"b"]')
     assert kind == "replies"
     assert [json.loads(reply)[:2] for reply in replies] == [[33, 1], [36, 9], [36, 9], [33, 2]]
+
+
+def test_many_large_replies_are_not_gathered_but_written() -> None:
+    connection = FakeConnection()
+    take(connection, JSON, [b'[32,1,{"get_retained":true},"large"]'] * 20)
+    written = [
+        frames for kind, frames in (step for step in connection.done if step != "caught up") if kind == "replies"
+    ]
+    assert len(written) == 10
+    assert all(sum(map(len, frames)) < 1.5 * MAX_REPLY_BYTES for frames in written)
+
+
+def test_a_connection_that_takes_no_more_after_a_reply_has_no_more_made_for_it() -> None:
+    connection = FakeConnection()
+    subscribed: list[str] = []
+    subscribe, send_replies = connection.subscribe, connection.send_replies
+
+    def noting(session: Any, topic: str, match: str, get_retained: bool) -> tuple[int, list[bytes]] | None:
+        subscribed.append(topic)
+        return subscribe(session, topic, match, get_retained)
+
+    def giving_up(frames: list[bytes]) -> None:
+        send_replies(frames)
+        connection.has_joined = False
+
+    connection.subscribe, connection.send_replies = noting, giving_up  # type: ignore[method-assign]
+    take(connection, JSON, [b'[32,1,{"get_retained":true},"large"]'] * 20)
+    assert len(subscribed) == 2
 
 
 def test_replies_are_written_before_crossbar_handles_something_and_before_something_is_published() -> None:
