@@ -84,6 +84,16 @@ class InsideSession:
         return [received for received in self.received if received[0] == kind]
 
 
+class Nobody:
+    """A listener to whom no subscription matters."""
+
+    def subscribed(self, uri: str, match: str) -> None:
+        """Take no note."""
+
+    def unsubscribed(self, uri: str, match: str) -> None:
+        """Take no note."""
+
+
 class InsideRouter:
     """A router with a seam."""
 

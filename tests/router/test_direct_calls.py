@@ -10,17 +10,9 @@ from autobahn import util
 from autobahn.wamp import ApplicationError, message
 
 from components.router.seam import RouterSeam
-from tests.harness.inside import InsideRouter, InsideSession
+from tests.harness.inside import InsideRouter, InsideSession, Nobody
 
 PROCEDURE = "crosstick.bus.push"
-
-
-class Nobody:
-    def subscribed(self, uri: str, match: str) -> None:
-        """Take no note."""
-
-    def unsubscribed(self, uri: str, match: str) -> None:
-        """Take no note."""
 
 
 class Called:

@@ -10,17 +10,9 @@ from components.core.outbox_settings import OutboxSettings
 from components.core.payload import EncodedPayload
 from components.router.blocked import HoldLimits
 from components.router.seam import RouterSeam
-from tests.harness.inside import InsideRouter
+from tests.harness.inside import InsideRouter, Nobody
 
 TICK = ("market.BTCUSDT", EncodedPayload(b'{"seq":1}'))
-
-
-class Nobody:
-    def subscribed(self, uri: str, match: str) -> None:
-        """Take no note."""
-
-    def unsubscribed(self, uri: str, match: str) -> None:
-        """Take no note."""
 
 
 def test_a_component_that_subscribes_gets_events_until_it_unsubscribes() -> None:
