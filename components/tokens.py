@@ -60,6 +60,15 @@ class Claims:
     services: tuple[str, ...]
     """Globs of the services whose topics and procedures the bearer may use."""
 
+    tier: str | None = None
+    """Which limits apply, beside the role's."""
+
+    jti: str | None = None
+    """The token's own name, by which it can be revoked."""
+
+    iat: int | None = None
+    """When it was issued, Unix time in s."""
+
 
 class _HmacOfCheckedKey(HMACAlgorithm):
     """PyJWT's HMAC, whose key has been checked: PyJWT looks with each token whether it might be of another kind."""

@@ -40,12 +40,20 @@ ERROR_INVALID_ARGUMENT = "wamp.error.invalid_argument"
 ERROR_RUNTIME = "wamp.error.runtime_error"
 """What WAMP answers when a procedure failed by a mistake of its own."""
 
+ERROR_LIMIT_EXCEEDED = "crosstick.error.limit_exceeded"
+"""A limit of the realm's gatekeeper; kwargs have its name (``limit``) and value (``value``)."""
+
 ERROR_UNKNOWN_SYMBOL = "crosstick.error.unknown_symbol"
 ERROR_NOT_READY = "crosstick.error.not_ready"
 CLOSE_STALLED = "crosstick.close.stalled"
 CLOSE_QUEUE_FULL = "crosstick.close.queue_full"
 CLOSE_TOO_MANY_BYTES = "crosstick.close.too_many_bytes"
-"""Why a session that reads too slowly is closed: GOODBYE's reason; see ``components.core.outbox_settings``."""
+CLOSE_TOKEN_EXPIRED = "crosstick.close.token_expired"  # noqa: S105  a URI
+CLOSE_TOKEN_REVOKED = "crosstick.close.token_revoked"  # noqa: S105  a URI
+CLOSE_LIMIT_EXCEEDED = "crosstick.close.limit_exceeded"
+CLOSE_NOT_JOINED = "crosstick.close.not_joined"
+CLOSE_MESSAGE_TIMEOUT = "crosstick.close.message_timeout"
+"""Why a session is closed: GOODBYE's reason; see ``components.core.closing``."""
 
 ERROR_BUS_LOST = "crosstick.error.bus_lost"
 """Why a feed leaves: a batch could not be delivered, and with it the epoch's ``seq`` would have a hole."""

@@ -22,6 +22,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from components.core.closing import CloseReason
 from components.core.merge import (
     BookAccumulator,
     OpaqueAccumulator,
@@ -32,7 +33,7 @@ from components.core.merge import (
     stream_of,
     with_dropped,
 )
-from components.core.outbox_settings import OutboxSettings, Overflow, Policy
+from components.core.outbox_settings import OutboxSettings, Policy
 
 EVENT_OVERHEAD_BYTES = 100
 """Counted per waiting event beside topic and payload: EVENT's other fields, the frame's header, and marks added late."""
@@ -172,7 +173,7 @@ class ConflatingOutbox:
         self.bytes = 0
         """Bytes of all that waits as it would be sent: payloads, topics and ``EVENT_OVERHEAD_BYTES`` each."""
 
-        self.overflow: Overflow | None = None
+        self.overflow: CloseReason | None = None
         """Why the session must be closed; ``None`` while it need not be."""
 
     def __len__(self) -> int:
@@ -182,7 +183,7 @@ class ConflatingOutbox:
     def __bool__(self) -> bool:
         return bool(self._entries)
 
-    def add(self, subscription: int, topic: str, payload: bytes, events: int = 1) -> Overflow | None:
+    def add(self, subscription: int, topic: str, payload: bytes, events: int = 1) -> CloseReason | None:
         """Let an event wait; return why the session must be closed, or ``None``.
 
         ``topic`` is the one published to, ``payload`` the JSON bytes of its argument, ``events`` the number of events that
@@ -199,14 +200,14 @@ class ConflatingOutbox:
             policy = self._settings.policy_for(topic)
             if policy.policy is Policy.DISCONNECT:
                 counters.discarded += events
-                return self.close(Overflow.QUEUE_FULL)
+                return self.close(CloseReason.QUEUE_FULL)
             fixed_charge = EVENT_OVERHEAD_BYTES + len(topic)
             depth = policy.depth
             entry = _Conflated(topic, fixed_charge) if depth is None else _NewestFew(topic, fixed_charge, depth)
             self._entries[key] = entry
         self.bytes += entry.add(payload, events, counters)
         if self.bytes > self._settings.max_bytes:
-            return self.close(Overflow.TOO_MANY_BYTES)
+            return self.close(CloseReason.TOO_MANY_BYTES)
         return None
 
     def drain(self) -> Iterator[Delivery]:
@@ -223,7 +224,7 @@ class ConflatingOutbox:
             self.counters.delivered += 1
             yield Delivery(*key, payload, merged, dropped)
 
-    def close(self, reason: Overflow) -> Overflow:
+    def close(self, reason: CloseReason) -> CloseReason:
         """Let everything go and refuse what comes; return the reason, which is the first one given."""
         if self.overflow is None:
             self.overflow = reason

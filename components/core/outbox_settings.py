@@ -1,4 +1,4 @@
-"""How much may wait for a session that does not read, by which rule, and why a session is closed for it.
+"""How much may wait for a session that does not read, and by which rule.
 
 Pure values, checked when they are made.
 """
@@ -10,34 +10,9 @@ from dataclasses import dataclass
 from enum import Enum
 from math import isfinite
 
-from components.uris import CLOSE_QUEUE_FULL, CLOSE_STALLED, CLOSE_TOO_MANY_BYTES
-
 
 class InvalidOutboxSettings(ValueError):
     """Limits of a queue that cannot be; the text is one line for the operator."""
-
-
-class Overflow(Enum):
-    """Why a session is closed for what waits for it: the URI that it is told."""
-
-    STALLED = CLOSE_STALLED
-    """It was blocked longer than ``stall_timeout``. Decided where the clock is."""
-
-    QUEUE_FULL = CLOSE_QUEUE_FULL
-    """An event would have had to wait in the outbox on a topic whose policy is ``disconnect``."""
-
-    TOO_MANY_BYTES = CLOSE_TOO_MANY_BYTES
-    """More than ``max_bytes`` would have waited."""
-
-
-CLOSE_CODES = {Overflow.STALLED: 4001, Overflow.QUEUE_FULL: 4002, Overflow.TOO_MANY_BYTES: 4003}
-"""WebSocket close codes, with the URI as their reason."""
-
-CLOSE_TEXTS = {
-    Overflow.STALLED: "this session did not read for longer than stall_timeout",
-    Overflow.QUEUE_FULL: "an event would have had to wait on a topic whose policy is disconnect",
-    Overflow.TOO_MANY_BYTES: "more than max_bytes waited for this session",
-}
 
 
 class Policy(Enum):

@@ -28,15 +28,16 @@ from crossbar.router import session as crossbar_session
 from twisted.internet.interfaces import ITCPTransport
 
 from components.core.client_frames import TEXT, first_frame_bytes, plain_messages
+from components.core.closing import CLOSE_CODES, CLOSE_TEXTS, CloseReason
 from components.core.outbox import OutboxCounters
-from components.core.outbox_settings import CLOSE_CODES, CLOSE_TEXTS, OutboxSettings, Overflow
-from components.router.encodings import RAWSOCKET, UNFRAMED, WEBSOCKET
-from components.router.ingress import take
-from components.router.outlet import Outlet
-from components.router.requests import CODECS, RequestCodec
+from components.core.outbox_settings import OutboxSettings
+from components.router.engine.encodings import RAWSOCKET, UNFRAMED, WEBSOCKET
+from components.router.engine.ingress import take
+from components.router.engine.outlet import Outlet
+from components.router.engine.requests import CODECS, RequestCodec
+from components.router.engine.serializers import WRAPPING
+from components.router.engine.sockets import writer
 from components.router.seam import GatewayRouter, RouterSeam
-from components.router.serializers import WRAPPING
-from components.router.sockets import writer
 
 GOODBYE_TIME_S = 1.0
 """How long a connection that is given up may take to send what says why."""
@@ -54,7 +55,7 @@ class TransportSettings:
     send_buffer_bytes: int | None
     """SO_SNDBUF of TCP connections, ``None`` for the system's choice."""
 
-    on_cut: Callable[[Overflow, Any], None]
+    on_cut: Callable[[CloseReason, Any], None]
 
 
 def install_transports(
@@ -62,7 +63,7 @@ def install_transports(
     queue: OutboxSettings,
     counters: OutboxCounters,
     send_buffer_bytes: int | None,
-    on_cut: Callable[[Overflow, Any], None],
+    on_cut: Callable[[CloseReason, Any], None],
 ) -> None:
     """Make all WAMP transports that start from here on use this module's protocols.
 
@@ -280,7 +281,7 @@ class GatewayWebSocketProtocol(crossbar_protocol.WampWebSocketServerProtocol):  
         if self.state == self.STATE_OPEN:
             self.sendMessage(data, self._serializer._serializer.BINARY)
 
-    def _give_up(self, reason: Overflow | None) -> None:
+    def _give_up(self, reason: CloseReason | None) -> None:
         if reason is not None:
             TransportSettings.on_cut(reason, getattr(self._session, "_authid", None))
         if reason is None or self.state != self.STATE_OPEN:
@@ -339,7 +340,7 @@ class GatewayRawSocketProtocol(crossbar_protocol.WampRawSocketServerProtocol):  
             return
         self.sendString(data)
 
-    def _give_up(self, reason: Overflow | None) -> None:
+    def _give_up(self, reason: CloseReason | None) -> None:
         if reason is None:
             self.transport.abortConnection()
             return

@@ -9,8 +9,8 @@ from typing import Any
 
 from components.core.outbox_settings import InvalidOutboxSettings, OutboxSettings
 from components.core.rates import DEFAULT_RATES, InvalidRates, Rate, parse_rates
-from components.router.blocked import HoldLimits
-from components.router.fanout import DEFAULT_WINDOW_S
+from components.router.engine.blocked import HoldLimits
+from components.router.engine.fanout import DEFAULT_WINDOW_S
 
 MIN_SEND_BUFFER_BYTES = 4096
 

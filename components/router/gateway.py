@@ -23,10 +23,10 @@ from twisted.python.failure import Failure
 
 from components.bus.wamp import WampBusReader
 from components.core.batch import Batch
+from components.core.closing import CloseReason
 from components.core.grants import BOOK_FAMILY, Grants, grants_of
 from components.core.market import Market
 from components.core.outbox import Condenser, OutboxCounters
-from components.core.outbox_settings import Overflow
 from components.core.payload import EncodedPayload
 from components.core.rates import RateConflator
 from components.core.retained import RetainedEvents
@@ -69,7 +69,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         except FanOutSettingsError as error:
             refuse_to_start(f"realm {config.realm}: {error}")
         self._reactor = reactor
-        self._cut: Counter[Overflow] = Counter()
+        self._cut: Counter[CloseReason] = Counter()
         self._outbox_counters = OutboxCounters()
         install_transports(
             reactor,
@@ -146,7 +146,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         events = self._retained_events.received_by(uri, match, grants)
         return [(topic, EncodedPayload(payload)) for topic, payload in events]
 
-    def _count_cut(self, reason: Overflow, authid: str | None) -> None:
+    def _count_cut(self, reason: CloseReason, authid: str | None) -> None:
         self._cut[reason] += 1
         self.life_log.info("session closed: {reason}, authid {authid!r}", reason=reason.value, authid=authid)
 

@@ -28,16 +28,16 @@ from crossbar.router.router import Router
 from twisted.internet.defer import succeed
 from twisted.logger import Logger
 
-from components.core.outbox_settings import Overflow
+from components.core.closing import CloseReason
 from components.core.payload import EncodedPayload, is_plain_value
 from components.core.topics import is_rate_topic, receives
-from components.router.backlog import MakeCondenser
-from components.router.blocked import HoldLimits
-from components.router.fanout import MAX_CACHED_TOPICS, FanOut
-from components.router.groups import Subscriber
-from components.router.pending import frames_of
-from components.router.requests import is_plain_json
-from components.router.serializers import WrappingJsonSerializer
+from components.router.engine.backlog import MakeCondenser
+from components.router.engine.blocked import HoldLimits
+from components.router.engine.fanout import MAX_CACHED_TOPICS, FanOut
+from components.router.engine.groups import Subscriber
+from components.router.engine.pending import frames_of
+from components.router.engine.requests import is_plain_json
+from components.router.engine.serializers import WrappingJsonSerializer
 from components.uris import ERROR_RUNTIME
 
 Decide = Callable[[Any, str, str, dict[str, Any]], dict[str, Any] | None]
@@ -504,6 +504,6 @@ class RouterSeam:
         ]
 
     @staticmethod
-    def _overflowed(subscriber: Subscriber, reason: Overflow) -> None:
+    def _overflowed(subscriber: Subscriber, reason: CloseReason) -> None:
         outlet: Any = subscriber.connection
         outlet.overflowed(reason)

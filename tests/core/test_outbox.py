@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.core.closing import CloseReason
 from components.core.outbox import EVENT_OVERHEAD_BYTES, Condenser, ConflatingOutbox, Delivery, OutboxCounters
-from components.core.outbox_settings import InvalidOutboxSettings, OutboxSettings, Overflow, Policy, QueuePolicy
+from components.core.outbox_settings import InvalidOutboxSettings, OutboxSettings, Policy, QueuePolicy
 
 TICKS, OTHER_TICKS, BOOKS, STATUS, SERVICE = (
     "market.BTCUSDT",
@@ -155,34 +156,26 @@ def test_what_waits_never_exceeds_max_bytes_and_is_never_counted_too_low(
 def test_too_many_bytes_end_the_outbox_with_that_reason() -> None:
     outbox = ConflatingOutbox(OutboxSettings(max_bytes=400))
     assert outbox.add(1, TICKS, tick(1)) is None
-    assert outbox.add(1, OTHER_TICKS, tick(1)) is Overflow.TOO_MANY_BYTES
+    assert outbox.add(1, OTHER_TICKS, tick(1)) is CloseReason.TOO_MANY_BYTES
     assert (len(outbox), outbox.bytes, list(outbox.drain())) == (0, 0, [])
-    assert outbox.add(1, TICKS, tick(2)) is Overflow.TOO_MANY_BYTES
+    assert outbox.add(1, TICKS, tick(2)) is CloseReason.TOO_MANY_BYTES
     assert (outbox.counters.added, outbox.counters.discarded) == (3, 3)
 
 
 def test_under_disconnect_the_first_event_that_would_have_to_wait_ends_the_outbox() -> None:
     outbox = ConflatingOutbox(OutboxSettings(policies=(("services.", QueuePolicy(Policy.DISCONNECT)),)))
     assert outbox.add(1, TICKS, tick(1)) is None
-    assert outbox.add(2, SERVICE, b"1") is Overflow.QUEUE_FULL
-    assert (list(outbox.drain()), outbox.overflow, outbox.counters.discarded) == ([], Overflow.QUEUE_FULL, 2)
+    assert outbox.add(2, SERVICE, b"1") is CloseReason.QUEUE_FULL
+    assert (list(outbox.drain()), outbox.overflow, outbox.counters.discarded) == ([], CloseReason.QUEUE_FULL, 2)
 
 
 def test_the_first_reason_for_closing_stays() -> None:
     outbox = ConflatingOutbox(CONFLATE)
     outbox.add(1, TICKS, tick(1))
-    assert outbox.close(Overflow.STALLED) is Overflow.STALLED
-    assert outbox.close(Overflow.QUEUE_FULL) is Overflow.STALLED
-    assert outbox.add(1, TICKS, tick(1)) is Overflow.STALLED
+    assert outbox.close(CloseReason.STALLED) is CloseReason.STALLED
+    assert outbox.close(CloseReason.QUEUE_FULL) is CloseReason.STALLED
+    assert outbox.add(1, TICKS, tick(1)) is CloseReason.STALLED
     assert accounted(outbox.counters, 0)
-
-
-def test_the_reasons_are_distinct_uris() -> None:
-    assert [reason.value for reason in Overflow] == [
-        "crosstick.close.stalled",
-        "crosstick.close.queue_full",
-        "crosstick.close.too_many_bytes",
-    ]
 
 
 def test_a_topic_with_two_subscriptions_waits_once_for_each() -> None:
@@ -376,5 +369,5 @@ def test_a_session_without_room_is_told_so_by_what_was_condensed() -> None:
     outbox = ConflatingOutbox(disconnect)
     assert outbox.add(*waiting) is None
     [refused] = condensed(disconnect, [(2, STATUS, b"{}")])
-    assert outbox.add(*refused) is Overflow.QUEUE_FULL
+    assert outbox.add(*refused) is CloseReason.QUEUE_FULL
     assert accounted(outbox.counters, 0)

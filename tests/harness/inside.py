@@ -16,11 +16,11 @@ from twisted.internet.task import Clock
 
 from components.core.outbox import Condenser, OutboxCounters
 from components.core.outbox_settings import OutboxSettings
-from components.router.blocked import HoldLimits
-from components.router.encodings import EventEncoding, json_message
-from components.router.outlet import Outlet
+from components.router.engine.blocked import HoldLimits
+from components.router.engine.encodings import EventEncoding, json_message
+from components.router.engine.outlet import Outlet
+from components.router.engine.serializers import WRAPPING
 from components.router.seam import Retained, RouterSeam, SubscriptionListener
-from components.router.serializers import WRAPPING
 
 Message = list[Any]
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
 from components.core.payload import EncodedPayload
-from components.router.blocked import MAX_MOVES, PORTION_BYTES, SLICE, HoldLimits
-from components.router.events import Event
-from components.router.fanout import DEFAULT_WINDOW_S, ENOUGH, GATHER, MAX_CACHED_TOPICS, FanOut
-from components.router.groups import Subscriber
+from components.router.engine.blocked import MAX_MOVES, PORTION_BYTES, SLICE, HoldLimits
+from components.router.engine.events import Event
+from components.router.engine.fanout import DEFAULT_WINDOW_S, ENOUGH, GATHER, MAX_CACHED_TOPICS, FanOut
+from components.router.engine.groups import Subscriber
 
 PATTERN = 99
 WRITE_S = 0.001

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.core.payload import EncodedPayload
-from components.router.ingress import MAX_REPLY_BYTES, MAX_RUN, take
-from components.router.requests import CODECS, MAX_BRACKETS, Publish, Subscribe, Unsubscribe, is_plain_json
-from components.router.serializers import WrappingJsonSerializer
+from components.router.engine.ingress import MAX_REPLY_BYTES, MAX_RUN, take
+from components.router.engine.requests import CODECS, MAX_BRACKETS, Publish, Subscribe, Unsubscribe, is_plain_json
+from components.router.engine.serializers import WrappingJsonSerializer
 
 JSON = CODECS["json", False]
 MSGPACK = CODECS["msgpack", False]

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from components.core.outbox import Condenser
 from components.core.outbox_settings import OutboxSettings
 from components.core.payload import EncodedPayload
-from components.router.blocked import HoldLimits
+from components.router.engine.blocked import HoldLimits
 from components.router.seam import RouterSeam
 from tests.harness.inside import InsideRouter, Nobody
 

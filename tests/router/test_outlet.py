@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from twisted.internet.task import Clock
 
+from components.core.closing import CloseReason
 from components.core.outbox import OutboxCounters
-from components.core.outbox_settings import OutboxSettings, Overflow
-from components.router.encodings import WEBSOCKET
-from components.router.outlet import Outlet
+from components.core.outbox_settings import OutboxSettings
+from components.router.engine.encodings import WEBSOCKET
+from components.router.engine.outlet import Outlet
 
 SETTINGS = OutboxSettings(max_bytes=1000, stall_timeout_s=2.0)
 
@@ -18,7 +19,7 @@ class Line:
     def __init__(self) -> None:
         self.clock = Clock()
         self.taken: list[bytes] = []
-        self.given_up: list[Overflow] = []
+        self.given_up: list[CloseReason] = []
         self.fills = False
         self.outlet = Outlet(
             self.clock,
@@ -50,7 +51,7 @@ def test_what_is_written_to_a_blocked_connection_is_bounded() -> None:
     line.outlet.write(b"x" * 1000)
     assert line.given_up == []
     line.outlet.write(b"x")
-    assert line.given_up == [Overflow.TOO_MANY_BYTES]
+    assert line.given_up == [CloseReason.TOO_MANY_BYTES]
     line.outlet.write(b"never")
     assert line.taken[-1] == b"x"
 
@@ -71,7 +72,7 @@ def test_a_connection_that_stays_blocked_is_given_up_once() -> None:
     line.clock.advance(1.9)
     assert line.given_up == []
     line.clock.advance(0.2)
-    assert line.given_up == [Overflow.STALLED]
+    assert line.given_up == [CloseReason.STALLED]
     line.clock.advance(10)
-    assert line.given_up == [Overflow.STALLED]
+    assert line.given_up == [CloseReason.STALLED]
     assert not line.clock.getDelayedCalls()

@@ -20,8 +20,8 @@ from crossbar.router.session import RouterApplicationSession, RouterSession, Rou
 
 from components.core.payload import EncodedPayload
 from components.router import connections
-from components.router.encodings import MESSAGES
-from components.router.fanout import RetainedEvent
+from components.router.engine.encodings import MESSAGES
+from components.router.engine.fanout import RetainedEvent
 
 PAYLOAD = EncodedPayload(b'{"symbol":"NKNUSDT","price":0.35280000,"volume":58.00000000,"id":7}')
 VALUE = {"symbol": "NKNUSDT", "price": 0.3528, "volume": 58.0, "id": 7}

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol
 from zope.interface import implementer
 
-from components.router.sockets import writer
+from components.router.engine.sockets import writer
 
 
 @implementer(IPushProducer)

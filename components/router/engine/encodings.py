@@ -15,7 +15,7 @@ import cbor2
 import msgpack
 
 from components.core.websocket_frames import binary_frame, text_frame
-from components.router.events import Event
+from components.router.engine.events import Event
 
 EVENT = 36
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from components.core.payload import EncodedPayload
-from components.router.requests import Publish, RequestCodec, Subscribe, Unsubscribe, is_plain_json
+from components.router.engine.requests import Publish, RequestCodec, Subscribe, Unsubscribe, is_plain_json
 
 MAX_RUN = 64
 """Publications that are handed over together."""

@@ -11,8 +11,8 @@ from operator import attrgetter
 
 from twisted.logger import Logger
 
-from components.router.events import Encoding, Event
-from components.router.groups import Subscriber
+from components.router.engine.events import Encoding, Event
+from components.router.engine.groups import Subscriber
 
 _subscription_of = attrgetter("subscription")
 

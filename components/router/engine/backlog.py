@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import NamedTuple, Protocol
 
-from components.router.events import Event
+from components.router.engine.events import Event
 
 Waiting = tuple[int, str, bytes, int]
 """Subscription, topic, payload, and how many events it stands for where the payload cannot say so (else 1)."""

@@ -30,11 +30,11 @@ from typing import Any, ClassVar
 from twisted.logger import Logger
 
 from components.core.payload import EncodedPayload
-from components.router.backlog import HeldPart, MakeCondenser
-from components.router.blocked import BlockedSessions, HoldLimits
-from components.router.events import Event, RetainedEvent
-from components.router.groups import Group, Groups, Subscriber
-from components.router.pending import Pending, frames_of
+from components.router.engine.backlog import HeldPart, MakeCondenser
+from components.router.engine.blocked import BlockedSessions, HoldLimits
+from components.router.engine.events import Event, RetainedEvent
+from components.router.engine.groups import Group, Groups, Subscriber
+from components.router.engine.pending import Pending, frames_of
 
 GATHER = 3.0
 """At light load, flushing takes no more than one part in ``1 + GATHER`` of the time."""

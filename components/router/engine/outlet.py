@@ -13,11 +13,12 @@ from typing import Any
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
+from components.core.closing import CloseReason
 from components.core.outbox import ConflatingOutbox, OutboxCounters
-from components.core.outbox_settings import OutboxSettings, Overflow
-from components.router.events import Encoding
-from components.router.fanout import FanOut
-from components.router.groups import Subscriber
+from components.core.outbox_settings import OutboxSettings
+from components.router.engine.events import Encoding
+from components.router.engine.fanout import FanOut
+from components.router.engine.groups import Subscriber
 
 
 @implementer(IPushProducer)
@@ -32,7 +33,7 @@ class Outlet:
         encoding: Encoding,
         write: Callable[[bytes], None],
         write_message: Callable[[bytes], None],
-        give_up: Callable[[Overflow | None], None],
+        give_up: Callable[[CloseReason | None], None],
     ) -> None:
         """Send by ``write`` (frames) or ``write_message`` (messages without a frame).
 
@@ -67,7 +68,7 @@ class Outlet:
         if self._fanout is not None and self.subscriber is not None:
             self._fanout.catch_up(self.subscriber)
 
-    def overflowed(self, reason: Overflow) -> None:
+    def overflowed(self, reason: CloseReason) -> None:
         """Close the connection: its outbox takes no more."""
         self._cut(reason)
 
@@ -100,7 +101,7 @@ class Outlet:
         """Take note of bytes handed to the transport while it was blocked."""
         self._piled_bytes += size
         if self._piled_bytes > self._queue.max_bytes:
-            self._cut(Overflow.TOO_MANY_BYTES)
+            self._cut(CloseReason.TOO_MANY_BYTES)
 
     # What the transport tells
 
@@ -127,13 +128,13 @@ class Outlet:
 
     def _stalled(self) -> None:
         self._stall = None
-        self._cut(Overflow.STALLED)
+        self._cut(CloseReason.STALLED)
 
     def give_up(self) -> None:
         """Drop the connection: it could not be written to."""
         self._cut(None)
 
-    def _cut(self, reason: Overflow | None) -> None:
+    def _cut(self, reason: CloseReason | None) -> None:
         if not self._closed:
             self.close()
             self._give_up(reason)

@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
-from components.router.backlog import Backlog
-from components.router.events import Encoding
+from components.router.engine.backlog import Backlog
+from components.router.engine.events import Encoding
 
 
 class Connection(Protocol):

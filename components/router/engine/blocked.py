@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from components.router.backlog import Backlog, HeldPart, MakeCondenser
-from components.router.events import Event
-from components.router.groups import Group, Subscriber
+from components.router.engine.backlog import Backlog, HeldPart, MakeCondenser
+from components.router.engine.events import Event
+from components.router.engine.groups import Group, Subscriber
 
 MAX_MOVES = 3
 

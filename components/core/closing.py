@@ -1,0 +1,68 @@
+"""Why the gateway closes a session, in the words of WAMP (GOODBYE's reason), of WebSocket (close code) and for people."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from components.uris import (
+    CLOSE_LIMIT_EXCEEDED,
+    CLOSE_MESSAGE_TIMEOUT,
+    CLOSE_NOT_JOINED,
+    CLOSE_QUEUE_FULL,
+    CLOSE_STALLED,
+    CLOSE_TOKEN_EXPIRED,
+    CLOSE_TOKEN_REVOKED,
+    CLOSE_TOO_MANY_BYTES,
+)
+
+
+class CloseReason(Enum):
+    """The URI that a session is told."""
+
+    STALLED = CLOSE_STALLED
+    """It was blocked longer than ``stall_timeout``. Decided where the clock is."""
+
+    QUEUE_FULL = CLOSE_QUEUE_FULL
+    """An event would have had to wait in the outbox on a topic whose policy is ``disconnect``."""
+
+    TOO_MANY_BYTES = CLOSE_TOO_MANY_BYTES
+    """More than ``max_bytes`` would have waited."""
+
+    TOKEN_EXPIRED = CLOSE_TOKEN_EXPIRED
+    """Its token's ``exp`` has passed, and the grace after it."""
+
+    TOKEN_REVOKED = CLOSE_TOKEN_REVOKED
+    """An operator has revoked its token, or all tokens of its ``sub``."""
+
+    LIMIT_EXCEEDED = CLOSE_LIMIT_EXCEEDED
+    """It went past its limits again and again."""
+
+    NOT_JOINED = CLOSE_NOT_JOINED
+    """It did not say HELLO, or did not authenticate, in time."""
+
+    MESSAGE_TIMEOUT = CLOSE_MESSAGE_TIMEOUT
+    """A message that it had begun was not complete in time."""
+
+
+CLOSE_CODES = {
+    CloseReason.STALLED: 4001,
+    CloseReason.QUEUE_FULL: 4002,
+    CloseReason.TOO_MANY_BYTES: 4003,
+    CloseReason.TOKEN_EXPIRED: 4004,
+    CloseReason.TOKEN_REVOKED: 4005,
+    CloseReason.LIMIT_EXCEEDED: 4006,
+    CloseReason.NOT_JOINED: 4007,
+    CloseReason.MESSAGE_TIMEOUT: 4008,
+}
+"""WebSocket close codes, with the URI as their reason."""
+
+CLOSE_TEXTS = {
+    CloseReason.STALLED: "this session did not read for longer than stall_timeout",
+    CloseReason.QUEUE_FULL: "an event would have had to wait on a topic whose policy is disconnect",
+    CloseReason.TOO_MANY_BYTES: "more than max_bytes waited for this session",
+    CloseReason.TOKEN_EXPIRED: "this session's token has expired",
+    CloseReason.TOKEN_REVOKED: "this session's token has been revoked",
+    CloseReason.LIMIT_EXCEEDED: "this session kept going past its limits",
+    CloseReason.NOT_JOINED: "this connection did not join a realm in time",
+    CloseReason.MESSAGE_TIMEOUT: "a message was begun and not completed in time",
+}
