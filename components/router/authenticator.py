@@ -42,8 +42,7 @@ def _authenticator(config: Mapping[str, Any], roles: frozenset[str]) -> Authenti
             claims = node.environment.authority.verify(details.get("ticket"))
             _check(claims, realm, authid, realms)
         except TokenError as error:
-            cause = str(error)
-            node.refused_tickets[cause] = node.refused_tickets.get(cause, 0) + 1
+            node.refused_tickets[str(error)] += 1
             raise _refusal() from None
         return {
             "realm": claims.realm,
@@ -53,6 +52,7 @@ def _authenticator(config: Mapping[str, Any], roles: frozenset[str]) -> Authenti
                 "exp": claims.exp,
                 "symbols": None if claims.symbols is None else list(claims.symbols),
                 "services": list(claims.services),
+                "tier": claims.tier,
             },
         }
 

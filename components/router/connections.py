@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import txaio
-from autobahn import util
 from autobahn.twisted import websocket as autobahn_twisted_websocket
 from autobahn.wamp import message
 from autobahn.wamp import websocket as autobahn_wamp_websocket
@@ -29,8 +30,11 @@ from twisted.internet.interfaces import ITCPTransport
 
 from components.core.client_frames import TEXT, first_frame_bytes, plain_messages
 from components.core.closing import CLOSE_CODES, CLOSE_TEXTS, CloseReason
+from components.core.limits import Limits
 from components.core.outbox import OutboxCounters
 from components.core.outbox_settings import OutboxSettings
+from components.router.access.gate import Gate
+from components.router.client_session import GatewaySession
 from components.router.engine.encodings import RAWSOCKET, UNFRAMED, WEBSOCKET
 from components.router.engine.ingress import take
 from components.router.engine.outlet import Outlet
@@ -41,6 +45,9 @@ from components.router.seam import GatewayRouter, RouterSeam
 
 GOODBYE_TIME_S = 1.0
 """How long a connection that is given up may take to send what says why."""
+
+MAX_ANSWER_BYTES = 4096
+"""A connection that is given up may answer by so much at a time; what is longer is not looked at."""
 
 MAX_RAWSOCKET_BYTES = 2**24
 """What a RawSocket peer may announce at most (WAMP specification, "RawSocket Transport"); all that we send is shorter."""
@@ -56,6 +63,9 @@ class TransportSettings:
     """SO_SNDBUF of TCP connections, ``None`` for the system's choice."""
 
     on_cut: Callable[[CloseReason, Any], None]
+
+    ping_failures: int = 0
+    """How many connections were dropped since they did not answer a ping."""
 
 
 def install_transports(
@@ -76,6 +86,7 @@ def install_transports(
     TransportSettings.on_cut = staticmethod(on_cut)
     crossbar_protocol.WampWebSocketServerFactory.protocol = GatewayWebSocketProtocol
     crossbar_protocol.WampRawSocketServerFactory.protocol = GatewayRawSocketProtocol
+    GatewaySession.clock = clock
     crossbar_session.RouterSessionFactory.session = GatewaySession
     if txaio.get_global_log_level() not in ("debug", "trace"):
         _log_no_sessions()
@@ -128,31 +139,19 @@ def _prepare(transport: Any, outlet: Outlet) -> None:
     transport.registerProducer(outlet, True)
 
 
-class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
-    """A client's session, without what each one of Crossbar's makes for itself and never uses, and drops."""
+def _limit_queue(outlet: Outlet | None, gate: Gate | None) -> None:
+    if outlet is not None:
+        outlet.queue = TransportSettings.queue if gate is None else _queue(TransportSettings.queue, gate.limits)
 
-    _alike: dict[str, Any] | None = None
-    """What all new sessions have in common."""
 
-    def __init__(self, router_factory: Any) -> None:
-        if self._alike is None:
-            super().__init__(router_factory)
-            GatewaySession._alike = {
-                name: value
-                for name, value in vars(self).items()
-                if name not in ("log", "_testaments", "_request_id_gen", "_router_factory")
-            }
-            del self.log
-            return
-        self.__dict__.update(self._alike)
-        self._router_factory = router_factory
-        self._testaments: dict[str, list[Any]] = {"destroyed": [], "detached": []}
-        self._request_id_gen = util.IdGenerator()
-
-    def onJoin(self, details: Any) -> None:
-        super().onJoin(details)
-        # It holds a second copy of all that is known of the connection.
-        self._pending_auth = None
+@lru_cache(maxsize=64)
+def _queue(queue: OutboxSettings, limits: Limits) -> OutboxSettings:
+    """Return what may wait for a session with limits."""
+    return replace(
+        queue,
+        max_bytes=limits.queue_bytes or queue.max_bytes,
+        stall_timeout_s=limits.stall_timeout or queue.stall_timeout_s,
+    )
 
 
 class GatewayWebSocketProtocol(crossbar_protocol.WampWebSocketServerProtocol):  # type: ignore[misc]
@@ -161,9 +160,26 @@ class GatewayWebSocketProtocol(crossbar_protocol.WampWebSocketServerProtocol):  
     data: bytes
     """Autobahn's: what it could not take yet."""
 
+    maxMessagePayloadSize: int
+
+    @property
+    def network(self) -> str:
+        """The client's address as it is counted."""
+        return getattr(self.transport.getPeer(), "host", "local")
+
     outlet: Outlet | None = None
     codec: RequestCodec | None = None
     """How plain requests are recognised; ``None`` where all that comes is Autobahn's to handle."""
+
+    _gate: Gate | None = None
+    _max_message_bytes: int | None = None
+    """What the transport's options say; a gate may say less."""
+
+    _begun_s: float | None = None
+    """When the message was begun that is not complete."""
+
+    _begun_at = 0
+    _message_deadline: Any = None
 
     def onOpen(self) -> None:
         kind = _use_wrapping_serializer(self)
@@ -188,7 +204,50 @@ class GatewayWebSocketProtocol(crossbar_protocol.WampWebSocketServerProtocol):  
         )
         self.codec = None if autobahn_sees_all else CODECS.get(kind)
 
+    def take_limits(self, gate: Gate | None) -> None:
+        """Be told what the session on this connection may do."""
+        self._gate = gate
+        _limit_queue(self.outlet, gate)
+        if self._max_message_bytes is None:
+            self._max_message_bytes = self.maxMessagePayloadSize
+        bounds = [self._max_message_bytes, 0 if gate is None else gate.limits.max_message_bytes]
+        self.maxMessagePayloadSize = min((bound for bound in bounds if bound > 0), default=0)
+
     def dataReceived(self, data: bytes) -> None:
+        """Take what was read."""
+        outlet = self.outlet
+        if outlet is not None and outlet.given_up:
+            # It has been told why, and may answer; more than an answer is not read.
+            if len(data) < MAX_ANSWER_BYTES:
+                super().dataReceived(data)
+            return
+        self._take_data(data)
+        if self.state == self.STATE_OPEN:
+            self._watch_message()
+
+    def _watch_message(self) -> None:
+        """See to it that a message that has been begun is complete in time."""
+        if not (self.data or self.inside_message or self.current_frame is not None):
+            self._begun_s = None
+        elif self._gate is not None:
+            number = self.trafficStats.incomingWebSocketMessages
+            if self._begun_s is None or number != self._begun_at:
+                self._begun_s, self._begun_at = TransportSettings.clock.seconds(), number
+            if self._message_deadline is None:
+                timeout_s = self._gate.limits.message_timeout
+                self._message_deadline = TransportSettings.clock.callLater(timeout_s, self._look_at_message)
+
+    def _look_at_message(self) -> None:
+        self._message_deadline = None
+        if self._begun_s is None or self._gate is None:
+            return
+        left_s = self._begun_s + self._gate.limits.message_timeout - TransportSettings.clock.seconds()
+        if left_s > 0:
+            self._message_deadline = TransportSettings.clock.callLater(left_s, self._look_at_message)
+        else:
+            self.cut(CloseReason.MESSAGE_TIMEOUT)
+
+    def _take_data(self, data: bytes) -> None:
         """Take plain frames from the head of what comes; Autobahn gets the others, one by one, and what is not complete."""
         while data:
             codec = self.codec
@@ -206,12 +265,32 @@ class GatewayWebSocketProtocol(crossbar_protocol.WampWebSocketServerProtocol):  
                     messages, size = plain_messages(data, codec.first_octet, self._max_plain_bytes())
                     if messages:
                         self._count_received(messages, size)
-                        take(self, codec, messages)
+                        self._take_messages(codec, messages)
                         data = data[size:]
                         continue
                 size = first_frame_bytes(data)
             super().dataReceived(data[:size])
             data = data[size:]
+
+    def _take_messages(self, codec: RequestCodec, messages: list[bytes]) -> None:
+        gate = self._gate
+        allowed = len(messages) if gate is None else gate.messages(len(messages))
+        if gate is not None:
+            gate.counted = True
+        try:
+            take(self, codec, messages if allowed == len(messages) else messages[:allowed])
+        finally:
+            if gate is not None:
+                gate.counted = False
+        for refused in messages[allowed:]:
+            # Asked for one by one, where what each one is has been found out.
+            self.handle(refused)
+
+    def onFrameBegin(self) -> None:
+        # Messages are counted where they are handled; here what else there is, pings and the parts of a message.
+        if self._gate is not None and (self.inside_message or self.current_frame.opcode > 7):
+            self._gate.message()
+        super().onFrameBegin()
 
     def _max_plain_bytes(self) -> int:
         limits = [limit for limit in (self.maxMessagePayloadSize, self.maxFramePayloadSize) if limit > 0]
@@ -281,6 +360,11 @@ class GatewayWebSocketProtocol(crossbar_protocol.WampWebSocketServerProtocol):  
         if self.state == self.STATE_OPEN:
             self.sendMessage(data, self._serializer._serializer.BINARY)
 
+    def cut(self, reason: CloseReason) -> None:
+        """Close the connection, and say why."""
+        if self.outlet is not None:
+            self.outlet.cut(reason)
+
     def _give_up(self, reason: CloseReason | None) -> None:
         if reason is not None:
             TransportSettings.on_cut(reason, getattr(self._session, "_authid", None))
@@ -289,22 +373,103 @@ class GatewayWebSocketProtocol(crossbar_protocol.WampWebSocketServerProtocol):  
             self.transport.abortConnection()
             return
         if self.isOpen():
-            super().send(message.Goodbye(reason.value, CLOSE_TEXTS[reason]))
+            super().send(_last_words(self._session, reason))
         self.sendClose(CLOSE_CODES[reason], reason.value)
         TransportSettings.clock.callLater(GOODBYE_TIME_S, self.transport.abortConnection)
+
+    def sendMessage(self, payload: bytes, *arguments: Any, **options: Any) -> None:
+        # The limit is on what a client sends; Autobahn's holds for both directions.
+        limit, self.maxMessagePayloadSize = self.maxMessagePayloadSize, 0
+        try:
+            super().sendMessage(payload, *arguments, **options)
+        finally:
+            self.maxMessagePayloadSize = limit
+
+    def onAutoPingTimeout(self) -> None:
+        TransportSettings.ping_failures += 1
+        super().onAutoPingTimeout()
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         if self.outlet is not None:
             self.outlet.close()
+        if self._message_deadline is not None:
+            self._message_deadline.cancel()
+            self._message_deadline = None
         super().onClose(wasClean, code, reason)
+
+
+def _last_words(session: Any, reason: CloseReason) -> Any:
+    """Return what a session is told before its connection closes."""
+    kind = message.Abort if session._session_id is None else message.Goodbye
+    return kind(reason.value, CLOSE_TEXTS[reason])
 
 
 class GatewayRawSocketProtocol(crossbar_protocol.WampRawSocketServerProtocol):  # type: ignore[misc]
     """A client's RawSocket connection."""
 
     outlet: Outlet | None = None
+    _gate: Gate | None = None
+    _deadline: Any = None
+    """Of the handshake, then of the message that has been begun."""
+
+    _received = 0
+    """Messages."""
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self._deadline = TransportSettings.clock.callLater(
+            GatewaySession.hello_timeout_s, self.transport.abortConnection
+        )
+
+    @property
+    def network(self) -> str:
+        """The client's address as it is counted."""
+        return getattr(self.transport.getPeer(), "host", "local")
+
+    def take_limits(self, gate: Gate | None) -> None:
+        """Be told what the session on this connection may do."""
+        self._gate = gate
+        _limit_queue(self.outlet, gate)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take what was read, unless the connection is being closed."""
+        if self.outlet is not None and self.outlet.given_up:
+            return
+        received = self._received
+        super().dataReceived(data)
+        if not self._handshake_complete:
+            return
+        if not self._unprocessed or received != self._received:
+            self._stop_deadline()
+        if self._unprocessed and self._deadline is None and self._gate is not None:
+            timeout_s = self._gate.limits.message_timeout
+            self._deadline = TransportSettings.clock.callLater(timeout_s, self._message_not_complete)
+
+    def stringReceived(self, payload: bytes) -> None:
+        self._received += 1
+        if self.outlet is None or not self.outlet.given_up:
+            super().stringReceived(payload)
+
+    def _message_not_complete(self) -> None:
+        self._deadline = None
+        self.cut(CloseReason.MESSAGE_TIMEOUT)
+
+    def _stop_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def lengthLimitExceeded(self, length: int) -> None:
+        # Its text would be an unhandled error.
+        self.transport.abortConnection()
+
+    def cut(self, reason: CloseReason) -> None:
+        """Close the connection, and say why."""
+        if self.outlet is not None:
+            self.outlet.cut(reason)
 
     def _on_handshake_complete(self) -> None:
+        self._stop_deadline()
         kind = _use_wrapping_serializer(self)
         self.outlet = Outlet(
             TransportSettings.clock,
@@ -346,10 +511,11 @@ class GatewayRawSocketProtocol(crossbar_protocol.WampRawSocketServerProtocol):  
             return
         TransportSettings.on_cut(reason, getattr(self._session, "_authid", None))
         if self.isOpen():
-            super().send(message.Goodbye(reason.value, CLOSE_TEXTS[reason]))
+            super().send(_last_words(self._session, reason))
         TransportSettings.clock.callLater(GOODBYE_TIME_S, self.transport.abortConnection)
 
     def connectionLost(self, reason: Any) -> None:
+        self._stop_deadline()
         if self.outlet is not None:
             self.outlet.close()
         super().connectionLost(reason)

@@ -6,9 +6,11 @@ Nobody is let in before a component has put the runtime in place.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from components.core.seats import Seats
 from components.environment import NodeEnvironment
 
 
@@ -20,11 +22,12 @@ class Runtime:
     readiness: Callable[[], list[str]]
     """Returns why the node is not ready, one line each; empty when it is."""
 
-    refused_tickets: dict[str, int] = field(default_factory=dict)
-    """Count by cause. The causes are ``TokenError`` texts, a fixed few."""
+    refused_tickets: Counter[str] = field(default_factory=Counter)
+    """By cause. The causes are ``TokenError`` texts, a fixed few."""
 
 
 _runtime: Runtime | None = None
+_gatekeepers: dict[str, Seats] = {}
 
 
 def install(runtime: Runtime) -> None:
@@ -36,3 +39,24 @@ def install(runtime: Runtime) -> None:
 def current() -> Runtime | None:
     """Return the worker's runtime, ``None`` before it is in place."""
     return _runtime
+
+
+def add_gatekeeper(realm: str, seats: Seats) -> None:
+    """Put a realm's limits in place.
+
+    Raises:
+        ValueError: the realm has some.
+    """
+    if realm in _gatekeepers:
+        raise ValueError("the realm has a gatekeeper already")
+    _gatekeepers[realm] = seats
+
+
+def gatekeeper(realm: str) -> Seats | None:
+    """Return a realm's limits and who is in; ``None`` for a realm that nobody keeps."""
+    return _gatekeepers.get(realm)
+
+
+def gatekeepers() -> dict[str, Seats]:
+    """Return what the worker's realms have, by realm."""
+    return dict(_gatekeepers)

@@ -29,8 +29,10 @@ from twisted.internet.defer import succeed
 from twisted.logger import Logger
 
 from components.core.closing import CloseReason
+from components.core.limits import Refusal
 from components.core.payload import EncodedPayload, is_plain_value
 from components.core.topics import is_rate_topic, receives
+from components.router.access.gate import Gate
 from components.router.engine.backlog import MakeCondenser
 from components.router.engine.blocked import HoldLimits
 from components.router.engine.fanout import MAX_CACHED_TOPICS, FanOut
@@ -38,7 +40,7 @@ from components.router.engine.groups import Subscriber
 from components.router.engine.pending import frames_of
 from components.router.engine.requests import is_plain_json
 from components.router.engine.serializers import WrappingJsonSerializer
-from components.uris import ERROR_RUNTIME
+from components.uris import ERROR_LIMIT_EXCEEDED, ERROR_RUNTIME
 
 Decide = Callable[[Any, str, str, dict[str, Any]], dict[str, Any] | None]
 """``(session, action, uri, options)`` → Crossbar's authorization, or ``None`` where the role is not ours to decide."""
@@ -113,12 +115,21 @@ class GatewayBroker(Broker):  # type: ignore[misc]
             super().detach(session)
 
     def processPublish(self, session: Any, publish: Any) -> None:
-        if not self.seam.published_fast(session, publish):
+        gate: Gate | None = getattr(session, "gate", None)
+        refusal = None if gate is None else gate.publish()
+        if refusal is not None:
+            # Who wants no acknowledgement cannot be answered: its client library would take an ERROR for a mistake.
+            if publish.acknowledge:
+                self._router.send(session, limit_error(publish, refusal))
+        elif not self.seam.published_fast(session, publish):
             super().processPublish(session, publish)
 
     def processSubscribe(self, session: Any, subscribe: Any) -> None:
         topic, match, get_retained = subscribe.topic, subscribe.match, bool(subscribe.get_retained)
         made = None
+        if not self.seam.room_for_subscription(session, topic, match):
+            self._router.send(session, limit_error(subscribe, session.gate.refuse("max_subscriptions")))
+            return
         if self.seam.plain and not subscribe.forward_for:
             made = self.seam.add_subscriber(session, topic, match, get_retained)
         if made is None:
@@ -145,8 +156,37 @@ class GatewayDealer(Dealer):  # type: ignore[misc]
     seam: RouterSeam
 
     def processCall(self, session: Any, call: Any) -> None:
-        if not self.seam.answered_directly(session, call):
+        gate: Gate | None = getattr(session, "gate", None)
+        refusal = None if gate is None else gate.call(len(self._caller_to_invocations.get(session, ())))
+        if refusal is not None:
+            self._router.send(session, limit_error(call, refusal))
+        elif not self.seam.answered_directly(session, call):
             super().processCall(session, call)
+
+    def processRegister(self, session: Any, register: Any) -> None:
+        gate: Gate | None = getattr(session, "gate", None)
+        if gate is None or gate.room_for_registration(len(self._session_to_registrations.get(session, ()))):
+            super().processRegister(session, register)
+        else:
+            self._router.send(session, limit_error(register, gate.refuse("max_registrations")))
+
+
+def limit_error(request: Any, refusal: Refusal) -> Any:
+    """Return the ERROR by which a request is refused for a limit."""
+    limit, value = refusal
+    return message.Error(
+        request.MESSAGE_TYPE,
+        request.request,
+        ERROR_LIMIT_EXCEEDED,
+        args=[limit_text(refusal)],
+        kwargs={"limit": limit, "value": value},
+    )
+
+
+def limit_text(refusal: Refusal) -> str:
+    """Return what a client is told of a limit."""
+    limit, value = refusal
+    return f"{limit} is {value:g}"
 
 
 def _error(call: Any, uri: str, *arguments: object) -> Any:
@@ -370,6 +410,8 @@ class RouterSeam:
         own = self._broker._session_to_subscriptions.get(session)
         if observation is None or own is None or self._meta_is_heard():
             return None
+        if not self.room_for_subscription(session, topic, match):
+            return None
         if get_retained and match == message.Subscribe.MATCH_EXACT and observation.extra.retained_events:
             return None
         decision = self.decide(session, "subscribe", topic, {"match": match})
@@ -379,6 +421,16 @@ class RouterSeam:
         own.add(observation)
         observation_id: int = observation.id
         return observation_id
+
+    def room_for_subscription(self, session: Any, topic: str, match: str) -> bool:
+        """Tell whether a session's limits leave room for a subscription, or it has that one already."""
+        gate: Gate | None = getattr(session, "gate", None)
+        own = self._broker._session_to_subscriptions.get(session, ())
+        return (
+            gate is None
+            or gate.room_for_subscription(len(own))
+            or self._subscriptions.get_observation(topic, match) in own
+        )
 
     def drop_subscriber(self, session: Any, subscription: int) -> bool:
         """Do what ``Broker.processUnsubscribe`` does for a subscription that others keep, where no meta event is due."""
@@ -420,6 +472,13 @@ class RouterSeam:
         # The publisher is excluded from its own event.
         own = self._subscribers.get(session)
         return own is None or not any(id_ in own.subscriptions for id_, _ in self._match(topic))
+
+    def may_publish_now(self, session: Any, topic: str) -> bool:
+        """Tell whether a PUBLISH without options may be delivered by the fan-out, and count it against the session's rate."""
+        if not self.may_publish(session, topic):
+            return False
+        gate: Gate | None = getattr(session, "gate", None)
+        return gate is None or gate.may_publish()
 
     def publish_all(self, events: Sequence[tuple[str, EncodedPayload]]) -> None:
         """Deliver publications that came in one read, in their order."""
@@ -506,4 +565,4 @@ class RouterSeam:
     @staticmethod
     def _overflowed(subscriber: Subscriber, reason: CloseReason) -> None:
         outlet: Any = subscriber.connection
-        outlet.overflowed(reason)
+        outlet.cut(reason)

@@ -32,6 +32,21 @@ def free_port() -> int:
         return port
 
 
+def component(config: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return the entry of a component of the router worker, by its id, such as ``gateway`` or ``market-gatekeeper``."""
+    found: dict[str, Any] = next(entry for entry in config["workers"][0]["components"] if entry["id"] == name)
+    return found
+
+
+def with_limits(realm: str = "market", **limits: Any) -> Callable[[dict[str, Any]], None]:
+    """Return a change of a configuration by which a realm's gatekeeper has these limits, and the defaults beside them."""
+
+    def change(config: dict[str, Any]) -> None:
+        component(config, f"{realm}-gatekeeper")["extra"] = {"limits": limits}
+
+    return change
+
+
 class Node:
     """One node in a folder of its own; started and stopped by the test that made it, as often as it likes."""
 

@@ -14,7 +14,7 @@ from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
 
 from tests.harness.client import Clients, follows, until
-from tests.harness.node import Node
+from tests.harness.node import Node, component
 
 STALLED = "session closed: crosstick.close.stalled"
 
@@ -85,8 +85,7 @@ async def test_a_client_that_closes_without_reading_is_dropped(
     make_node: Callable[..., Node], clients: Clients
 ) -> None:
     def impatient(config: dict[str, Any]) -> None:
-        [gateway] = config["workers"][0]["components"]
-        gateway["extra"] = {"fanout": {"stall_timeout": 2, "send_buffer_bytes": 16_384}}
+        component(config, "gateway")["extra"] = {"fanout": {"stall_timeout": 2, "send_buffer_bytes": 16_384}}
         # Nothing but the stall is to end it.
         config["workers"][0]["transports"][1]["paths"]["ws"]["options"] |= {
             "auto_ping_interval": 0,

@@ -18,15 +18,14 @@ from components.bench.slow import run_slow
 from components.bench.slow_phase import Plan
 from components.bench.tick_ledger import TickLedger
 from tests.harness.client import Clients, RawProtocol, until
-from tests.harness.node import Node
+from tests.harness.node import Node, component
 
 RATE_PER_S = 3000
 
 
 def impatient(config: dict[str, Any]) -> None:
     """Make a node cut stalled clients after two seconds, with little room in the kernel to hide prices in."""
-    [gateway] = config["workers"][0]["components"]
-    gateway["extra"] = {"fanout": {"stall_timeout": 2, "send_buffer_bytes": 16_384}}
+    component(config, "gateway")["extra"] = {"fanout": {"stall_timeout": 2, "send_buffer_bytes": 16_384}}
 
 
 class SlowProtocol(RawProtocol):

@@ -15,7 +15,7 @@ from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThread
 
 from tests.harness.client import Client, Clients, follows, until
-from tests.harness.node import Node, free_port
+from tests.harness.node import Node, component, free_port
 
 STALL_TIMEOUT_S = 2
 NOISE_BYTES = 2000
@@ -40,8 +40,9 @@ async def test_on_every_transport_a_client_that_does_not_read_is_cut(
 
     def with_all_transports(config: dict[str, Any]) -> None:
         router = config["workers"][0]
-        [gateway] = router["components"]
-        gateway["extra"] = {"fanout": {"stall_timeout": STALL_TIMEOUT_S, "send_buffer_bytes": 16_384}}
+        component(config, "gateway")["extra"] = {
+            "fanout": {"stall_timeout": STALL_TIMEOUT_S, "send_buffer_bytes": 16_384}
+        }
         public = router["transports"][1]
         tls = {"key": str(certificate), "certificate": str(certificate)}
         secure = {name: value for name, value in public.items() if name != "id"}

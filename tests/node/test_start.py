@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
-from tests.harness.node import Node
+from tests.harness.node import Node, component
 
 
 def with_fanout(**values: Any) -> Callable[[dict[str, Any]], None]:
     def change(config: dict[str, Any]) -> None:
-        [gateway] = config["workers"][0]["components"]
-        gateway["extra"] = {"fanout": values}
+        component(config, "gateway")["extra"] = {"fanout": values}
 
     return change
 

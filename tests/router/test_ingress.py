@@ -213,7 +213,7 @@ class FakeConnection:
     def unsubscribe(self, session: Any, subscription: int) -> bool:
         return subscription == 9
 
-    def may_publish(self, session: Any, topic: str) -> bool:
+    def may_publish_now(self, session: Any, topic: str) -> bool:
         return topic.startswith("own.")
 
     def publish_all(self, events: Sequence[tuple[str, EncodedPayload]]) -> None:

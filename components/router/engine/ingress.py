@@ -36,11 +36,11 @@ class Realm(Protocol):
     def unsubscribe(self, session: Any, subscription: int) -> bool:
         """Take a session from a subscription."""
 
-    def may_publish(self, session: Any, topic: str) -> bool:
-        """Tell whether a session may publish to a topic, and would not get the event itself."""
+    def may_publish_now(self, session: Any, topic: str) -> bool:
+        """Tell whether a session may publish to a topic at this moment, and would not get the event itself."""
 
     def publish_all(self, events: Sequence[tuple[str, EncodedPayload]]) -> None:
-        """Publish what ``may_publish`` allowed, in order."""
+        """Publish what ``may_publish_now`` allowed, in order."""
 
 
 class Connection(Protocol):
@@ -69,16 +69,15 @@ def take(connection: Connection, codec: RequestCodec, messages: Sequence[bytes])
         request = codec.recognise(message) if realm is not None else None
         if realm is not None and request is not None:
             if isinstance(request, Publish):
-                if realm.may_publish(session, request.topic):
-                    argument = bytes(request.arguments[0])
-                    if is_plain_json(argument):
-                        if replies:
-                            _send(connection, replies)
-                            reply_bytes = 0
-                        events.append((request.topic, EncodedPayload(argument)))
-                        if len(events) == MAX_RUN:
-                            _publish(realm, events)
-                        continue
+                argument = bytes(request.arguments[0])
+                if is_plain_json(argument) and realm.may_publish_now(session, request.topic):
+                    if replies:
+                        _send(connection, replies)
+                        reply_bytes = 0
+                    events.append((request.topic, EncodedPayload(argument)))
+                    if len(events) == MAX_RUN:
+                        _publish(realm, events)
+                    continue
             else:
                 if events:
                     _publish(realm, events)

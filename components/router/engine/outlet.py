@@ -43,7 +43,8 @@ class Outlet:
         self.blocked = False
         self.subscriber: Subscriber | None = None
         self._clock = clock
-        self._queue = queue
+        self.queue = queue
+        """The limits of what waits; those of the session from its join on."""
         self._counters = counters
         self._write = write
         self._write_message = write_message
@@ -59,7 +60,7 @@ class Outlet:
         """Become a subscriber of a realm's fan-out; return it."""
         if self.subscriber is None:
             self._fanout = fanout
-            self.subscriber = Subscriber(self, ConflatingOutbox(self._queue, self._counters))
+            self.subscriber = Subscriber(self, ConflatingOutbox(self.queue, self._counters))
             self.subscriber.blocked = self.blocked
         return self.subscriber
 
@@ -68,8 +69,8 @@ class Outlet:
         if self._fanout is not None and self.subscriber is not None:
             self._fanout.catch_up(self.subscriber)
 
-    def overflowed(self, reason: CloseReason) -> None:
-        """Close the connection: its outbox takes no more."""
+    def cut(self, reason: CloseReason) -> None:
+        """Close the connection, and say why."""
         self._cut(reason)
 
     def close(self) -> None:
@@ -100,7 +101,7 @@ class Outlet:
     def piled(self, size: int) -> None:
         """Take note of bytes handed to the transport while it was blocked."""
         self._piled_bytes += size
-        if self._piled_bytes > self._queue.max_bytes:
+        if self._piled_bytes > self.queue.max_bytes:
             self._cut(CloseReason.TOO_MANY_BYTES)
 
     # What the transport tells
@@ -111,7 +112,7 @@ class Outlet:
             return
         self.blocked = True
         self._piled_bytes = 0
-        self._stall = self._clock.callLater(self._queue.stall_timeout_s, self._stalled)
+        self._stall = self._clock.callLater(self.queue.stall_timeout_s, self._stalled)
         if self._fanout is not None and self.subscriber is not None:
             self._fanout.blocked(self.subscriber)
 

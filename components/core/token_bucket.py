@@ -1,0 +1,26 @@
+"""How much may be done in a time: so many at once, and so many a second after that. Pure; times come in as arguments."""
+
+from __future__ import annotations
+
+
+class TokenBucket:
+    """Holds up to ``burst`` tokens, full at first, and gets ``rate`` more each second."""
+
+    __slots__ = ("_at_s", "_tokens", "burst", "rate")
+
+    def __init__(self, rate: float, burst: float, now_s: float) -> None:
+        """``rate`` in tokens per second, ``burst`` at least 1; ``now_s`` is a time that never goes back."""
+        self.rate = rate
+        self.burst = burst
+        self._tokens = burst
+        self._at_s = now_s
+
+    def take(self, now_s: float, number: int = 1) -> int:
+        """Take up to ``number`` tokens; return how many there were."""
+        tokens = self._tokens + (now_s - self._at_s) * self.rate
+        if tokens > self.burst:
+            tokens = self.burst
+        self._at_s = now_s
+        taken = number if tokens >= number else int(tokens)
+        self._tokens = tokens - taken
+        return taken

@@ -1,0 +1,88 @@
+"""A session's gate: counts what the session does against its limits, and says when it has been refused too often.
+
+Knows nothing of Crossbar: who asks it sends the refusal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from components.core.limits import Limits, Refusal
+from components.core.token_bucket import TokenBucket
+
+
+class Gate:
+    """One per session. Each method that asks for leave returns ``None``, or the limit that forbids it."""
+
+    __slots__ = ("_calls", "_clock", "_close", "_count", "_messages", "_publishes", "_refusals", "counted", "limits")
+
+    def __init__(
+        self,
+        limits: Limits,
+        clock: Callable[[], float],
+        count: Callable[[str], None],
+        close: Callable[[], None],
+    ) -> None:
+        """``clock`` never goes back; ``count`` is told of each refusal's limit; ``close`` ends the session for abuse."""
+        now_s = clock()
+        self.limits = limits
+        self.counted = False
+        """Whether the messages that are handled at the moment have been counted together."""
+        self._clock = clock
+        self._count = count
+        self._close = close
+        self._messages = _bucket(limits.messages_per_s, limits.messages_burst, now_s)
+        self._publishes = _bucket(limits.publishes_per_s, limits.publishes_burst, now_s)
+        self._calls = _bucket(limits.calls_per_s, limits.calls_burst, now_s)
+        self._refusals = TokenBucket(limits.refusals_per_s, limits.refusals_burst, now_s)
+
+    def messages(self, number: int) -> int:
+        """Return how many of a number of messages may be taken; the others are to be asked for one by one."""
+        if self._messages is None:
+            return number
+        return self._messages.take(self._clock(), number)
+
+    def message(self) -> Refusal | None:
+        """Ask for a message, or a frame without one, that has not been counted."""
+        if self.counted or self._messages is None or self._messages.take(self._clock()):
+            return None
+        return self.refuse("messages_per_s")
+
+    def may_publish(self) -> bool:
+        """Tell whether a publication may be taken, and count it; what is refused here is to be asked for again."""
+        return self._publishes is None or self._publishes.take(self._clock()) == 1
+
+    def publish(self) -> Refusal | None:
+        """Ask for a publication."""
+        return None if self.may_publish() else self.refuse("publishes_per_s")
+
+    def call(self, unanswered: int) -> Refusal | None:
+        """Ask for a call, when so many have not been answered."""
+        most = self.limits.max_concurrent_calls
+        if most is not None and unanswered >= most:
+            return self.refuse("max_concurrent_calls")
+        if self._calls is None or self._calls.take(self._clock()):
+            return None
+        return self.refuse("calls_per_s")
+
+    def room_for_subscription(self, subscriptions: int) -> bool:
+        """Tell whether a session that has so many may have one more."""
+        most = self.limits.max_subscriptions
+        return most is None or subscriptions < most
+
+    def room_for_registration(self, registrations: int) -> bool:
+        """Tell whether a session that has so many may have one more."""
+        most = self.limits.max_registrations
+        return most is None or registrations < most
+
+    def refuse(self, limit: str) -> Refusal:
+        """Count a refusal, and close the session when there have been too many; return the limit and its value."""
+        self._count(limit)
+        if not self._refusals.take(self._clock()):
+            self._close()
+        value: float = getattr(self.limits, limit)
+        return limit, value
+
+
+def _bucket(rate: float | None, burst: int, now_s: float) -> TokenBucket | None:
+    return None if rate is None else TokenBucket(rate, burst, now_s)

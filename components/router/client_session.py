@@ -1,0 +1,189 @@
+"""A client's session on its way from the connection's opening to the join, through its requests, to its end: the seam's part
+inside Crossbar's session.
+
+Written against crossbar 26.10.1 and autobahn 26.10.2; ``tests/router/test_seam.py`` fails loudly when an upgrade moves
+something. Nobody is let into a realm without a gatekeeper, and each message passes the session's gate.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from autobahn import util
+from autobahn.wamp import message
+from autobahn.wamp.types import Accept, Deny
+from crossbar.router import session as crossbar_session
+from twisted.internet.defer import Deferred
+
+from components.core.closing import CloseReason
+from components.core.limits import Limits
+from components.core.seats import Seat, Seats
+from components.router import runtime
+from components.router.access.gate import Gate
+from components.router.seam import limit_error, limit_text
+from components.tokens import INTERNAL_ROLES
+from components.uris import ERROR_LIMIT_EXCEEDED, ERROR_NOT_READY
+
+ARRIVING = Limits(messages_per_s=2.0, messages_burst=10, max_message_bytes=16_384, refusals_burst=1)
+"""What a connection may do before it has joined: a few tries, and none of them long."""
+
+_REQUESTS = (
+    message.Publish,
+    message.Subscribe,
+    message.Unsubscribe,
+    message.Register,
+    message.Unregister,
+    message.Call,
+)
+
+
+class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
+    """A client's session: with its limits, and without what each of Crossbar's makes for itself, never uses, and drops."""
+
+    clock: ClassVar[Any]
+    """Set by ``install_transports``, as is the next."""
+
+    hello_timeout_s: ClassVar[float] = 5.0
+    gate: Gate | None = None
+    """``None`` for the node's own components, which nothing limits."""
+
+    _alike: dict[str, Any] | None = None
+    """What all new sessions have in common."""
+
+    _deadline: Any = None
+    _greeted = False
+    _place: tuple[Seats, Seat] | None = None
+    """Where the session is counted, while it is joined."""
+
+    def __init__(self, router_factory: Any) -> None:
+        if self._alike is None:
+            super().__init__(router_factory)
+            GatewaySession._alike = {
+                name: value
+                for name, value in vars(self).items()
+                if name not in ("log", "_testaments", "_request_id_gen", "_router_factory")
+            }
+            del self.log
+            return
+        self.__dict__.update(self._alike)
+        self._router_factory = router_factory
+        self._testaments: dict[str, list[Any]] = {"destroyed": [], "detached": []}
+        self._request_id_gen = util.IdGenerator()
+
+    # On the way in
+
+    def onOpen(self, transport: Any) -> None:
+        super().onOpen(transport)
+        self._arrive()
+
+    def _arrive(self) -> None:
+        """Be a connection that has not joined."""
+        self._use(Gate(ARRIVING, self.clock.seconds, self._not_counted, self._close_for_abuse))
+        self._greeted = False
+        self._set_deadline(self.hello_timeout_s)
+
+    def _use(self, gate: Gate | None) -> None:
+        self.gate = gate
+        if self._transport is not None:
+            self._transport.take_limits(gate)
+
+    def _set_deadline(self, timeout_s: float | None) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = None if timeout_s is None else self.clock.callLater(timeout_s, self._not_joined_in_time)
+
+    def _not_joined_in_time(self) -> None:
+        self._deadline = None
+        if self._transport is not None:
+            self._transport.cut(CloseReason.NOT_JOINED)
+
+    def onHello(self, realm: str, details: Any) -> Any:
+        seats = runtime.gatekeeper(realm)
+        # The first HELLO counts: further ones give no more time.
+        if seats is not None and not self._greeted:
+            self._greeted = True
+            self._set_deadline(seats.limits.authenticate_timeout_s)
+        return self._when_decided(super().onHello(realm, details))
+
+    def onAuthenticate(self, signature: Any, extra: Any) -> Any:
+        return self._when_decided(super().onAuthenticate(signature, extra))
+
+    def _when_decided(self, decision: Any) -> Any:
+        return decision.addCallback(self._admit) if isinstance(decision, Deferred) else self._admit(decision)
+
+    def _admit(self, decision: Any) -> Any:
+        """Return what Crossbar decided on a join, or that there is no room; what follows happens in the same turn."""
+        if not isinstance(decision, Accept) or decision.authrole in INTERNAL_ROLES:
+            return decision
+        seats = runtime.gatekeeper(decision.realm)
+        if seats is None:
+            return Deny(ERROR_NOT_READY, "this realm has no gatekeeper")
+        extra = decision.authextra or {}
+        tier = extra.get("tier")
+        seat = seats.seat(decision.authid, decision.authrole, tier, self._transport.network)
+        limits = seats.limits.of(decision.authrole, tier)
+        refusal = seats.full(seat, limits)
+        return decision if refusal is None else Deny(ERROR_LIMIT_EXCEEDED, limit_text(refusal))
+
+    def onJoin(self, details: Any) -> None:
+        self._set_deadline(None)
+        super().onJoin(details)
+        # It holds a second copy of all that is known of the connection.
+        self._pending_auth = None
+        if self._authrole in INTERNAL_ROLES:
+            self._use(None)
+            return
+        seats = runtime.gatekeeper(self._realm)
+        if seats is None:
+            raise RuntimeError("a session was let in without a gatekeeper")
+        tier = self._authextra.get("tier")
+        seat = seats.seat(self._authid, self._authrole, tier, self._transport.network)
+        seats.enter(seat)
+        self._place = seats, seat
+        self.limit()
+
+    def limit(self) -> None:
+        """Put a joined session under the limits of its role and its token's tier."""
+        if self._place is None:
+            return
+        seats = self._place[0]
+        limits = seats.limits.of(self._authrole, self._authextra.get("tier"))
+        if self.gate is None or self.gate.limits is not limits:
+            self._use(Gate(limits, self.clock.seconds, seats.count, self._close_for_abuse))
+
+    # Requests
+
+    def onMessage(self, msg: Any) -> None:
+        gate = self.gate
+        if gate is not None and not gate.counted:
+            refusal = gate.message()
+            if refusal is not None:
+                # What is no request cannot be answered; AUTHENTICATE and GOODBYE are not taken from a flood either.
+                if isinstance(msg, _REQUESTS) and (msg.MESSAGE_TYPE != message.Publish.MESSAGE_TYPE or msg.acknowledge):
+                    self._transport.send(limit_error(msg, refusal))
+                return
+        super().onMessage(msg)
+
+    @staticmethod
+    def _not_counted(limit: str) -> None:
+        """Take no note of what a connection without a realm is refused: that it is closed for it is counted."""
+
+    def _close_for_abuse(self) -> None:
+        if self._transport is not None:
+            self._transport.cut(CloseReason.LIMIT_EXCEEDED)
+
+    # On the way out
+
+    def onLeave(self, details: Any) -> None:
+        super().onLeave(details)
+        if self._place is not None:
+            seats, seat = self._place
+            seats.leave(seat)
+            self._place = None
+        if self._transport is not None:
+            # The connection stays, for another join.
+            self._arrive()
+
+    def onClose(self, wasClean: bool) -> None:
+        self._set_deadline(None)
+        super().onClose(wasClean)
