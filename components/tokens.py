@@ -102,6 +102,7 @@ class TokenAuthority:
         ttl_s: int,
         symbols: tuple[str, ...] | None = None,
         services: tuple[str, ...] = (),
+        tier: str | None = None,
     ) -> str:
         """Return a token that is valid for ``ttl_s`` seconds (at least 1) from ``now_s`` on.
 
@@ -126,6 +127,8 @@ class TokenAuthority:
         }
         if symbols is not None:
             claims["symbols"] = list(symbols)
+        if tier:
+            claims["tier"] = tier
         if services:
             claims["services"] = list(services)
         return jwt.encode(claims, self.key, algorithm=ALGORITHMS[0])
@@ -169,6 +172,7 @@ def _checked(claims: Mapping[str, Any]) -> Claims:
         exp=exp,
         symbols=_globs(claims, "symbols", None),
         services=_globs(claims, "services", ()) or (),
+        tier=claims.get("tier"),
     )
 
 

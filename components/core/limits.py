@@ -99,8 +99,8 @@ class RealmLimits:
             InvalidLimits: a key is unknown or a value impossible.
         """
         rest = dict(_mapping(values, "limits"))
-        roles = _mapping(rest.pop("roles", None) or {}, "limits.roles")
-        tiers = _mapping(rest.pop("tiers", None) or {}, "limits.tiers")
+        roles = _mapping(rest.pop("roles", {}), "limits.roles")
+        tiers = _mapping(rest.pop("tiers", {}), "limits.tiers")
         timeout = _checked(
             {"t": rest.pop("authenticate_timeout", 5.0)}, dict[str, Seconds], "limits.authenticate_timeout"
         )

@@ -186,7 +186,7 @@ def limit_error(request: Any, refusal: Refusal) -> Any:
 def limit_text(refusal: Refusal) -> str:
     """Return what a client is told of a limit."""
     limit, value = refusal
-    return f"{limit} is {value:g}"
+    return f"{limit} is {int(value) if value == int(value) else value}"
 
 
 def _error(call: Any, uri: str, *arguments: object) -> Any:

@@ -102,8 +102,9 @@ class Clients:
         realm: str = "market",
         serializer: str = "json",
         compressed: bool = False,
+        bind: str = "127.0.0.1",
     ) -> Client:
-        """Return a session that joined; ``compressed`` offers permessage-deflate.
+        """Return a session that joined, from an address of the loopback; ``compressed`` offers permessage-deflate.
 
         Raises:
             Refused: the router answered with ABORT.
@@ -115,7 +116,7 @@ class Clients:
                 perMessageCompressionOffers=[PerMessageDeflateOffer()],
                 perMessageCompressionAccept=lambda response: PerMessageDeflateResponseAccept(response),
             )
-        protocol = await self._connect(url, factory)
+        protocol = await self._connect(url, factory, bind)
         # A connection that closes in the WebSocket handshake never tells the session.
         protocol.is_closed.addCallback(lambda _: client.onDisconnect())
         return await client.joined
@@ -138,14 +139,22 @@ class Clients:
         texts: list[str] = protocol.texts
         return texts
 
-    async def _connect(self, url: str, factory: Any) -> Any:
+    async def peer(self, url: str, bind: str = "127.0.0.1") -> Peer:
+        """Return an open WebSocket connection that speaks WAMP in JSON by hand, from an address of the loopback."""
+        factory = WebSocketClientFactory(url, protocols=["wamp.2.json"])
+        factory.protocol = Peer
+        peer: Peer = await self._connect(url, factory, bind)
+        await peer.is_open
+        return peer
+
+    async def _connect(self, url: str, factory: Any, bind: str = "127.0.0.1") -> Any:
         scheme, _, rest = url.partition("://")
         host, port = rest.partition("/")[0].split(":")
         # No test is about whether a client trusts the gateway's certificate.
         endpoint = (
             SSL4ClientEndpoint(self._reactor, host, int(port), CertificateOptions(verify=False))
             if scheme == "wss"
-            else TCP4ClientEndpoint(self._reactor, host, int(port))
+            else TCP4ClientEndpoint(self._reactor, host, int(port), bindAddress=(bind, 0))
         )
         protocol = await endpoint.connect(factory)
         self._connections.append(protocol)
@@ -159,6 +168,64 @@ class Clients:
             else:
                 protocol.dropConnection(abort=True)
             await protocol.is_closed
+
+
+class Peer(WebSocketClientProtocol):
+    """A connection by hand: sends what it is told, keeps what comes and how it ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.received: list[list[Any]] = []
+        self.closed: Deferred[tuple[int | None, str | None]] = Deferred()
+        """Fires with code and reason of the close frame."""
+
+        self._waiting: list[tuple[int, Deferred[list[Any]]]] = []
+
+    def say(self, *message: Any) -> None:
+        """Send a WAMP message."""
+        self.sendMessage(json.dumps(message).encode())
+
+    async def hear(self, kind: int) -> list[Any]:
+        """Return the first message of a kind that has come or comes next, and forget it.
+
+        Raises:
+            ConnectionError: the connection closed before.
+        """
+        for message in self.received:
+            if message[0] == kind:
+                self.received.remove(message)
+                return message
+        waiting: Deferred[list[Any]] = Deferred()
+        self._waiting.append((kind, waiting))
+        return await waiting
+
+    async def join(self, authid: str, ticket: str, realm: str = "market") -> None:
+        """Join a realm."""
+        self.hello(authid, realm)
+        await self.hear(4)
+        self.say(5, ticket, {})
+        await self.hear(2)
+
+    def hello(self, authid: str, realm: str = "market") -> None:
+        """Say HELLO."""
+        roles = {role: {} for role in ("subscriber", "publisher", "caller", "callee")}
+        self.say(1, realm, {"roles": roles, "authmethods": ["ticket"], "authid": authid})
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        message = json.loads(payload)
+        for place, (kind, waiting) in enumerate(self._waiting):
+            if kind == message[0]:
+                del self._waiting[place]
+                waiting.callback(message)
+                return
+        self.received.append(message)
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        if not self.closed.called:
+            self.closed.callback((code, reason))
+        for _, waiting in self._waiting:
+            waiting.errback(ConnectionError(f"closed: {code} {reason}"))
+        self._waiting.clear()
 
 
 class RawProtocol(WebSocketClientProtocol):

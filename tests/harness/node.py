@@ -85,7 +85,7 @@ class Node:
 
     def token(self, sub: str, role: str = "viewer", realm: str = "market", ttl_s: int = 3600, **claims: Any) -> str:
         """Return a ticket for ``sub``; ``claims`` are ``symbols`` and ``services``."""
-        entitlements = {name: tuple(value) for name, value in claims.items()}
+        entitlements = {name: tuple(value) if isinstance(value, list) else value for name, value in claims.items()}
         return self.authority.mint(sub=sub, role=role, realm=realm, now_s=int(time.time()), ttl_s=ttl_s, **entitlements)
 
     def spawn(self) -> None:
