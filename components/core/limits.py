@@ -67,8 +67,12 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """How long a session may stay blocked; ``None``: what the realm's fan-out says."""
 
 
-REALM_ONLY = ("authenticate_timeout",)
-"""Keys beside a realm's limits that no role or tier can have."""
+LIMIT_NAMES = (
+    *("max_sessions", "max_sessions_per_authid", "max_sessions_per_address"),
+    *("max_subscriptions", "max_registrations", "max_concurrent_calls"),
+    *("messages_per_s", "publishes_per_s", "calls_per_s"),
+)
+"""The limits by which something is refused; those of sizes and times end a connection instead."""
 
 
 class RealmLimits:

@@ -63,9 +63,7 @@ class TransportSettings:
     """SO_SNDBUF of TCP connections, ``None`` for the system's choice."""
 
     on_cut: Callable[[CloseReason, Any], None]
-
-    ping_failures: int = 0
-    """How many connections were dropped since they did not answer a ping."""
+    on_ping_failure: Callable[[], None]
 
 
 def install_transports(
@@ -74,16 +72,18 @@ def install_transports(
     counters: OutboxCounters,
     send_buffer_bytes: int | None,
     on_cut: Callable[[CloseReason, Any], None],
+    on_ping_failure: Callable[[], None],
 ) -> None:
     """Make all WAMP transports that start from here on use this module's protocols.
 
-    ``on_cut`` is told of a connection that is given up: why, and its authid.
+    ``on_cut`` is told of a connection that is given up: why, and its authid; ``on_ping_failure`` of one that did not answer.
     """
     TransportSettings.clock = clock
     TransportSettings.queue = queue
     TransportSettings.counters = counters
     TransportSettings.send_buffer_bytes = send_buffer_bytes
     TransportSettings.on_cut = staticmethod(on_cut)
+    TransportSettings.on_ping_failure = staticmethod(on_ping_failure)
     crossbar_protocol.WampWebSocketServerFactory.protocol = GatewayWebSocketProtocol
     crossbar_protocol.WampRawSocketServerFactory.protocol = GatewayRawSocketProtocol
     GatewaySession.clock = clock
@@ -386,7 +386,7 @@ class GatewayWebSocketProtocol(crossbar_protocol.WampWebSocketServerProtocol):  
             self.maxMessagePayloadSize = limit
 
     def onAutoPingTimeout(self) -> None:
-        TransportSettings.ping_failures += 1
+        TransportSettings.on_ping_failure()
         super().onAutoPingTimeout()
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import json
 import time
-from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, ClassVar
@@ -69,7 +68,6 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         except FanOutSettingsError as error:
             refuse_to_start(f"realm {config.realm}: {error}")
         self._reactor = reactor
-        self._cut: Counter[CloseReason] = Counter()
         self._outbox_counters = OutboxCounters()
         install_transports(
             reactor,
@@ -77,6 +75,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
             self._outbox_counters,
             self._fanout_settings.send_buffer_bytes,
             self._count_cut,
+            self._count_ping_failure,
         )
         self._market = Market(time.monotonic)
         conflator = RateConflator(self._fanout_settings.rates)
@@ -87,7 +86,8 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         self._joined = False
         self._watch = LoopingCall(self._watch_feed)
         self._feed_was_lost = True
-        runtime.install(runtime.Runtime(environment, self._not_ready_because))
+        self._runtime = runtime.Runtime(environment, self._not_ready_because)
+        runtime.install(self._runtime)
 
     async def onJoin(self, details: SessionDetails) -> None:
         try:
@@ -147,8 +147,11 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         return [(topic, EncodedPayload(payload)) for topic, payload in events]
 
     def _count_cut(self, reason: CloseReason, authid: str | None) -> None:
-        self._cut[reason] += 1
+        self._runtime.closed[reason] += 1
         self.life_log.info("session closed: {reason}, authid {authid!r}", reason=reason.value, authid=authid)
+
+    def _count_ping_failure(self) -> None:
+        self._runtime.ping_failures += 1
 
     def _take_status(self, status: bytes) -> None:
         try:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from components.core.closing import CloseReason
 from components.core.seats import Seats
 from components.environment import NodeEnvironment
 
@@ -24,6 +25,12 @@ class Runtime:
 
     refused_tickets: Counter[str] = field(default_factory=Counter)
     """By cause. The causes are ``TokenError`` texts, a fixed few."""
+
+    closed: Counter[CloseReason] = field(default_factory=Counter)
+    """Connections that were given up, by why."""
+
+    ping_failures: int = 0
+    """Connections that were dropped since they did not answer a ping."""
 
 
 _runtime: Runtime | None = None

@@ -1,0 +1,78 @@
+"""``/metrics``: what this router worker has counted, in Prometheus' text format.
+
+Counting costs nothing here: the figures are read where they are kept, when somebody asks. No label has values that clients
+choose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from twisted.web.resource import Resource
+from twisted.web.server import Request
+
+from components.core.closing import CloseReason
+from components.core.limits import LIMIT_NAMES
+from components.router import runtime
+
+
+class WorkerCollector(Collector):
+    """Reads the worker's counters."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Return all metrics; those of a gateway only where there is one."""
+        yield from self._gatekeepers()
+        worker = runtime.current()
+        if worker is None:
+            return
+        yield _counter(
+            "crosstick_closed_connections",
+            "Connections that the gateway closed, by the reason that clients are told",
+            "reason",
+            {reason.value: worker.closed[reason] for reason in CloseReason},
+        )
+        yield _counter(
+            "crosstick_refused_tickets", "Tickets that were not accepted, by cause", "cause", worker.refused_tickets
+        )
+        yield CounterMetricFamily(
+            "crosstick_ping_failures", "Connections dropped since they did not answer a ping", worker.ping_failures
+        )
+
+    def _gatekeepers(self) -> Iterator[Metric]:
+        sessions = GaugeMetricFamily("crosstick_sessions", "Sessions of clients that have joined", labels=["realm"])
+        refusals = CounterMetricFamily("crosstick_refusals", "What was refused, by limit", labels=["realm", "limit"])
+        for realm, seats in runtime.gatekeepers().items():
+            sessions.add_metric([realm], seats.sessions)
+            for limit in LIMIT_NAMES:
+                refusals.add_metric([realm, limit], seats.refused[limit])
+        yield sessions
+        yield refusals
+
+
+def _counter(name: str, help_text: str, label: str, counts: Mapping[str, int]) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, help_text, labels=[label])
+    for value, count in counts.items():
+        family.add_metric([value], count)
+    return family
+
+
+class Metrics(Resource):
+    """Answers with the worker's metrics."""
+
+    isLeaf = True
+
+    def __init__(self, _extra: Any = None) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Twisted has no types here
+        self._registry = CollectorRegistry()
+        self._registry.register(WorkerCollector())
+
+    def render_GET(self, request: Request) -> bytes:
+        """Answer in the text format."""
+        request.setHeader(b"Content-Type", CONTENT_TYPE_LATEST.encode())
+        request.setHeader(b"Cache-Control", b"no-store")
+        return generate_latest(self._registry)
