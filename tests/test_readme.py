@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from components.core.limits import Limits, RealmLimits
 from components.router.fanout_settings import FanOutSettings
 from tests.clients.command import NODE
 from tests.harness.node import REPOSITORY, Node, free_port
@@ -27,6 +29,12 @@ CLIENTS = REPOSITORY / "clients"
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def configured(key: str) -> dict[str, Any]:
+    """Return the ``extra`` of the one YAML block that shows a component's settings."""
+    [extra] = [yaml.safe_load(block)["extra"] for block in blocks("yaml") if key in yaml.safe_load(block)["extra"]]
+    return dict(extra)
 
 
 def shell_lines() -> list[str]:
@@ -156,7 +164,13 @@ setTimeout(() => services.open(), 500);
 
 
 def test_the_fan_outs_entry_is_what_a_node_has_without_one() -> None:
-    [block] = blocks("yaml")
-    documented = FanOutSettings.from_extra(yaml.safe_load(block)["extra"])
+    documented = FanOutSettings.from_extra(configured("fanout"))
     assert documented.outbox.policy_for("market.BTCUSDT") == FanOutSettings().outbox.policy_for("market.BTCUSDT")
     assert replace(documented, outbox=replace(documented.outbox, policies=())) == FanOutSettings()
+
+
+def test_the_limits_that_it_shows_are_all_there_are_and_their_defaults() -> None:
+    shown = configured("limits")["limits"]
+    assert RealmLimits.from_mapping(shown).base == Limits()
+    assert RealmLimits.from_mapping(shown).authenticate_timeout_s == RealmLimits.from_mapping({}).authenticate_timeout_s
+    assert set(shown) == {*Limits.__struct_fields__, "authenticate_timeout", "roles", "tiers"}
