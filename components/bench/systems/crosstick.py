@@ -27,14 +27,24 @@ class Crosstick:
     """A node of one router worker."""
 
     def __init__(
-        self, directory: Path, shape: Shape, core: int | None, fanout: Mapping[str, Any] | None = None
+        self,
+        directory: Path,
+        shape: Shape,
+        core: int | None,
+        fanout: Mapping[str, Any] | None = None,
+        limits: Mapping[str, Any] | None = None,
     ) -> None:
-        """See ``System``; ``fanout`` are settings of the gateway's that are to differ from their defaults."""
+        """See ``System``; ``fanout`` are settings of the gateway's that are to differ from their defaults.
+
+        ``limits`` are those of the realm; ``None``: so high that no benchmark meets them.
+        """
         self._directory = directory
         self._shape = shape
         self._port = free_port()
         (directory / "public").mkdir()
-        (directory / "config.yaml").write_text(yaml.safe_dump(_config(self._port, fanout or {})))
+        if limits is None:
+            limits = dict.fromkeys(_HIGH_LIMITS, 1_000_000_000)
+        (directory / "config.yaml").write_text(yaml.safe_dump(_config(self._port, fanout or {}, limits)))
         create_development_key(directory)
         self._authority = load_authority({}, directory)
         environ = {name: value for name, value in os.environ.items() if not name.startswith("CROSSTICK_")}
@@ -76,6 +86,11 @@ class Crosstick:
             status=json.dumps(_status(self._shape, now_ms), separators=(",", ":")),
             epoch_ms=now_ms,
         )
+
+    @property
+    def authority(self) -> TokenAuthority:
+        """The authority whose tokens the node accepts."""
+        return self._authority
 
     def log_bytes(self) -> int:
         """Return how much the node has logged so far."""
@@ -120,7 +135,7 @@ _HIGH_LIMITS = (
 """Which limits a benchmark's clients must not meet. They are counted as ever."""
 
 
-def _config(port: int, fanout: Mapping[str, Any]) -> dict[str, Any]:
+def _config(port: int, fanout: Mapping[str, Any], limits: Mapping[str, Any]) -> dict[str, Any]:
     config: dict[str, Any] = yaml.safe_load((REPOSITORY / ".crossbar" / "config.yaml").read_text())
     config["workers"] = [worker for worker in config["workers"] if worker["type"] == "router"]
     for worker in config["workers"]:
@@ -129,7 +144,7 @@ def _config(port: int, fanout: Mapping[str, Any]) -> dict[str, Any]:
             if component["id"] == "gateway":
                 component.setdefault("extra", {}).setdefault("fanout", {}).update(fanout)
             elif component["id"] == "market-gatekeeper":
-                component["extra"] = {"limits": dict.fromkeys(_HIGH_LIMITS, 1_000_000_000)}
+                component["extra"] = {"limits": dict(limits)}
         for transport in worker["transports"]:
             if transport["type"] == "web":
                 transport["endpoint"]["port"] = port
