@@ -274,14 +274,14 @@ class GatewayWebSocketProtocol(crossbar_protocol.WampWebSocketServerProtocol):  
 
     def _take_messages(self, codec: RequestCodec, messages: list[bytes]) -> None:
         gate = self._gate
-        allowed = len(messages) if gate is None else gate.messages(len(messages))
-        if gate is not None:
-            gate.counted = True
+        if gate is None:
+            take(self, codec, messages)
+            return
+        allowed = gate.begin(len(messages))
         try:
             take(self, codec, messages if allowed == len(messages) else messages[:allowed])
         finally:
-            if gate is not None:
-                gate.counted = False
+            gate.end()
         for refused in messages[allowed:]:
             # Asked for one by one, where what each one is has been found out.
             self.handle(refused)
