@@ -5,7 +5,7 @@ Precedence: a limit in the token's tier, else in its role, else the realm's, els
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -93,11 +93,11 @@ class RealmLimits:
         self._known: dict[tuple[str | None, str | None], Limits] = {}
 
     @classmethod
-    def from_mapping(cls, values: object) -> RealmLimits:
+    def from_mapping(cls, values: object, role_names: Collection[str] | None = None) -> RealmLimits:
         """Return the limits that a mapping such as YAML gives; what is left out has its default.
 
         Keys: the names of ``Limits``, ``authenticate_timeout`` (s), and ``roles`` and ``tiers``, which map names to limits
-        that differ.
+        that differ. Only roles of ``role_names`` can be given, where that is.
 
         Raises:
             InvalidLimits: a key is unknown or a value impossible.

@@ -1,6 +1,6 @@
 """The router with the fan-out put in: the seam's half inside Crossbar's router, broker and dealer.
 
-This and ``connections`` are the places in the router that touch Crossbar's and Autobahn's private names. Written against
+This, ``connections`` and what that names are the places that touch Crossbar's and Autobahn's private names. Written against
 crossbar 26.10.1 and autobahn 26.10.2; ``tests/router/test_seam.py`` fails loudly when an upgrade moves something.
 
 - ``RouterSeam`` puts the fan-out between a realm's broker and its sessions. Subscriptions stay Crossbar's: its map is
