@@ -105,6 +105,11 @@ class RealmLimits:
         rest = dict(_mapping(values, "limits"))
         roles = _mapping(rest.pop("roles", {}), "limits.roles")
         tiers = _mapping(rest.pop("tiers", {}), "limits.tiers")
+        for name in roles:
+            if role_names is not None and name not in role_names:
+                raise InvalidLimits(
+                    f"limits.roles has an unknown role {name!r}; known are {', '.join(sorted(role_names))}"
+                )
         timeout = _checked(
             {"t": rest.pop("authenticate_timeout", 5.0)}, dict[str, Seconds], "limits.authenticate_timeout"
         )
