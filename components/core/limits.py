@@ -5,7 +5,7 @@ Precedence: a limit in the token's tier, else in its role, else the realm's, els
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -93,11 +93,11 @@ class RealmLimits:
         self._known: dict[tuple[str | None, str | None], Limits] = {}
 
     @classmethod
-    def from_mapping(cls, values: object) -> RealmLimits:
+    def from_mapping(cls, values: object, role_names: Collection[str] | None = None) -> RealmLimits:
         """Return the limits that a mapping such as YAML gives; what is left out has its default.
 
         Keys: the names of ``Limits``, ``authenticate_timeout`` (s), and ``roles`` and ``tiers``, which map names to limits
-        that differ.
+        that differ. Only roles of ``role_names`` can be given, where that is.
 
         Raises:
             InvalidLimits: a key is unknown or a value impossible.
@@ -105,6 +105,11 @@ class RealmLimits:
         rest = dict(_mapping(values, "limits"))
         roles = _mapping(rest.pop("roles", {}), "limits.roles")
         tiers = _mapping(rest.pop("tiers", {}), "limits.tiers")
+        for name in roles:
+            if role_names is not None and name not in role_names:
+                raise InvalidLimits(
+                    f"limits.roles has an unknown role {name!r}; known are {', '.join(sorted(role_names))}"
+                )
         timeout = _checked(
             {"t": rest.pop("authenticate_timeout", 5.0)}, dict[str, Seconds], "limits.authenticate_timeout"
         )

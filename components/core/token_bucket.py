@@ -24,3 +24,7 @@ class TokenBucket:
         taken = number if tokens >= number else int(tokens)
         self._tokens = tokens - taken
         return taken
+
+    def give_back(self, number: int) -> None:
+        """Return tokens that were taken and not used."""
+        self._tokens = min(self._tokens + number, self.burst)

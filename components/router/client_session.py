@@ -27,6 +27,9 @@ from components.uris import ERROR_LIMIT_EXCEEDED, ERROR_NOT_READY
 ARRIVING = Limits(messages_per_s=2.0, messages_burst=10, max_message_bytes=16_384, refusals_burst=1)
 """What a connection may do before it has joined: a few tries, and none of them long."""
 
+_NEVER_REFUSED = (message.Yield, message.Error, message.Goodbye, message.Abort)
+"""Answers, for which somebody waits and which none but an invocation asks for, and the end."""
+
 _REQUESTS = (
     message.Publish,
     message.Subscribe,
@@ -155,10 +158,10 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
 
     def onMessage(self, msg: Any) -> None:
         gate = self.gate
-        if gate is not None and not gate.counted:
+        if gate is not None and not gate.counted and not isinstance(msg, _NEVER_REFUSED):
             refusal = gate.message()
             if refusal is not None:
-                # What is no request cannot be answered; AUTHENTICATE and GOODBYE are not taken from a flood either.
+                # What is no request, such as AUTHENTICATE, cannot be answered.
                 if isinstance(msg, _REQUESTS) and (msg.MESSAGE_TYPE != message.Publish.MESSAGE_TYPE or msg.acknowledge):
                     self._transport.send(limit_error(msg, refusal))
                 return

@@ -1,4 +1,5 @@
-"""Connections of clients, and the sessions on them: the seam's half inside Crossbar's and Autobahn's transports.
+"""WebSocket connections of clients: the seam's half inside Crossbar's and Autobahn's transports, with ``rawsocket``,
+``transports`` and ``client_session``.
 
 Written against crossbar 26.10.1 and autobahn 26.10.2; ``tests/router/test_seam.py`` fails loudly when an upgrade moves
 something.
@@ -12,58 +13,41 @@ something.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
-from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 import txaio
 from autobahn.twisted import websocket as autobahn_twisted_websocket
-from autobahn.wamp import message
 from autobahn.wamp import websocket as autobahn_wamp_websocket
 from autobahn.websocket import protocol as autobahn_websocket
 from crossbar.router import protocol as crossbar_protocol
 from crossbar.router import router as crossbar_router
 from crossbar.router import session as crossbar_session
-from twisted.internet.interfaces import ITCPTransport
 
 from components.core.client_frames import TEXT, first_frame_bytes, plain_messages
-from components.core.closing import CLOSE_CODES, CLOSE_TEXTS, CloseReason
-from components.core.limits import Limits
+from components.core.closing import CLOSE_CODES, CloseReason
 from components.core.outbox import OutboxCounters
 from components.core.outbox_settings import OutboxSettings
 from components.router.access.gate import Gate
 from components.router.client_session import GatewaySession
-from components.router.engine.encodings import RAWSOCKET, UNFRAMED, WEBSOCKET
+from components.router.engine.encodings import UNFRAMED, WEBSOCKET
 from components.router.engine.ingress import take
 from components.router.engine.outlet import Outlet
 from components.router.engine.requests import CODECS, RequestCodec
-from components.router.engine.serializers import WRAPPING
 from components.router.engine.sockets import writer
+from components.router.rawsocket import GatewayRawSocketProtocol
 from components.router.seam import GatewayRouter, RouterSeam
-
-GOODBYE_TIME_S = 1.0
-"""How long a connection that is given up may take to send what says why."""
+from components.router.transports import (
+    GOODBYE_TIME_S,
+    TransportSettings,
+    last_words,
+    limit_queue,
+    prepare,
+    use_wrapping_serializer,
+)
 
 MAX_ANSWER_BYTES = 4096
 """A connection that is given up may answer by so much at a time; what is longer is not looked at."""
-
-MAX_RAWSOCKET_BYTES = 2**24
-"""What a RawSocket peer may announce at most (WAMP specification, "RawSocket Transport"); all that we send is shorter."""
-
-
-class TransportSettings:
-    """What all connections of this worker share; set once by ``install_transports``."""
-
-    clock: Any
-    queue: OutboxSettings
-    counters: OutboxCounters
-    send_buffer_bytes: int | None
-    """SO_SNDBUF of TCP connections, ``None`` for the system's choice."""
-
-    on_cut: Callable[[CloseReason, Any], None]
-    on_ping_failure: Callable[[], None]
 
 
 def install_transports(
@@ -116,44 +100,6 @@ def _unmarked(value: Any, *_markup: Any, **_options: Any) -> Any:
     return value
 
 
-def _use_wrapping_serializer(protocol: Any) -> tuple[str, bool]:
-    # The protocol's Serializer is its own copy; the object serializers are shared by all connections, so that a message
-    # sent to many of them is serialised once for each kind.
-    serializer = protocol._serializer
-    kind = (serializer._serializer.NAME, serializer._serializer._batched)
-    serializer._serializer = WRAPPING[kind]
-    return kind
-
-
-def _prepare(transport: Any, outlet: Outlet) -> None:
-    if ITCPTransport.providedBy(transport):
-        transport.setTcpNoDelay(True)
-        send_buffer_bytes = TransportSettings.send_buffer_bytes
-        if send_buffer_bytes is not None:
-            # So that the kernel cannot hide seconds of stale prices. Under TLS the handle is OpenSSL's; the socket is below.
-            handle = transport.getHandle()
-            handle = handle if isinstance(handle, socket.socket) else transport.transport.getHandle()
-            handle.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
-    # A WebSocket connection begins as a request to Twisted's web server, which leaves itself registered.
-    transport.unregisterProducer()
-    transport.registerProducer(outlet, True)
-
-
-def _limit_queue(outlet: Outlet | None, gate: Gate | None) -> None:
-    if outlet is not None:
-        outlet.queue = TransportSettings.queue if gate is None else _queue(TransportSettings.queue, gate.limits)
-
-
-@lru_cache(maxsize=64)
-def _queue(queue: OutboxSettings, limits: Limits) -> OutboxSettings:
-    """Return what may wait for a session with limits."""
-    return replace(
-        queue,
-        max_bytes=limits.queue_bytes or queue.max_bytes,
-        stall_timeout_s=limits.stall_timeout or queue.stall_timeout_s,
-    )
-
-
 class GatewayWebSocketProtocol(crossbar_protocol.WampWebSocketServerProtocol):  # type: ignore[misc]
     """A client's WebSocket connection."""
 
@@ -182,7 +128,7 @@ class GatewayWebSocketProtocol(crossbar_protocol.WampWebSocketServerProtocol):  
     _message_deadline: Any = None
 
     def onOpen(self) -> None:
-        kind = _use_wrapping_serializer(self)
+        kind = use_wrapping_serializer(self)
         compressed = self._perMessageCompress is not None
         self.outlet = Outlet(
             TransportSettings.clock,
@@ -193,7 +139,7 @@ class GatewayWebSocketProtocol(crossbar_protocol.WampWebSocketServerProtocol):  
             self._write_message,
             self._give_up,
         )
-        _prepare(self.transport, self.outlet)
+        prepare(self.transport, self.outlet)
         super().onOpen()
         autobahn_sees_all = (
             compressed
@@ -207,7 +153,7 @@ class GatewayWebSocketProtocol(crossbar_protocol.WampWebSocketServerProtocol):  
     def take_limits(self, gate: Gate | None) -> None:
         """Be told what the session on this connection may do."""
         self._gate = gate
-        _limit_queue(self.outlet, gate)
+        limit_queue(self.outlet, gate)
         if self._max_message_bytes is None:
             self._max_message_bytes = self.maxMessagePayloadSize
         bounds = [self._max_message_bytes, 0 if gate is None else gate.limits.max_message_bytes]
@@ -274,14 +220,14 @@ class GatewayWebSocketProtocol(crossbar_protocol.WampWebSocketServerProtocol):  
 
     def _take_messages(self, codec: RequestCodec, messages: list[bytes]) -> None:
         gate = self._gate
-        allowed = len(messages) if gate is None else gate.messages(len(messages))
-        if gate is not None:
-            gate.counted = True
+        if gate is None:
+            take(self, codec, messages)
+            return
+        allowed = gate.begin(len(messages))
         try:
             take(self, codec, messages if allowed == len(messages) else messages[:allowed])
         finally:
-            if gate is not None:
-                gate.counted = False
+            gate.end()
         for refused in messages[allowed:]:
             # Asked for one by one, where what each one is has been found out.
             self.handle(refused)
@@ -373,7 +319,7 @@ class GatewayWebSocketProtocol(crossbar_protocol.WampWebSocketServerProtocol):  
             self.transport.abortConnection()
             return
         if self.isOpen():
-            super().send(_last_words(self._session, reason))
+            super().send(last_words(self._session, reason))
         self.sendClose(CLOSE_CODES[reason], reason.value)
         TransportSettings.clock.callLater(GOODBYE_TIME_S, self.transport.abortConnection)
 
@@ -396,126 +342,3 @@ class GatewayWebSocketProtocol(crossbar_protocol.WampWebSocketServerProtocol):  
             self._message_deadline.cancel()
             self._message_deadline = None
         super().onClose(wasClean, code, reason)
-
-
-def _last_words(session: Any, reason: CloseReason) -> Any:
-    """Return what a session is told before its connection closes."""
-    kind = message.Abort if session._session_id is None else message.Goodbye
-    return kind(reason.value, CLOSE_TEXTS[reason])
-
-
-class GatewayRawSocketProtocol(crossbar_protocol.WampRawSocketServerProtocol):  # type: ignore[misc]
-    """A client's RawSocket connection."""
-
-    outlet: Outlet | None = None
-    _gate: Gate | None = None
-    _deadline: Any = None
-    """Of the handshake, then of the message that has been begun."""
-
-    _received = 0
-    """Messages."""
-
-    def connectionMade(self) -> None:
-        super().connectionMade()
-        self._deadline = TransportSettings.clock.callLater(
-            GatewaySession.hello_timeout_s, self.transport.abortConnection
-        )
-
-    @property
-    def network(self) -> str:
-        """The client's address as it is counted."""
-        return getattr(self.transport.getPeer(), "host", "local")
-
-    def take_limits(self, gate: Gate | None) -> None:
-        """Be told what the session on this connection may do."""
-        self._gate = gate
-        _limit_queue(self.outlet, gate)
-
-    def dataReceived(self, data: bytes) -> None:
-        """Take what was read, unless the connection is being closed."""
-        if self.outlet is not None and self.outlet.given_up:
-            return
-        received = self._received
-        super().dataReceived(data)
-        if not self._handshake_complete:
-            return
-        if not self._unprocessed or received != self._received:
-            self._stop_deadline()
-        if self._unprocessed and self._deadline is None and self._gate is not None:
-            timeout_s = self._gate.limits.message_timeout
-            self._deadline = TransportSettings.clock.callLater(timeout_s, self._message_not_complete)
-
-    def stringReceived(self, payload: bytes) -> None:
-        self._received += 1
-        if self.outlet is None or not self.outlet.given_up:
-            super().stringReceived(payload)
-
-    def _message_not_complete(self) -> None:
-        self._deadline = None
-        self.cut(CloseReason.MESSAGE_TIMEOUT)
-
-    def _stop_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
-    def lengthLimitExceeded(self, length: int) -> None:
-        # Its text would be an unhandled error.
-        self.transport.abortConnection()
-
-    def cut(self, reason: CloseReason) -> None:
-        """Close the connection, and say why."""
-        if self.outlet is not None:
-            self.outlet.cut(reason)
-
-    def _on_handshake_complete(self) -> None:
-        self._stop_deadline()
-        kind = _use_wrapping_serializer(self)
-        self.outlet = Outlet(
-            TransportSettings.clock,
-            TransportSettings.queue,
-            TransportSettings.counters,
-            # What a peer may not be sent has to be looked at one by one.
-            (RAWSOCKET if self._max_len_send == MAX_RAWSOCKET_BYTES else UNFRAMED)[kind],
-            writer(self.transport),
-            self._write_message,
-            self._give_up,
-        )
-        _prepare(self.transport, self.outlet)
-        super()._on_handshake_complete()
-
-    def send(self, msg: Any) -> None:
-        if self.outlet is not None:
-            if self.outlet.given_up:
-                # It answers our GOODBYE, and Crossbar would reply.
-                return
-            self.outlet.catch_up()
-        super().send(msg)
-
-    def sendString(self, data: bytes) -> None:
-        was_blocked = self.outlet is not None and self.outlet.blocked
-        super().sendString(data)
-        if self.outlet is not None and was_blocked:
-            self.outlet.piled(len(data))
-
-    def _write_message(self, data: bytes) -> None:
-        if len(data) > self._max_len_send:
-            # As Crossbar does with any message.
-            self.log.warn("an event of {size} bytes is more than this peer takes", size=len(data))
-            return
-        self.sendString(data)
-
-    def _give_up(self, reason: CloseReason | None) -> None:
-        if reason is None:
-            self.transport.abortConnection()
-            return
-        TransportSettings.on_cut(reason, getattr(self._session, "_authid", None))
-        if self.isOpen():
-            super().send(_last_words(self._session, reason))
-        TransportSettings.clock.callLater(GOODBYE_TIME_S, self.transport.abortConnection)
-
-    def connectionLost(self, reason: Any) -> None:
-        self._stop_deadline()
-        if self.outlet is not None:
-            self.outlet.close()
-        super().connectionLost(reason)

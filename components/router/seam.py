@@ -1,6 +1,6 @@
 """The router with the fan-out put in: the seam's half inside Crossbar's router, broker and dealer.
 
-This and ``connections`` are the places in the router that touch Crossbar's and Autobahn's private names. Written against
+This, ``connections`` and what that names are the places that touch Crossbar's and Autobahn's private names. Written against
 crossbar 26.10.1 and autobahn 26.10.2; ``tests/router/test_seam.py`` fails loudly when an upgrade moves something.
 
 - ``RouterSeam`` puts the fan-out between a realm's broker and its sessions. Subscriptions stay Crossbar's: its map is
@@ -127,12 +127,12 @@ class GatewayBroker(Broker):  # type: ignore[misc]
     def processSubscribe(self, session: Any, subscribe: Any) -> None:
         topic, match, get_retained = subscribe.topic, subscribe.match, bool(subscribe.get_retained)
         made = None
-        if not self.seam.room_for_subscription(session, topic, match):
-            self._router.send(session, limit_error(subscribe, session.gate.refuse("max_subscriptions")))
-            return
         if self.seam.plain and not subscribe.forward_for:
             made = self.seam.add_subscriber(session, topic, match, get_retained)
         if made is None:
+            if not self.seam.room_for_subscription(session, topic, match):
+                self._router.send(session, limit_error(subscribe, session.gate.refuse("max_subscriptions")))
+                return
             super().processSubscribe(session, subscribe)
         else:
             self._router.send(session, message.Subscribed(subscribe.request, made))
@@ -410,7 +410,8 @@ class RouterSeam:
         own = self._broker._session_to_subscriptions.get(session)
         if observation is None or own is None or self._meta_is_heard():
             return None
-        if not self.room_for_subscription(session, topic, match):
+        gate: Gate | None = getattr(session, "gate", None)
+        if gate is not None and not gate.room_for_subscription(len(own)) and observation not in own:
             return None
         if get_retained and match == message.Subscribe.MATCH_EXACT and observation.extra.retained_events:
             return None

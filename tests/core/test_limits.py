@@ -56,6 +56,7 @@ def test_sessions_with_the_same_role_and_tier_share_one_object() -> None:
         ({"messages_burst": None}, "limits.messages_burst: expected `int`, got `null`, was None"),
         ({"max_message_bytes": 10}, "limits.max_message_bytes: expected `int` >= 1024, was 10"),
         ({"authenticate_timeout": 0}, "limits.authenticate_timeout: expected `float` > 0"),
+        ({"roles": {"admin": {}}}, "limits.roles has an unknown role 'admin'; known are service, viewer"),
         ({"roles": {"viewer": {"max_session": 1}}}, "limits.roles.viewer has an unknown key 'max_session'"),
         ({"tiers": {"gold": {"calls_burst": 0}}}, "limits.tiers.gold.calls_burst: expected `int` >= 1, was 0"),
         ({"tiers": {"gold": 1}}, "limits.tiers.gold must be a mapping, was 1"),
@@ -65,7 +66,7 @@ def test_sessions_with_the_same_role_and_tier_share_one_object() -> None:
 )
 def test_what_cannot_be_is_refused_in_one_line(values: Any, reason: str) -> None:
     with pytest.raises(InvalidLimits) as refusal:
-        RealmLimits.from_mapping(values)
+        RealmLimits.from_mapping(values, {"viewer", "service"})
     assert str(refusal.value).startswith(reason)
     assert "\n" not in str(refusal.value)
 

@@ -222,6 +222,17 @@ async def test_messages_per_s_of_one_write(limited: Node, clients: Clients, byst
 
 
 @pytest_twisted.ensureDeferred
+async def test_answers_of_a_service_are_not_refused(limited: Node, clients: Clients, join: Join) -> None:
+    service = await join("messages", "quotes", "service")
+    for name in "abc":
+        await service.register(lambda: "here", f"services.quotes.{name}")
+    ticket = limited.token("caller", services=["quotes"])
+    caller = await clients.join(limited.ws_url, authid="caller", ticket=ticket)
+    assert [await caller.call(f"services.quotes.{name}") for name in "abcabc"] == ["here"] * 6
+    assert await refused(service.call("market.status")) == exceeded("messages_per_s", SELDOM)
+
+
+@pytest_twisted.ensureDeferred
 async def test_publishes_per_s(join: Join) -> None:
     client = await join("publishes", "quotes", "service")
     acknowledged = PublishOptions(acknowledge=True)

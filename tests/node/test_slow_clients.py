@@ -18,7 +18,7 @@ from components.bench.slow import run_slow
 from components.bench.slow_phase import Plan
 from components.bench.tick_ledger import TickLedger
 from tests.harness.client import Clients, RawProtocol, until
-from tests.harness.node import Node, component
+from tests.harness.node import Node, component, with_limits
 
 RATE_PER_S = 3000
 
@@ -26,6 +26,7 @@ RATE_PER_S = 3000
 def impatient(config: dict[str, Any]) -> None:
     """Make a node cut stalled clients after two seconds, with little room in the kernel to hide prices in."""
     component(config, "gateway")["extra"] = {"fanout": {"stall_timeout": 2, "send_buffer_bytes": 16_384}}
+    with_limits(tiers={"patient": {"stall_timeout": 60}})(config)
 
 
 class SlowProtocol(RawProtocol):
@@ -63,10 +64,10 @@ async def pause(seconds: float) -> None:
     await waited
 
 
-async def connect(node: Node, clients: Clients, authid: str) -> SlowProtocol:
+async def connect(node: Node, clients: Clients, authid: str, **claims: Any) -> SlowProtocol:
     factory = WebSocketClientFactory(node.ws_url, protocols=["wamp.2.json"])
     factory.protocol = SlowProtocol
-    factory.setup = (node.token(authid), authid, ["market."], "prefix")
+    factory.setup = (node.token(authid, **claims), authid, ["market."], "prefix")
     protocol: SlowProtocol = await clients._connect(node.ws_url, factory)
     await protocol.subscribed
     return protocol
@@ -93,8 +94,10 @@ async def test_a_stalled_client_is_cut_and_a_slow_one_keeps_exact_sums(
     honest = await connect(node, clients, "honest")
     slow = await connect(node, clients, "slow")
     stalled = await connect(node, clients, "stalled")
+    patient = await connect(node, clients, "patient", tier="patient")
     before = node.worker("router").memory_info().rss
     stalled.transport.pauseProducing()
+    patient.transport.pauseProducing()
     # The slow one reads for a moment twice a second.
     for _ in range(10):
         slow.transport.pauseProducing()
@@ -115,6 +118,12 @@ async def test_a_stalled_client_is_cut_and_a_slow_one_keeps_exact_sums(
     assert slow.close_code is None
     assert honest.close_code is None
     assert grown < 8 * 2**20
+
+    # Its tier says a minute.
+    assert node.log.count("session closed: ") == 1
+    patient.transport.resumeProducing()
+    await until(reactor, lambda: bool(patient.ticks) and patient.ticks[-1]["seq"] >= reached)
+    assert patient.close_code is None
 
     stalled.transport.resumeProducing()
     await until(reactor, lambda: stalled.close_code is not None)

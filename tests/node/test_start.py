@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness.node import Node, component
+from tests.harness.node import Node, component, with_limits
 
 
 def with_fanout(**values: Any) -> Callable[[dict[str, Any]], None]:
@@ -29,9 +29,14 @@ def without_the_right_to_register(config: dict[str, Any]) -> None:
         (with_fanout(window_ms=-1), "realm market: window_ms must be a number from 0 to 100, was -1"),
         (with_fanout(max_byte=1), "realm market: fanout has an unknown key 'max_byte'"),
         (with_fanout(rates=["every_1ms"]), "realm market: a rate must be from 10 ms to 3600000 ms, was 'every_1ms'"),
+        (with_limits(max_session=1), "gatekeeper of realm market: limits has an unknown key 'max_session'"),
+        (
+            with_limits("ops", tiers={"gold": {"calls_burst": 0}}),
+            "gatekeeper of realm ops: limits.tiers.gold.calls_burst: ",
+        ),
         (without_the_right_to_register, "the gateway cannot install itself: "),
     ],
-    ids=["value", "key", "rate", "right"],
+    ids=["value", "key", "rate", "limit", "tier", "right"],
 )
 def test_it_refuses_to_start_with_one_line(
     make_node: Callable[..., Node], change_config: Callable[[dict[str, Any]], None], reason: str

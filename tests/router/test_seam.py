@@ -19,7 +19,7 @@ from crossbar.router.service import RouterServiceAgent
 from crossbar.router.session import RouterApplicationSession, RouterSession, RouterSessionFactory
 
 from components.core.payload import EncodedPayload
-from components.router import connections
+from components.router import client_session, connections, transports
 from components.router.engine.encodings import MESSAGES
 from components.router.engine.fanout import RetainedEvent
 
@@ -32,7 +32,7 @@ class Protocol:
 
     def __init__(self, serializer: object) -> None:
         self._serializer = serializer
-        connections._use_wrapping_serializer(self)
+        transports.use_wrapping_serializer(self)
 
 
 def wrapped(serializer: object, sent: message.Message) -> bytes:
@@ -97,7 +97,7 @@ class RouterFactory:
 def test_a_session_of_ours_is_made_like_crossbars() -> None:
     factory = RouterFactory()
     expected = vars(RouterSession(factory))
-    first, second = (vars(connections.GatewaySession(factory)) for _ in range(2))
+    first, second = (vars(client_session.GatewaySession(factory)) for _ in range(2))
     for made in (first, second):
         assert made.keys() == expected.keys() - {"log"}
         assert isinstance(made["_request_id_gen"], type(expected["_request_id_gen"]))

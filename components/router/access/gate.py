@@ -14,7 +14,10 @@ from components.core.token_bucket import TokenBucket
 class Gate:
     """One per session. Each method that asks for leave returns ``None``, or the limit that forbids it."""
 
-    __slots__ = ("_calls", "_clock", "_close", "_count", "_messages", "_publishes", "_refusals", "counted", "limits")
+    __slots__ = (
+        *("_calls", "_clock", "_close", "_count", "_messages", "_publishes", "_refusals", "_ready_to_publish"),
+        *("counted", "limits"),
+    )
 
     def __init__(
         self,
@@ -34,13 +37,29 @@ class Gate:
         self._messages = _bucket(limits.messages_per_s, limits.messages_burst, now_s)
         self._publishes = _bucket(limits.publishes_per_s, limits.publishes_burst, now_s)
         self._calls = _bucket(limits.calls_per_s, limits.calls_burst, now_s)
+        self._ready_to_publish = 0
+        """Publications of the messages that are handled at the moment which have been counted ahead."""
+
         self._refusals = TokenBucket(limits.refusals_per_s, limits.refusals_burst, now_s)
 
-    def messages(self, number: int) -> int:
-        """Return how many of a number of messages may be taken; the others are to be asked for one by one."""
-        if self._messages is None:
-            return number
-        return self._messages.take(self._clock(), number)
+    def begin(self, number: int) -> int:
+        """Return how many of a number of messages may be taken, without being asked for, until ``end`` is called.
+
+        The others are to be asked for one by one, after it.
+        """
+        now_s = self._clock()
+        allowed = number if self._messages is None else self._messages.take(now_s, number)
+        if self._publishes is not None:
+            self._ready_to_publish = self._publishes.take(now_s, allowed)
+        self.counted = True
+        return allowed
+
+    def end(self) -> None:
+        """Be told that the messages have been handled."""
+        self.counted = False
+        if self._publishes is not None:
+            self._publishes.give_back(self._ready_to_publish)
+            self._ready_to_publish = 0
 
     def message(self) -> Refusal | None:
         """Ask for a message, or a frame without one, that has not been counted."""
@@ -50,6 +69,9 @@ class Gate:
 
     def may_publish(self) -> bool:
         """Tell whether a publication may be taken, and count it; what is refused here is to be asked for again."""
+        if self._ready_to_publish:
+            self._ready_to_publish -= 1
+            return True
         return self._publishes is None or self._publishes.take(self._clock()) == 1
 
     def publish(self) -> Refusal | None:

@@ -15,6 +15,7 @@ from components.core.limits import InvalidLimits, RealmLimits
 from components.core.seats import Seats
 from components.environment import refuse_to_start
 from components.router import runtime
+from components.tokens import CLIENT_ROLES
 
 
 class Gatekeeper(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no types
@@ -29,7 +30,7 @@ class Gatekeeper(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no
         try:
             if unknown:
                 raise InvalidLimits(f"extra has an unknown key {unknown[0]!r}; known is limits")
-            limits = RealmLimits.from_mapping(extra.get("limits") or {})
+            limits = RealmLimits.from_mapping(extra.get("limits", {}), CLIENT_ROLES)
             runtime.add_gatekeeper(config.realm, Seats(limits))
         except ValueError as error:
             refuse_to_start(f"gatekeeper of realm {config.realm}: {error}")

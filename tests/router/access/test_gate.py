@@ -29,8 +29,10 @@ class Session:
 
 def test_messages_of_one_read_are_let_through_as_far_as_they_may() -> None:
     session = Session(messages_per_s=1.0, messages_burst=5)
-    assert session.gate.messages(3) == 3
-    assert session.gate.messages(4) == 2
+    assert session.gate.begin(3) == 3
+    session.gate.end()
+    assert session.gate.begin(4) == 2
+    session.gate.end()
     assert not session.refused
     assert session.gate.message() == ("messages_per_s", 1.0)
     session.clock.advance(1.0)
@@ -39,9 +41,21 @@ def test_messages_of_one_read_are_let_through_as_far_as_they_may() -> None:
 
 def test_messages_that_were_counted_together_are_not_counted_again() -> None:
     session = Session(messages_per_s=1.0, messages_burst=1)
-    assert session.gate.messages(1) == 1
-    session.gate.counted = True
+    assert session.gate.begin(1) == 1
     assert session.gate.message() is None
+    session.gate.end()
+    assert session.gate.message() == ("messages_per_s", 1.0)
+
+
+def test_of_a_reads_messages_those_that_publish_are_counted_as_publications() -> None:
+    session = Session(publishes_per_s=1.0, publishes_burst=5)
+    assert session.gate.begin(4) == 4
+    assert [session.gate.may_publish() for _ in range(2)] == [True, True]
+    session.gate.end()
+    session.gate.begin(4)
+    assert [session.gate.may_publish() for _ in range(4)] == [True, True, True, False]
+    session.gate.end()
+    assert session.gate.publish() == ("publishes_per_s", 1.0)
 
 
 def test_without_a_limit_everything_passes() -> None:
@@ -54,7 +68,8 @@ def test_without_a_limit_everything_passes() -> None:
         max_registrations=None,
     )
     gate = session.gate
-    assert gate.messages(10**6) == 10**6
+    assert gate.begin(10**6) == 10**6
+    gate.end()
     assert gate.message() is gate.publish() is gate.call(10**6) is None
     assert gate.room_for_subscription(10**6)
     assert gate.room_for_registration(10**6)

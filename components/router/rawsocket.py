@@ -1,0 +1,142 @@
+"""A client's RawSocket connection: the seam's part inside Crossbar's RawSocket transport; see ``connections``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crossbar.router import protocol as crossbar_protocol
+
+from components.core.closing import CloseReason
+from components.router.access.gate import Gate
+from components.router.client_session import GatewaySession
+from components.router.engine.encodings import RAWSOCKET, UNFRAMED
+from components.router.engine.outlet import Outlet
+from components.router.engine.sockets import writer
+from components.router.transports import (
+    GOODBYE_TIME_S,
+    TransportSettings,
+    last_words,
+    limit_queue,
+    prepare,
+    use_wrapping_serializer,
+)
+
+MAX_RAWSOCKET_BYTES = 2**24
+"""What a RawSocket peer may announce at most (WAMP specification, "RawSocket Transport"); all that we send is shorter."""
+
+
+class GatewayRawSocketProtocol(crossbar_protocol.WampRawSocketServerProtocol):  # type: ignore[misc]
+    """A client's RawSocket connection."""
+
+    outlet: Outlet | None = None
+    _gate: Gate | None = None
+    _deadline: Any = None
+    """Of the handshake, then of the message that has been begun."""
+
+    _received = 0
+    """Messages."""
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self._deadline = TransportSettings.clock.callLater(
+            GatewaySession.hello_timeout_s, self.transport.abortConnection
+        )
+
+    @property
+    def network(self) -> str:
+        """The client's address as it is counted."""
+        return getattr(self.transport.getPeer(), "host", "local")
+
+    def take_limits(self, gate: Gate | None) -> None:
+        """Be told what the session on this connection may do."""
+        self._gate = gate
+        limit_queue(self.outlet, gate)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take what was read, unless the connection is being closed."""
+        if self.outlet is not None and self.outlet.given_up:
+            return
+        received = self._received
+        super().dataReceived(data)
+        if not self._handshake_complete:
+            return
+        if not self._unprocessed or received != self._received:
+            self._stop_deadline()
+        if self._unprocessed and self._deadline is None and self._gate is not None:
+            timeout_s = self._gate.limits.message_timeout
+            self._deadline = TransportSettings.clock.callLater(timeout_s, self._message_not_complete)
+
+    def stringReceived(self, payload: bytes) -> None:
+        self._received += 1
+        if self.outlet is None or not self.outlet.given_up:
+            super().stringReceived(payload)
+
+    def _message_not_complete(self) -> None:
+        self._deadline = None
+        self.cut(CloseReason.MESSAGE_TIMEOUT)
+
+    def _stop_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def lengthLimitExceeded(self, length: int) -> None:
+        # Its text would be an unhandled error.
+        self.transport.abortConnection()
+
+    def cut(self, reason: CloseReason) -> None:
+        """Close the connection, and say why."""
+        if self.outlet is not None:
+            self.outlet.cut(reason)
+
+    def _on_handshake_complete(self) -> None:
+        self._stop_deadline()
+        kind = use_wrapping_serializer(self)
+        self.outlet = Outlet(
+            TransportSettings.clock,
+            TransportSettings.queue,
+            TransportSettings.counters,
+            # What a peer may not be sent has to be looked at one by one.
+            (RAWSOCKET if self._max_len_send == MAX_RAWSOCKET_BYTES else UNFRAMED)[kind],
+            writer(self.transport),
+            self._write_message,
+            self._give_up,
+        )
+        prepare(self.transport, self.outlet)
+        super()._on_handshake_complete()
+
+    def send(self, msg: Any) -> None:
+        if self.outlet is not None:
+            if self.outlet.given_up:
+                # It answers our GOODBYE, and Crossbar would reply.
+                return
+            self.outlet.catch_up()
+        super().send(msg)
+
+    def sendString(self, data: bytes) -> None:
+        was_blocked = self.outlet is not None and self.outlet.blocked
+        super().sendString(data)
+        if self.outlet is not None and was_blocked:
+            self.outlet.piled(len(data))
+
+    def _write_message(self, data: bytes) -> None:
+        if len(data) > self._max_len_send:
+            # As Crossbar does with any message.
+            self.log.warn("an event of {size} bytes is more than this peer takes", size=len(data))
+            return
+        self.sendString(data)
+
+    def _give_up(self, reason: CloseReason | None) -> None:
+        if reason is None:
+            self.transport.abortConnection()
+            return
+        TransportSettings.on_cut(reason, getattr(self._session, "_authid", None))
+        if self.isOpen():
+            super().send(last_words(self._session, reason))
+        TransportSettings.clock.callLater(GOODBYE_TIME_S, self.transport.abortConnection)
+
+    def connectionLost(self, reason: Any) -> None:
+        self._stop_deadline()
+        if self.outlet is not None:
+            self.outlet.close()
+        super().connectionLost(reason)

@@ -1,0 +1,86 @@
+"""What WebSocket and RawSocket connections of clients have in common: settings, their transport's options, their last words.
+
+Of the seam: see ``connections``.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+from autobahn.wamp import message
+from twisted.internet.interfaces import ITCPTransport
+
+from components.core.closing import CLOSE_TEXTS, CloseReason
+from components.core.limits import Limits
+from components.core.outbox import OutboxCounters
+from components.core.outbox_settings import OutboxSettings
+from components.router.access.gate import Gate
+from components.router.engine.outlet import Outlet
+from components.router.engine.serializers import WRAPPING
+
+GOODBYE_TIME_S = 1.0
+"""How long a connection that is given up may take to send what says why."""
+
+
+class TransportSettings:
+    """What all connections of this worker share; set once by ``install_transports``."""
+
+    clock: Any
+    queue: OutboxSettings
+    counters: OutboxCounters
+    send_buffer_bytes: int | None
+    """SO_SNDBUF of TCP connections, ``None`` for the system's choice."""
+
+    on_cut: Callable[[CloseReason, Any], None]
+    on_ping_failure: Callable[[], None]
+
+
+def use_wrapping_serializer(protocol: Any) -> tuple[str, bool]:
+    """Let a connection send an ``EncodedPayload`` as it is; return its serializer's name and whether it is a batched one."""
+    # The protocol's Serializer is its own copy; the object serializers are shared by all connections, so that a message
+    # sent to many of them is serialised once for each kind.
+    serializer = protocol._serializer
+    kind = (serializer._serializer.NAME, serializer._serializer._batched)
+    serializer._serializer = WRAPPING[kind]
+    return kind
+
+
+def prepare(transport: Any, outlet: Outlet) -> None:
+    """Set a transport's options, and let it tell the outlet when it is full."""
+    if ITCPTransport.providedBy(transport):
+        transport.setTcpNoDelay(True)
+        send_buffer_bytes = TransportSettings.send_buffer_bytes
+        if send_buffer_bytes is not None:
+            # So that the kernel cannot hide seconds of stale prices. Under TLS the handle is OpenSSL's; the socket is below.
+            handle = transport.getHandle()
+            handle = handle if isinstance(handle, socket.socket) else transport.transport.getHandle()
+            handle.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
+    # A WebSocket connection begins as a request to Twisted's web server, which leaves itself registered.
+    transport.unregisterProducer()
+    transport.registerProducer(outlet, True)
+
+
+def limit_queue(outlet: Outlet | None, gate: Gate | None) -> None:
+    """Let what waits for a connection be bounded as its session's limits say."""
+    if outlet is not None:
+        outlet.queue = TransportSettings.queue if gate is None else _queue(TransportSettings.queue, gate.limits)
+
+
+@lru_cache(maxsize=64)
+def _queue(queue: OutboxSettings, limits: Limits) -> OutboxSettings:
+    """Return what may wait for a session with limits."""
+    return replace(
+        queue,
+        max_bytes=limits.queue_bytes or queue.max_bytes,
+        stall_timeout_s=limits.stall_timeout or queue.stall_timeout_s,
+    )
+
+
+def last_words(session: Any, reason: CloseReason) -> Any:
+    """Return what a session is told before its connection closes."""
+    kind = message.Abort if session._session_id is None else message.Goodbye
+    return kind(reason.value, CLOSE_TEXTS[reason])
