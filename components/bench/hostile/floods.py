@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.bench.hostile.attack import Attack, Attacker, attack
+from components.bench.hostile.slow import HELLO_S
 from components.bench.hostile.wire import (
+    ABORT,
     CALL,
     EOF,
     GOODBYE,
@@ -36,9 +38,13 @@ FLOOD_FRAMES = 40_000
 
 BLOCK_FRAMES = 250
 BLOCK_S = 0.05
-FLOOD_S = 20.0
+FLOOD_S = 12.0
+DEAF_S = 14.0
+"""Longer than buffers take to fill, and ``stall_timeout`` after it."""
+
 LONG_BYTES = 60_000
 JOINS = 10
+STAY_S = 3.0
 
 _ENDED = frozenset({CLOSE_LIMIT_EXCEEDED, RESET, EOF})
 """Who is told why while it goes on sending may not get to hear it: what it sent last is answered with RST."""
@@ -185,22 +191,26 @@ async def join_again_and_again(attacker: Attacker) -> None:
         wire.leave()
 
 
-@attack(LEFT, ERROR_LIMIT_EXCEEDED, at_once=150)
+@attack(LEFT, ERROR_LIMIT_EXCEEDED, at_once=150, timeout_s=HELLO_S)
 async def sessions_of_one_authid(attacker: Attacker) -> None:
     async with attacker.connection() as wire:
-        await wire.join(attacker.field.path, attacker.field.tickets["replayed"])
-        await asyncio.sleep(3.0)
+        await wire.upgrade(attacker.field.path)
+        await wire.authenticate(attacker.field.tickets["replayed"])
+        await wire.until(lambda: wire.heard[WELCOME] + wire.heard[ABORT] > 0)
+        if wire.heard[ABORT]:
+            await wire.gone()
+        await asyncio.sleep(STAY_S)
         wire.leave()
 
 
-@attack(CLOSE_STALLED, CLOSE_TOO_MANY_BYTES, RESET, EOF, at_once=8, timeout_s=20.0)
+@attack(CLOSE_STALLED, CLOSE_TOO_MANY_BYTES, RESET, EOF, at_once=8, timeout_s=16.0)
 async def deaf_to_all_ticks(attacker: Attacker) -> None:
     async with attacker.connection(deaf=True) as wire:
         wire.listen()
         await attacker.joined(wire)
         await wire.say(SUBSCRIBE, 1, {"match": "prefix"}, "market.")
         wire.stop_listening()
-        await asyncio.sleep(14.0 * attacker.field.patience)
+        await asyncio.sleep(DEAF_S * attacker.field.patience)
         wire.listen()
         await wire.gone()
 

@@ -16,6 +16,9 @@ from components.uris import CLOSE_MESSAGE_TIMEOUT, CLOSE_NOT_JOINED
 
 PROTOCOL_ERROR, NOT_TEXT, TOO_BIG = "close 1002", "close 1007", "close 1009"
 WAMP_VIOLATION = "wamp.error.protocol_violation"
+CLOSE_S = 2.0
+"""How long the gateway waits for a peer that is to close."""
+
 WRITE_BYTES = 16_384
 BOMB = zlib.compress(bytes(32 * 2**20), 9)[2:-4]
 """32 MiB of zeros in 32 kB."""
@@ -143,7 +146,7 @@ async def random_bytes_in_a_session(attacker: Attacker) -> None:
         await wire.gone()
 
 
-@attack(TOO_BIG, PROTOCOL_ERROR, RESET, at_once=4)
+@attack(TOO_BIG, PROTOCOL_ERROR, RESET, at_once=4, timeout_s=CLOSE_S)
 async def deflate_bomb(attacker: Attacker) -> None:
     async with attacker.connection() as wire:
         await wire.upgrade(attacker.field.path, "Sec-WebSocket-Extensions: permessage-deflate\r\n")
@@ -152,7 +155,7 @@ async def deflate_bomb(attacker: Attacker) -> None:
         await wire.gone()
 
 
-@attack(PROTOCOL_ERROR, WAMP_VIOLATION, at_once=2)
+@attack(PROTOCOL_ERROR, WAMP_VIOLATION, at_once=2, timeout_s=CLOSE_S)
 async def binary_on_a_json_connection(attacker: Attacker) -> None:
     async with attacker.connection() as wire:
         await attacker.joined(wire)
@@ -172,16 +175,19 @@ ATTACKS: tuple[Attack, ...] = (
         Attack(f"HTTP: {name}", Sent(data, "a new connection"), _HTTP_ENDINGS, 2, HANDSHAKE_S)
         for name, data in REQUESTS.items()
     ),
-    *(Attack(f"frame: {name}", Sent(data, "a session"), _BROKEN, 1) for name, data in FRAMES.items()),
+    *(Attack(f"frame: {name}", Sent(data, "a session"), _BROKEN, 1, CLOSE_S) for name, data in FRAMES.items()),
     *(
         Attack(f"before the join: {name}", Sent(data, "a WebSocket"), _BROKEN | {CLOSE_NOT_JOINED}, 1, HELLO_S)
         for name, data in FRAMES.items()
     ),
     *(
-        Attack(f"too long: {name}", Sent(data, "a session"), frozenset({TOO_BIG, RESET}), 2)
+        Attack(f"too long: {name}", Sent(data, "a session"), frozenset({TOO_BIG, RESET}), 2, CLOSE_S)
         for name, data in TOO_LONG.items()
     ),
-    *(Attack(f"text: {name}", Sent(data, "a session"), frozenset({NOT_TEXT}), 1) for name, data in NOT_UTF8.items()),
+    *(
+        Attack(f"text: {name}", Sent(data, "a session"), frozenset({NOT_TEXT}), 1, CLOSE_S)
+        for name, data in NOT_UTF8.items()
+    ),
     *(
         Attack(f"message: {name}", Sent(client_frame(TEXT, data), "a session", leaves=True), _REFUSED_MESSAGE, 1)
         for name, data in MESSAGES.items()

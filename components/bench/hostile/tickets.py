@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import hmac
@@ -14,7 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from components.bench.hostile.attack import Attack, Attacker, attack
-from components.bench.hostile.wire import RESET
+from components.bench.hostile.garbage import CLOSE_S, TOO_BIG
+from components.bench.hostile.slow import HELLO_S
+from components.bench.hostile.wire import AUTHENTICATE, RESET
 from components.bench.load import Account
 from components.uris import CLOSE_TOKEN_EXPIRED, ERROR_AUTHENTICATION_FAILED
 
@@ -23,7 +24,7 @@ SESSION_S = 6
 """How long the ticket lasts that runs out in a session."""
 
 YEAR_S = 31_536_000
-TOO_BIG = "close 1009"
+GUESSES = 100
 
 
 def signed(claims: Mapping[str, Any], key: bytes, header: Mapping[str, Any] | None = None) -> str:
@@ -109,7 +110,7 @@ class Refused:
             await wire.gone()
 
 
-@attack(TOO_BIG, RESET, at_once=2)
+@attack(TOO_BIG, RESET, at_once=2, timeout_s=CLOSE_S)
 async def ticket_of_1_mb(attacker: Attacker) -> None:
     async with attacker.connection() as wire:
         await wire.upgrade(attacker.field.path)
@@ -124,19 +125,23 @@ async def ticket_that_runs_out(attacker: Attacker) -> None:
         await wire.gone()
 
 
-@attack(ERROR_AUTHENTICATION_FAILED, CLOSE_TOKEN_EXPIRED, at_once=2)
+@attack(ERROR_AUTHENTICATION_FAILED, at_once=2, timeout_s=HELLO_S)
 async def guessing_tickets_on_one_connection(attacker: Attacker) -> None:
     async with attacker.connection() as wire:
         await wire.upgrade(attacker.field.path)
-        for number in range(100):
-            await wire.authenticate(Account(AUTHID, f"guess{number}"))
-            await asyncio.sleep(0)
+        for number in range(GUESSES):
+            # Whatever the answers are.
+            await wire.hello(Account(AUTHID, ""))
+            await wire.say(AUTHENTICATE, f"guess{number}", {})
         await wire.gone()
 
 
 _FORGERIES = tuple(forgeries(b"", "", b"", 0))
 
 ATTACKS: tuple[Attack, ...] = (
-    *(Attack(f"ticket: {name}", Refused(name), frozenset({ERROR_AUTHENTICATION_FAILED}), 1) for name in _FORGERIES),
+    *(
+        Attack(f"ticket: {name}", Refused(name), frozenset({ERROR_AUTHENTICATION_FAILED}), 1, HELLO_S)
+        for name in _FORGERIES
+    ),
     *(ticket_of_1_mb, ticket_that_runs_out, guessing_tickets_on_one_connection),
 )

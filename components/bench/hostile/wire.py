@@ -24,6 +24,9 @@ RESET, EOF, OPEN = "reset", "eof", "open"
 LEFT = "left"
 """The attacker went away, as it meant to."""
 
+_LAWFUL = ("wamp.close.goodbye_and_out", "wamp.close.normal")
+"""Reasons of a GOODBYE that answers the attacker's own."""
+
 READ_BYTES = 65_536
 DEAF_BUFFER_BYTES = 16_384
 
@@ -200,7 +203,7 @@ class Wire:
             if opcode == TEXT:
                 self._note(payload)
             elif opcode == CLOSE:
-                self._close = f"close {int.from_bytes(payload[:2], 'big')}"
+                self._close = self._close or f"close {int.from_bytes(payload[:2], 'big')}"
             elif opcode == PING:
                 with contextlib.suppress(Ended):
                     await self.send(client_frame(PONG, payload))
@@ -212,5 +215,6 @@ class Wire:
             self.errors[json.loads(payload)[4]] += 1
         elif kind in (ABORT, GOODBYE):
             reason: str = json.loads(payload)[2]
-            if reason != "wamp.close.goodbye_and_out":
-                self._told = reason
+            if kind == ABORT or reason not in _LAWFUL:
+                # What follows on a first reason is its consequence.
+                self._told = self._told or reason
