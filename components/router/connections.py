@@ -6,14 +6,18 @@ something.
 - ``install_transports`` makes WebSocket and RawSocket transports use protocols of ours: their connections have an ``Outlet``,
   send an ``EncodedPayload`` as it is, and have TCP_NODELAY, which Autobahn's option of that name does not reach. Call it
   before the transports start.
+- Whose connection it is, and whether there is room for it, is found out before the WebSocket upgrade and the RawSocket
+  handshake; what is refused is told so there.
 - What comes over WebSocket is taken from the read by whole messages (``ingress``); Autobahn gets the frames that are not
   plain, and Crossbar the requests that are not.
 """
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 import txaio
@@ -22,11 +26,14 @@ from autobahn.twisted import websocket as autobahn_twisted_websocket
 from autobahn.wamp import message
 from autobahn.wamp import websocket as autobahn_wamp_websocket
 from autobahn.websocket import protocol as autobahn_websocket
+from autobahn.websocket.types import ConnectionDeny
 from crossbar.router import protocol as crossbar_protocol
 from crossbar.router import router as crossbar_router
 from crossbar.router import session as crossbar_session
 from twisted.internet.interfaces import ITCPTransport
 
+from components.core.admission import Refused
+from components.core.client_address import LOCAL, network_key
 from components.core.client_frames import TEXT, first_frame_bytes, plain_messages
 from components.core.closing import CLOSE_CODES, CLOSE_TEXTS, CloseReason
 from components.core.outbox import OutboxCounters
@@ -37,10 +44,17 @@ from components.router.engine.outlet import Outlet
 from components.router.engine.requests import CODECS, RequestCodec
 from components.router.engine.serializers import WRAPPING
 from components.router.engine.sockets import writer
+from components.router.listeners.connection import ListenerConnection, connection_of
+from components.router.listeners.listener import HANDSHAKE, MAX_CONNECTIONS, Listener, retry_after_s
+from components.router.listeners.listening import install_listeners
 from components.router.seam import GatewayRouter, RouterSeam
+from components.uris import ERROR_LIMIT_EXCEEDED
 
 GOODBYE_TIME_S = 1.0
 """How long a connection that is given up may take to send what says why."""
+
+RAWSOCKET_NO_ROOM = b"\x7f\x40\x00\x00"
+"""The RawSocket handshake's error 4, "maximum connection count reached"."""
 
 MAX_RAWSOCKET_BYTES = 2**24
 """What a RawSocket peer may announce at most (WAMP specification, "RawSocket Transport"); all that we send is shorter."""
@@ -77,6 +91,7 @@ def install_transports(
     crossbar_protocol.WampWebSocketServerFactory.protocol = GatewayWebSocketProtocol
     crossbar_protocol.WampRawSocketServerFactory.protocol = GatewayRawSocketProtocol
     crossbar_session.RouterSessionFactory.session = GatewaySession
+    install_listeners()
     if txaio.get_global_log_level() not in ("debug", "trace"):
         _log_no_sessions()
 
@@ -155,7 +170,35 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
         self._pending_auth = None
 
 
-class GatewayWebSocketProtocol(crossbar_protocol.WampWebSocketServerProtocol):  # type: ignore[misc]
+class ClientConnection:
+    """What a WebSocket and a RawSocket connection know of where they come from."""
+
+    transport: Any
+    client_address: str = LOCAL
+    """The client's IP address, whatever proxies it came through; ``LOCAL`` on a unix socket."""
+
+    network: str = LOCAL
+    """The address as it is counted: an IPv6 one by its /64."""
+
+    connection: ListenerConnection | None = None
+    """``None`` on a unix socket."""
+
+    @property
+    def listener(self) -> Listener | None:
+        """The listener that the connection came by; ``None`` on a unix socket."""
+        return None if self.connection is None else self.connection.listener
+
+    def _arrive(self, request: bytes = b"") -> Refused | None:
+        """Find out whose connection it is, by its request's head if it has one, and count it; return what forbids it."""
+        self.connection = connection_of(self.transport)
+        if self.connection is None:
+            return None
+        self.client_address = self.connection.listener.client_of(self.connection.address, request)
+        self.network = network_key(self.client_address)
+        return self.connection.admit(self.client_address)
+
+
+class GatewayWebSocketProtocol(ClientConnection, crossbar_protocol.WampWebSocketServerProtocol):  # type: ignore[misc]
     """A client's WebSocket connection."""
 
     data: bytes
@@ -164,6 +207,50 @@ class GatewayWebSocketProtocol(crossbar_protocol.WampWebSocketServerProtocol):  
     outlet: Outlet | None = None
     codec: RequestCodec | None = None
     """How plain requests are recognised; ``None`` where all that comes is Autobahn's to handle."""
+
+    _refused: Refused | None = None
+
+    def onConnect(self, request: Any) -> Any:
+        # The bytes rather than Autobahn's headers: see ``header_values``.
+        self._refused = self._arrive(self.http_request_data)
+        if self._refused is not None:
+            is_total = self._refused.limit.name == MAX_CONNECTIONS
+            status = HTTPStatus.SERVICE_UNAVAILABLE if is_total else HTTPStatus.TOO_MANY_REQUESTS
+            raise ConnectionDeny(status.value)
+        return super().onConnect(request)
+
+    def failHandshake(self, reason: str, code: int = 400, responseHeaders: Any = None) -> None:
+        headers = dict(responseHeaders or ())
+        if self._refused is None:
+            if self.listener is not None:
+                self.listener.count_refusal(HANDSHAKE)
+            self._refuse_upgrade(code, {"message": reason}, headers)
+            return
+        limit = self._refused.limit
+        headers["Retry-After"] = str(retry_after_s(self._refused))
+        self._refuse_upgrade(code, {"code": ERROR_LIMIT_EXCEEDED, "limit": limit.name, "value": limit.value}, headers)
+
+    def _refuse_upgrade(self, status: int, body: dict[str, Any], headers: dict[str, str]) -> None:
+        """Answer the opening handshake with an error, and close.
+
+        What the client sent may be in the body, where JSON escapes it: never in the response's line or in the log.
+        """
+        content = json.dumps(body).encode() + b"\n"
+        headers = {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(content)),
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+            "Connection": "close",
+            **headers,
+        }
+        known = HTTPStatus(status)
+        lines = [f"HTTP/1.1 {known.value} {known.phrase}", *(f"{name}: {value}" for name, value in headers.items())]
+        self.sendData("\r\n".join([*lines, "", ""]).encode("ascii") + content)
+        # Autobahn would log at level warn why it was not.
+        self.wasClean = True
+        self.wasNotCleanReason = "the opening handshake was refused"
+        self.dropConnection(abort=False)
 
     def onOpen(self) -> None:
         kind = _use_wrapping_serializer(self)
@@ -299,10 +386,25 @@ class GatewayWebSocketProtocol(crossbar_protocol.WampWebSocketServerProtocol):  
         super().onClose(wasClean, code, reason)
 
 
-class GatewayRawSocketProtocol(crossbar_protocol.WampRawSocketServerProtocol):  # type: ignore[misc]
+class GatewayRawSocketProtocol(ClientConnection, crossbar_protocol.WampRawSocketServerProtocol):  # type: ignore[misc]
     """A client's RawSocket connection."""
 
     outlet: Outlet | None = None
+    _refused: Refused | None = None
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self._refused = self._arrive()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take what was read; where there is no room for the connection, its handshake is answered by saying so."""
+        if self._refused is None:
+            super().dataReceived(data)
+            return
+        self._handshake_bytes += data[: 4 - len(self._handshake_bytes)]
+        if len(self._handshake_bytes) == 4:
+            self.transport.write(RAWSOCKET_NO_ROOM)
+            self.transport.loseConnection()
 
     def _on_handshake_complete(self) -> None:
         kind = _use_wrapping_serializer(self)
