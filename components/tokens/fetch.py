@@ -68,6 +68,8 @@ class _BoundedBody(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         self._length += len(data)
+        if self._done is None:
+            return
         if self._length > MAX_JWKS_BYTES:
             self.fail(f"its answer is longer than {MAX_JWKS_BYTES} bytes")
         else:
@@ -83,8 +85,10 @@ class _BoundedBody(Protocol):
 
     def abort(self) -> None:
         """Cut the connection."""
-        if self.transport is not None:
-            self.transport.abortConnection()
+        # Twisted's stand-in for the transport has a polite end only, for which a TLS peer can keep one waiting for ever.
+        connection = getattr(self.transport, "_producer", None)
+        if connection is not None:
+            connection.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         done, self._done = self._done, None
@@ -100,11 +104,17 @@ class _BoundedBody(Protocol):
 def _body(response: IResponse) -> Deferred[bytes]:
     done: Deferred[bytes] = Deferred(lambda _: body.abort())
     body = _BoundedBody(done)
-    response.deliverBody(body)  # type: ignore[call-arg]  # zope interfaces are no types
+    refused = ""
     if response.code != _HTTP_OK:
-        body.fail(f"it answered with HTTP {response.code}")
+        refused = f"it answered with HTTP {response.code}"
     elif response.length is not UNKNOWN_LENGTH and response.length > MAX_JWKS_BYTES:
-        body.fail(f"its answer is longer than {MAX_JWKS_BYTES} bytes")
+        refused = f"its answer is longer than {MAX_JWKS_BYTES} bytes"
+    if refused:
+        body.fail(refused)
+    # A refused one, too: the connection comes with the body.
+    response.deliverBody(body)  # type: ignore[call-arg, misc]  # zope's interfaces are no types
+    if refused:
+        body.abort()
     return done
 
 
