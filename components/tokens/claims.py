@@ -82,8 +82,11 @@ class _Schema(msgspec.Struct, frozen=True):
     services: _Globs = ()
 
 
+CLAIMS = _Schema.__struct_fields__
+"""The names of the claims that are looked at."""
+
 _CLAIM_OF_ERROR = re.compile(r"(?:required field `|at `\$\.)(\w+)")
-_CAUSES = {name: TokenCause[name.upper()] for name in _Schema.__struct_fields__}
+_CAUSES = {name: TokenCause[name.upper()] for name in CLAIMS}
 
 
 @dataclass(frozen=True, slots=True)
