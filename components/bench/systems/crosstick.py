@@ -17,7 +17,7 @@ from components.bench.load import Account, Endpoints
 from components.bench.processes import ServerProcess, free_port
 from components.bench.shapes import EXTERNAL_SERVICE, Shape
 from components.bench.systems.interface import http_status
-from components.tokens import TokenAuthority, create_development_key, load_authority
+from components.tokens import TokenAuthority, create_development_key, load_authority, load_internal_authority
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 TOKEN_TTL_S = 3600
@@ -72,7 +72,7 @@ class Crosstick:
             clients,
             "bus",
             self._directory / "internal.sock",
-            Account("feed", _token(self._authority, "feed", "feed")),
+            Account("feed", _token(load_internal_authority(self._directory), "feed", "feed")),
             status=json.dumps(_status(self._shape, now_ms), separators=(",", ":")),
             epoch_ms=now_ms,
         )
