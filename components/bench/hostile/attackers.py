@@ -113,7 +113,7 @@ def _setup(onslaught: Onslaught, port: int, topics: Sequence[str], authority: To
     def account(sub: str, role: str = "viewer", ttl_s: int = TICKETS_LAST_S) -> tuple[str, str]:
         return sub, authority.mint(sub=sub, role=role, realm="market", now_s=now_s, ttl_s=ttl_s)
 
-    bad = forgeries(authority.key, authority.audience, rsa_public_pem(), now_s)
+    bad = forgeries(authority.key, authority.rules.audience, rsa_public_pem(), now_s)
     return {
         "port": port,
         "path": "/ws",

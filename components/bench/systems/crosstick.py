@@ -17,7 +17,7 @@ from components.bench.load import Account, Endpoints
 from components.bench.processes import ServerProcess, free_port
 from components.bench.shapes import EXTERNAL_SERVICE, Shape
 from components.bench.systems.interface import http_status
-from components.tokens import TokenAuthority, create_development_key, load_authority
+from components.tokens import TokenAuthority, create_development_key, load_authority, load_internal_authority
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 TOKEN_TTL_S = 3600
@@ -82,7 +82,7 @@ class Crosstick:
             clients,
             "bus",
             self._directory / "internal.sock",
-            Account("feed", _token(self._authority, "feed", "feed")),
+            Account("feed", _token(load_internal_authority(self._directory), "feed", "feed")),
             status=json.dumps(_status(self._shape, now_ms), separators=(",", ":")),
             epoch_ms=now_ms,
         )
@@ -143,6 +143,9 @@ def _config(port: int, fanout: Mapping[str, Any], limits: Mapping[str, Any]) -> 
         for component in worker["components"]:
             if component["id"] == "gateway":
                 component.setdefault("extra", {}).setdefault("fanout", {}).update(fanout)
+            elif component["id"] == "listeners":
+                unlimited = {"max_connections_per_address": None, "connections_per_s_per_address": None}
+                component["extra"] = {"listeners": {"public": unlimited}}
             elif component["id"] == "market-gatekeeper":
                 component["extra"] = {"limits": dict(limits)}
         for transport in worker["transports"]:
