@@ -18,7 +18,7 @@ from components.bench.load import GRACE_S, Endpoints, LoadGenerator, build
 from components.bench.measure import DRAIN_TIMEOUT_S, JOIN_TIMEOUT_S, JOINS_AT_ONCE, problems_of
 from components.bench.processes import cores, rss_bytes
 from components.bench.shapes import Shape
-from components.bench.systems.crosstick import Crosstick
+from components.bench.systems.crosstick import Crosstick, NodeOptions
 
 STEP_S = 0.02
 
@@ -79,10 +79,8 @@ class Proof:
 
 
 @contextmanager
-def honest_clients(
-    shape: Shape, readers: int, fanout: Mapping[str, Any], limits: Mapping[str, Any] | None = None
-) -> Iterator[Proof]:
-    """Run a node with the first ``readers`` of a shape's clients; settings are those of ``Crosstick``.
+def honest_clients(shape: Shape, readers: int, options: NodeOptions) -> Iterator[Proof]:
+    """Run a node with the first ``readers`` of a shape's clients.
 
     Raises:
         BenchError: the node does not start, or the clients do not join.
@@ -93,7 +91,7 @@ def honest_clients(
     with tempfile.TemporaryDirectory(prefix="crosstick-bench-") as folder:
         directory = Path(folder)
         (directory / "server").mkdir()
-        server = Crosstick(directory / "server", shape, server_core, fanout, limits)
+        server = Crosstick(directory / "server", shape, server_core, options)
         try:
             if load_core is not None:
                 os.sched_setaffinity(0, {load_core})

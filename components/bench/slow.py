@@ -12,6 +12,7 @@ from components.bench.measure import LOAD_BOUND_SHARE
 from components.bench.processes import cores
 from components.bench.proof import Condition, Phase, honest_clients, medians, run_phase
 from components.bench.slow_phase import STALLED_CODE, STALLED_URI, Plan, SlowClients
+from components.bench.systems.crosstick import NodeOptions
 
 MAX_P99_RATIO = 1.5
 MAX_MIB_PER_STUCK_CLIENT = 1.0
@@ -31,7 +32,7 @@ def run_slow(plan: Plan, rounds: int, say: Callable[[str], None]) -> dict[str, A
     measured: list[tuple[Phase, Phase]] = []
     described = machine(["crosstick"], cores())
     fanout = {"stall_timeout": plan.stall_timeout_s, "send_buffer_bytes": plan.send_buffer_bytes}
-    with honest_clients(plan.shape, plan.readers, fanout) as proof:
+    with honest_clients(plan.shape, plan.readers, NodeOptions(fanout)) as proof:
         for number in range(rounds):
             without = run_phase(plan.pace, proof, "without slow clients")
             slow = SlowClients(plan, proof, without.values["bytes_per_s_and_client"])

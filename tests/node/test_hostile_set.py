@@ -13,15 +13,29 @@ from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
 
 from components.bench.hostile.attackers import Attackers, Onslaught, unexpected
+from components.bench.hostile.catalogue import ATTACKS
+from components.bench.systems.crosstick import create_rsa_key
 from tests.harness.client import Client, Clients, follows, until
 from tests.harness.node import Node, component, with_limits
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
 HONEST = 9
-PATIENCE = 0.2
+PATIENCE = 0.6
 """The node's timeouts here, as a part of what they are by default."""
 
-ONSLAUGHT = Onslaught(seconds=20.0, intensity=0.25, repeat=False, patience=PATIENCE)
+TOO_SLOW = "deaf to all ticks"
+"""At the rate of this test it fills no buffer; ``test_slow_clients`` has it."""
+
+ONSLAUGHT = Onslaught(
+    seconds=25.0,
+    intensity=0.25,
+    repeat=False,
+    patience=PATIENCE,
+    slack_s=12.0,
+    niceness=0,
+    cpu_share=0.5,
+    attacks=tuple(name for name in ATTACKS if name != TOO_SLOW),
+)
 MAX_GROWN_BYTES = 96 * 2**20
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -31,9 +45,12 @@ def impatient(config: dict[str, Any]) -> None:
     with_limits(
         authenticate_timeout=5 * PATIENCE,
         message_timeout=10 * PATIENCE,
-        messages_burst=1_000,
-        publishes_burst=500,
+        messages_burst=300,
+        publishes_burst=200,
     )(config)
+    component(config, "listeners")["extra"] = {
+        "listeners": {"public": {"request_timeout": 10 * PATIENCE, "hello_timeout": 5 * PATIENCE}}
+    }
     component(config, "gateway")["extra"] = {"fanout": {"stall_timeout": 10 * PATIENCE, "send_buffer_bytes": 16_384}}
 
 
@@ -60,7 +77,13 @@ class Honest:
 async def test_attackers_of_all_kinds_at_once_cost_honest_clients_nothing_and_end_as_they_should(
     make_node: Callable[..., Node], clients: Clients, tmp_path: Path
 ) -> None:
-    node = make_node(change_config=impatient, CROSSTICK_RATE="60", CROSSTICK_SYMBOLS=",".join(SYMBOLS))
+    node = make_node(
+        with_key=False,
+        change_config=impatient,
+        CROSSTICK_TOKEN_KEY_FILE=str(create_rsa_key(tmp_path)),
+        CROSSTICK_RATE="60",
+        CROSSTICK_SYMBOLS=",".join(SYMBOLS),
+    )
     await deferToThread(node.start)
     honest = []
     for number in range(HONEST):

@@ -22,9 +22,6 @@ ATTACKER_HOSTS = tuple(f"127.0.0.{number}" for number in range(2, 10))
 """Addresses of the loopback from which attackers come; honest clients use 127.0.0.1."""
 
 
-SLACK_S = 4.0
-"""For what the gateway does at a time, and the attackers get to hear: the machine has other work."""
-
 MAX_TURNS = 200
 PAUSE_S = 0.25
 """Between two turns of an attacker."""
@@ -59,6 +56,9 @@ class Field:
     patience: float
     """The gateway's timeouts in this field, as a part of what they are by default."""
 
+    slack_s: float
+    """For what the gateway does at a time, and the attackers get to hear."""
+
     governor: Governor
 
 
@@ -77,7 +77,7 @@ class Attacker:
     @asynccontextmanager
     async def connection(self, *, deaf: bool = False) -> AsyncIterator[Wire]:
         """Connect; ``deaf``: nothing is read unless ``listen`` is called, and the kernel reads little."""
-        await self.field.governor.leave_to_send(0)
+        await self.field.governor.leave_to_connect()
         handle = socket.socket()
         handle.setblocking(False)
         if deaf:
@@ -98,6 +98,10 @@ class Attacker:
             wire.listen()
         try:
             yield wire
+        except Ended:
+            # Told to go, it stays until it is dropped.
+            await wire.gone()
+            raise
         finally:
             self.outcome.endings[wire.ending] += 1
             self.outcome.errors += wire.errors
@@ -133,9 +137,9 @@ class Attack:
 
     repeated: bool = True
 
-    def lasts_s(self, patience: float) -> float:
+    def lasts_s(self, field_: Field) -> float:
         """Return by when the gateway must have ended a connection."""
-        return self.timeout_s * patience + SLACK_S
+        return self.timeout_s * field_.patience + field_.slack_s
 
 
 def attack(*allowed: str, at_once: int = 6, timeout_s: float = 0.0, repeated: bool = True) -> Callable[[Act], Attack]:
@@ -151,7 +155,7 @@ def attack(*allowed: str, at_once: int = 6, timeout_s: float = 0.0, repeated: bo
 async def run_attacker(kind: Attack, attacker: Attacker, until_s: float, repeat: bool) -> None:
     """Attack until a time of the loop's; no turn begins that could not end before."""
     loop = asyncio.get_running_loop()
-    lasts_s = kind.lasts_s(attacker.field.patience)
+    lasts_s = kind.lasts_s(attacker.field)
     for _ in range(MAX_TURNS):
         if loop.time() + lasts_s > until_s:
             break

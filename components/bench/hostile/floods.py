@@ -17,6 +17,7 @@ from components.bench.hostile.wire import (
     EOF,
     GOODBYE,
     LEFT,
+    OPEN,
     PUBLISH,
     REGISTER,
     RESET,
@@ -221,17 +222,23 @@ ATTACKS: tuple[Attack, ...] = (
     sessions_of_one_authid,
     deaf_to_all_ticks,
     *(
+        Attack(f"flood: {name}", Flood(frames), _ENDED | {CLOSE_TOO_MANY_BYTES}, 2, FLOOD_S)
+        for name, frames in {
+            "CALL for everything": _call_for_everything,
+            "CALL what there is not": _call_what_there_is_not,
+        }.items()
+    ),
+    # What is never answered is never refused either, and bytes have no limit of their own.
+    Attack("flood: PUBLISH of 60 kB", Flood(_publish_long), _ENDED | {OPEN}, 2, FLOOD_S),
+    *(
         Attack(f"flood: {name}", Flood(frames), _ENDED, 2, FLOOD_S)
         for name, frames in {
             "SUBSCRIBE to one topic": _subscribe_to_one,
             "SUBSCRIBE to ever more topics": _subscribe_to_ever_more,
             "SUBSCRIBE to patterns": _subscribe_to_patterns,
             "SUBSCRIBE and UNSUBSCRIBE": _subscribe_and_unsubscribe,
-            "CALL for everything": _call_for_everything,
-            "CALL what there is not": _call_what_there_is_not,
             "PUBLISH without leave": _publish_without_leave,
             "PUBLISH acknowledged": _publish_and_ask,
-            "PUBLISH of 60 kB": _publish_long,
             "REGISTER": _register,
             "pings": _pings,
             "pongs": _pongs,

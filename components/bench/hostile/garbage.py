@@ -8,8 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from components.bench.hostile.attack import SLACK_S, Attack, Attacker, attack
-from components.bench.hostile.slow import HANDSHAKE_S, HELLO_S, MESSAGE_S
+from components.bench.hostile.attack import Attack, Attacker, attack
+from components.bench.hostile.slow import HELLO_S, MESSAGE_S, REQUEST_S
 from components.bench.hostile.wire import EOF, LEFT, RESET
 from components.bench.websocket import BINARY, CLOSE, PING, TEXT, client_frame, client_header
 from components.uris import CLOSE_MESSAGE_TIMEOUT, CLOSE_NOT_JOINED
@@ -18,6 +18,9 @@ PROTOCOL_ERROR, NOT_TEXT, TOO_BIG = "close 1002", "close 1007", "close 1009"
 WAMP_VIOLATION = "wamp.error.protocol_violation"
 CLOSE_S = 2.0
 """How long the gateway waits for a peer that is to close."""
+
+MINDS_S = 1.5
+"""After so long the gateway is taken not to mind."""
 
 WRITE_BYTES = 16_384
 BOMB = zlib.compress(bytes(32 * 2**20), 9)[2:-4]
@@ -117,13 +120,13 @@ class Sent:
                 await wire.send(self.data[begin : begin + WRITE_BYTES])
             if self.leaves:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(wire.gone(), SLACK_S / 2)
+                    await asyncio.wait_for(wire.gone(), MINDS_S)
                 wire.leave()
             else:
                 await wire.gone()
 
 
-@attack("http 400", EOF, RESET, at_once=8, timeout_s=HANDSHAKE_S)
+@attack("http 400", EOF, RESET, at_once=8, timeout_s=REQUEST_S)
 async def random_bytes_at_accept(attacker: Attacker) -> None:
     async with attacker.connection() as wire:
         await wire.send(attacker.random.randbytes(2_000))
@@ -172,7 +175,7 @@ ATTACKS: tuple[Attack, ...] = (
     *(random_bytes_at_accept, random_bytes_after_the_upgrade, random_bytes_in_a_session),
     *(deflate_bomb, binary_on_a_json_connection),
     *(
-        Attack(f"HTTP: {name}", Sent(data, "a new connection"), _HTTP_ENDINGS, 2, HANDSHAKE_S)
+        Attack(f"HTTP: {name}", Sent(data, "a new connection"), _HTTP_ENDINGS, 2, REQUEST_S)
         for name, data in REQUESTS.items()
     ),
     *(Attack(f"frame: {name}", Sent(data, "a session"), _BROKEN, 1, CLOSE_S) for name, data in FRAMES.items()),

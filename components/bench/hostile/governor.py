@@ -10,31 +10,36 @@ BURST_S = 0.2
 
 
 class Governor:
-    """Bounds the bytes that all attackers of this process send together, and the CPU time that it uses."""
+    """Bounds the bytes and connections that all attackers of this process make together, and the CPU time that it uses."""
 
-    def __init__(self, bytes_per_s: float, cpu_share: float) -> None:
+    def __init__(self, bytes_per_s: float, connections_per_s: float, cpu_share: float) -> None:
         """``cpu_share`` is of one core."""
         self.sent_bytes = 0
-        self._bytes_per_s = bytes_per_s
-        self._cpu_share = cpu_share
-        self._bytes_left = bytes_per_s * BURST_S
-        self._cpu_left_s = cpu_share * BURST_S
+        self._per_s = {"bytes": bytes_per_s, "connections": connections_per_s, "cpu": cpu_share}
+        self._left = {name: rate * BURST_S for name, rate in self._per_s.items()}
         self._looked_s = time.monotonic()
         self._used_s = time.process_time()
 
     async def leave_to_send(self, size: int) -> None:
         """Wait until ``size`` bytes may be sent."""
-        while (wait_s := self._refill()) > 0:  # noqa: ASYNC110 - what is waited for is the time
-            await asyncio.sleep(wait_s)
-        self._bytes_left -= size
+        await self._leave("bytes", size)
         self.sent_bytes += size
 
-    def _refill(self) -> float:
-        """Return after what time it is worth asking again; 0: both bounds leave something."""
+    async def leave_to_connect(self) -> None:
+        """Wait until a connection may be made."""
+        await self._leave("connections", 1)
+
+    async def _leave(self, name: str, number: int) -> None:
+        while (wait_s := max(self._wait_s(name), self._wait_s("cpu"))) > 0:  # noqa: ASYNC110 - what is waited for is the time
+            await asyncio.sleep(wait_s)
+        self._left[name] -= number
+
+    def _wait_s(self, name: str) -> float:
+        """Return after what time it is worth asking again; 0: something is left."""
         now_s, used_s = time.monotonic(), time.process_time()
         passed_s = now_s - self._looked_s
-        self._bytes_left = min(self._bytes_left + passed_s * self._bytes_per_s, self._bytes_per_s * BURST_S)
-        self._cpu_left_s += passed_s * self._cpu_share - (used_s - self._used_s)
-        self._cpu_left_s = min(self._cpu_left_s, self._cpu_share * BURST_S)
+        self._left["cpu"] -= used_s - self._used_s
+        for each, rate in self._per_s.items():
+            self._left[each] = min(self._left[each] + passed_s * rate, rate * BURST_S)
         self._looked_s, self._used_s = now_s, used_s
-        return max(0.0, -self._bytes_left / self._bytes_per_s, -self._cpu_left_s / self._cpu_share)
+        return max(0.0, -self._left[name] / self._per_s[name])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from components.bench.hostile.attack import Attack, Attacker, attack
-from components.bench.hostile.slow import HANDSHAKE_S
+from components.bench.hostile.slow import REQUEST_S
 from components.bench.hostile.wire import EOF, LEFT, RESET
 from components.bench.websocket import upgrade_request
 from components.uris import CLOSE_LIMIT_EXCEEDED
@@ -12,7 +12,7 @@ RESETS = 20
 """Of one attacker in a turn."""
 
 
-@attack("http 408", EOF, RESET, at_once=32, timeout_s=HANDSHAKE_S)
+@attack("http 408", EOF, RESET, at_once=32, timeout_s=REQUEST_S)
 async def silence(attacker: Attacker) -> None:
     async with attacker.connection() as wire:
         await wire.gone()

@@ -19,16 +19,13 @@ from components.bench.hostile.catalogue import ATTACKS
 from components.bench.hostile.governor import Governor
 from components.bench.load import Account
 
-NICENESS = 10
-"""The load generator runs on the same core, and what it measures is not to be its own waiting."""
-
 COME_WITHIN_S = 2.0
 """All attackers begin in this time."""
 
 
 async def attack(setup: Mapping[str, Any]) -> dict[str, Any]:
     """Run attackers of all kinds until the setup's time is over; return what became of them."""
-    governor = Governor(setup["bytes_per_s"], setup["cpu_share"])
+    governor = Governor(setup["bytes_per_s"], setup["connections_per_s"], setup["cpu_share"])
     field = Field(
         port=setup["port"],
         path=setup["path"],
@@ -37,6 +34,7 @@ async def attack(setup: Mapping[str, Any]) -> dict[str, Any]:
         service=Account(*setup["service"]),
         tickets={name: Account(*account) for name, account in setup["tickets"].items()},
         patience=setup["patience"],
+        slack_s=setup["slack_s"],
         governor=governor,
     )
     began_s = time.monotonic()
@@ -71,8 +69,9 @@ async def _come(delay_s: float, attacks: Any) -> None:
 
 def main() -> None:
     """Attack as the file that is named says."""
-    os.nice(NICENESS)
-    print(json.dumps(asyncio.run(attack(json.loads(Path(sys.argv[1]).read_text())))), flush=True)
+    setup = json.loads(Path(sys.argv[1]).read_text())
+    os.nice(setup["niceness"])
+    print(json.dumps(asyncio.run(attack(setup))), flush=True)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from components.bench.hostile.wire import EOF, GOODBYE, RESET, Wire
 from components.bench.websocket import TEXT, client_frame, client_header, upgrade_request
 from components.uris import CLOSE_MESSAGE_TIMEOUT, CLOSE_NOT_JOINED
 
-HANDSHAKE_S = 5.0
+REQUEST_S = 10.0
 HELLO_S = 5.0
 AUTHENTICATE_S = 5.0
 MESSAGE_S = 10.0
@@ -27,13 +27,13 @@ async def dribble(wire: Wire, data: bytes, step_s: float = STEP_S) -> None:
     await wire.gone()
 
 
-@attack("http 408", EOF, RESET, at_once=16, timeout_s=HANDSHAKE_S)
+@attack("http 408", EOF, RESET, at_once=16, timeout_s=REQUEST_S)
 async def slow_request_line(attacker: Attacker) -> None:
     async with attacker.connection() as wire:
         await dribble(wire, b"GET /" + b"a" * MAX_STEPS)
 
 
-@attack("http 408", EOF, RESET, at_once=16, timeout_s=HANDSHAKE_S)
+@attack("http 408", EOF, RESET, at_once=16, timeout_s=REQUEST_S)
 async def slow_headers(attacker: Attacker) -> None:
     async with attacker.connection() as wire:
         await wire.send(b"GET / HTTP/1.1\r\nHost: x\r\n")
@@ -42,14 +42,14 @@ async def slow_headers(attacker: Attacker) -> None:
             await asyncio.sleep(STEP_S)
 
 
-@attack("http 405", "http 408", "http 413", EOF, RESET, at_once=12, timeout_s=HANDSHAKE_S)
+@attack("http 405", "http 408", "http 413", EOF, RESET, at_once=12, timeout_s=REQUEST_S)
 async def slow_body(attacker: Attacker) -> None:
     async with attacker.connection() as wire:
         await wire.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
         await dribble(wire, b"a" * MAX_STEPS)
 
 
-@attack("http 405", "http 408", "http 413", EOF, RESET, timeout_s=HANDSHAKE_S)
+@attack("http 405", "http 408", "http 413", EOF, RESET, timeout_s=REQUEST_S)
 async def endless_chunks(attacker: Attacker) -> None:
     async with attacker.connection() as wire:
         await wire.send(b"POST /healthz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -58,13 +58,13 @@ async def endless_chunks(attacker: Attacker) -> None:
             await asyncio.sleep(STEP_S)
 
 
-@attack("http 400", "http 408", EOF, RESET, at_once=16, timeout_s=HANDSHAKE_S)
+@attack("http 400", "http 408", EOF, RESET, at_once=16, timeout_s=REQUEST_S)
 async def slow_upgrade(attacker: Attacker) -> None:
     async with attacker.connection() as wire:
         await dribble(wire, upgrade_request("x", attacker.field.path))
 
 
-@attack("http 200", timeout_s=60.0)
+@attack("http 200", timeout_s=REQUEST_S)
 async def idle_after_an_answer(attacker: Attacker) -> None:
     async with attacker.connection() as wire:
         await wire.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")

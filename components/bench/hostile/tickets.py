@@ -6,18 +6,22 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from components.bench.errors import BenchError
 from components.bench.hostile.attack import Attack, Attacker, attack
 from components.bench.hostile.garbage import CLOSE_S, TOO_BIG
 from components.bench.hostile.slow import HELLO_S
 from components.bench.hostile.wire import AUTHENTICATE, RESET
 from components.bench.load import Account
+from components.tokens import TokenAuthority
 from components.uris import CLOSE_TOKEN_EXPIRED, ERROR_AUTHENTICATION_FAILED
+
+Sign = Callable[[Mapping[str, Any]], str]
 
 AUTHID = "mallory"
 SESSION_S = 6
@@ -38,9 +42,12 @@ def _base64(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def forgeries(key: bytes, audience: str, rsa_public_pem: bytes, now_s: int) -> dict[str, str]:
-    """Return tickets for ``AUTHID`` that must be refused, by what is wrong with them; ``key`` is the node's."""
-    good = {
+def forgeries(sign: Sign, audience: str, public_pem: bytes, now_s: int) -> dict[str, str]:
+    """Return tickets for ``AUTHID`` that must be refused, by what is wrong with them.
+
+    ``sign`` makes a genuine token of claims, ``public_pem`` is the key with which the node verifies it.
+    """
+    good: dict[str, Any] = {
         "sub": AUTHID,
         "role": "viewer",
         "realm": "market",
@@ -50,23 +57,25 @@ def forgeries(key: bytes, audience: str, rsa_public_pem: bytes, now_s: int) -> d
     }
 
     def but(**claims: Any) -> str:
-        return signed({name: value for name, value in (good | claims).items() if value is not None}, key)
+        return sign({name: value for name, value in (good | claims).items() if value is not None})
 
-    genuine = signed(good, key)
+    genuine = sign(good)
     head, body, signature = genuine.split(".")
     forged_body = _base64(json.dumps(good | {"role": "operator"}).encode())
     none = [_base64(json.dumps({"typ": "JWT", "alg": alg}).encode()) for alg in ("none", "None")]
+    guessed = b"a" * 32
     return {
         "alg none": f"{none[0]}.{body}.",
         "alg None with a signature": f"{none[1]}.{body}.{signature}",
-        "HS256 with the RSA public key": signed(good, rsa_public_pem),
-        "RS256 in name": signed(good, key, {"alg": "RS256"}),
-        "HS512 in name": signed(good, key, {"alg": "HS512"}),
-        "key in the header": signed(good, b"a" * 32, {"jwk": {"kty": "oct", "k": _base64(b"a" * 32)}}),
-        "key at an address": signed(good, b"a" * 32, {"jku": "http://127.0.0.1:9/keys", "kid": "x"}),
+        "HS256 with the RSA public key": signed(good, public_pem),
+        "HS256 with the key without its last line feed": signed(good, public_pem.rstrip()),
+        "RS256 in name": signed(good, public_pem, {"alg": "RS256"}),
+        "HS512 in name": signed(good, public_pem, {"alg": "HS512"}),
+        "key in the header": signed(good, guessed, {"jwk": {"kty": "oct", "k": _base64(guessed)}}),
+        "key at an address": signed(good, guessed, {"jku": "http://127.0.0.1:9/keys", "kid": "x"}),
         "kid of a file": signed(good, b"", {"kid": "../../../../dev/null"}),
         "an empty key": signed(good, b""),
-        "another key": signed(good, b"a" * 32),
+        "another key": signed(good, guessed),
         "other claims under a signature": f"{head}.{forged_body}.{signature}",
         "cut": genuine[:-10],
         "without a signature": f"{head}.{body}.",
@@ -90,9 +99,11 @@ def forgeries(key: bytes, audience: str, rsa_public_pem: bytes, now_s: int) -> d
     }
 
 
-def rsa_public_pem() -> bytes:
-    """Return a public key such as a gateway that takes RS256 has, and everybody may know."""
-    key = rsa.generate_private_key(public_exponent=65_537, key_size=2048)
+def public_pem(authority: TokenAuthority) -> bytes:
+    """Return the public key with which a node verifies RS256, as everybody may know it."""
+    key = authority.signing_key.key if authority.signing_key is not None else None
+    if not isinstance(key, RSAPrivateKey):
+        raise BenchError("the node's tokens must be signed with RS256: with other keys there is nothing to confuse")
     return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
@@ -136,7 +147,7 @@ async def guessing_tickets_on_one_connection(attacker: Attacker) -> None:
         await wire.gone()
 
 
-_FORGERIES = tuple(forgeries(b"", "", b"", 0))
+_FORGERIES = tuple(forgeries(lambda _: "a.b.c", "", b"", 0))
 
 ATTACKS: tuple[Attack, ...] = (
     *(
