@@ -44,7 +44,7 @@ from components.router.engine.outlet import Outlet
 from components.router.engine.requests import CODECS, RequestCodec
 from components.router.engine.serializers import WRAPPING
 from components.router.engine.sockets import writer
-from components.router.listeners.connection import ListenerConnection, connection_of
+from components.router.listeners.connection import ListenerConnection, connection_of, listener_of
 from components.router.listeners.listener import HANDSHAKE, MAX_CONNECTIONS, Listener, retry_after_s
 from components.router.listeners.listening import install_listeners
 from components.router.seam import GatewayRouter, RouterSeam
@@ -188,9 +188,12 @@ class ClientConnection:
         """The listener that the connection came by; ``None`` on a unix socket."""
         return None if self.connection is None else self.connection.listener
 
+    def connectionMade(self) -> None:
+        super().connectionMade()  # type: ignore[misc]  # Autobahn's, of the class that this one is mixed into
+        self.connection = connection_of(self.transport)
+
     def _arrive(self, request: bytes = b"") -> Refused | None:
         """Find out whose connection it is, by its request's head if it has one, and count it; return what forbids it."""
-        self.connection = connection_of(self.transport)
         if self.connection is None:
             return None
         self.client_address = self.connection.listener.client_of(self.connection.address, request)
@@ -222,8 +225,10 @@ class GatewayWebSocketProtocol(ClientConnection, crossbar_protocol.WampWebSocket
     def failHandshake(self, reason: str, code: int = 400, responseHeaders: Any = None) -> None:
         headers = dict(responseHeaders or ())
         if self._refused is None:
-            if self.listener is not None:
-                self.listener.count_refusal(HANDSHAKE)
+            # Whose connection it is has not been found out where the request is not one for an upgrade.
+            listener = listener_of(self.transport)
+            if listener is not None:
+                listener.count_refusal(HANDSHAKE)
             self._refuse_upgrade(code, {"message": reason}, headers)
             return
         limit = self._refused.limit

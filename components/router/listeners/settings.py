@@ -53,6 +53,9 @@ class ListenerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     handshake_timeout: Seconds = 5.0
     """For what comes before a request: the PROXY protocol's header, and TLS."""
 
+    hello_timeout: Seconds = 5.0
+    """From the end of the WebSocket or RawSocket handshake to a session's HELLO; also for the RawSocket handshake itself."""
+
     max_body_bytes: Bytes = 65_536
     """Of one HTTP request's body."""
 
