@@ -41,6 +41,7 @@ from components.router.engine.ingress import take
 from components.router.engine.outlet import Outlet
 from components.router.engine.requests import CODECS, RequestCodec
 from components.router.engine.sockets import writer
+from components.router.listeners.connection import listener_of
 from components.router.listeners.listener import HANDSHAKE, MAX_CONNECTIONS, retry_after_s
 from components.router.listeners.listening import install_listeners
 from components.router.rawsocket import GatewayRawSocketProtocol
@@ -147,8 +148,10 @@ class GatewayWebSocketProtocol(ClientConnection, crossbar_protocol.WampWebSocket
     def failHandshake(self, reason: str, code: int = 400, responseHeaders: Any = None) -> None:
         headers = dict(responseHeaders or ())
         if self._refused is None:
-            if self.listener is not None:
-                self.listener.count_refusal(HANDSHAKE)
+            # Whose connection it is has not been found out where the request is not one for an upgrade.
+            listener = listener_of(self.transport)
+            if listener is not None:
+                listener.count_refusal(HANDSHAKE)
             self._refuse_upgrade(code, {"message": reason}, headers)
             return
         limit = self._refused.limit
