@@ -321,6 +321,7 @@ def test_genuine_tokens_of_any_bytes_are_refused(header: bytes, payload: bytes) 
         {"symbols": ("[",)},
         {"ttl_s": 0},
         {"now_s": -100},
+        {"nbf_s": 60},
         {"role": "service", "sub": "a.b"},
         {"symbols": tuple(f"{number:064}" for number in range(200))},
     ],
