@@ -37,6 +37,7 @@ from components.router.engine.outlet import Outlet
 from components.router.engine.requests import CODECS, RequestCodec
 from components.router.engine.serializers import WRAPPING
 from components.router.engine.sockets import writer
+from components.router.listeners.handshake import CheckedHandshake
 from components.router.seam import GatewayRouter, RouterSeam
 
 GOODBYE_TIME_S = 1.0
@@ -155,7 +156,7 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
         self._pending_auth = None
 
 
-class GatewayWebSocketProtocol(crossbar_protocol.WampWebSocketServerProtocol):  # type: ignore[misc]
+class GatewayWebSocketProtocol(CheckedHandshake, crossbar_protocol.WampWebSocketServerProtocol):  # type: ignore[misc]
     """A client's WebSocket connection."""
 
     data: bytes

@@ -107,7 +107,7 @@ def resumed(factory: TlsFactory, version: ssl.TLSVersion) -> bool:
     for _ in range(2):
         to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
         client = context.wrap_bio(to_client, to_server, session=session)
-        server, transport = factory.buildProtocol(HERE), Transport()
+        server, transport = factory.buildProtocol(HERE), Transport(factory._clock)
         transport.protocol = server
         server.makeConnection(transport)
         for step in (client.do_handshake, client.do_handshake, client.do_handshake, client.read):

@@ -9,27 +9,38 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 from twisted.internet.address import IPv4Address
-from twisted.internet.testing import StringTransportWithDisconnection
+from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 
 HERE = IPv4Address("TCP", "127.0.0.1", 50000)
 
 
-class Transport(StringTransportWithDisconnection):
-    """A TCP connection's server side that says whether it was aborted."""
+class Transport(StringTransport):
+    """A TCP connection's server side; like a real one it is lost after the call that ends it."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
         super().__init__(peerAddress=HERE)
+        self.clock = clock
+        self.protocol: Any = None
         self.aborted = False
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """There is nothing to delay."""
+
+    def loseConnection(self) -> None:
+        if not self.disconnecting:
+            self.disconnecting = True
+            self.clock.callLater(0, self._lose)
 
     def abortConnection(self) -> None:
         self.aborted = True
         self.loseConnection()
 
-    def loseConnection(self) -> None:
-        # What is still to come of a call that loses the connection sees it lost; the protocol hears of it once.
-        if self.connected:
-            self.disconnecting = True
-            super().loseConnection()
+    def _lose(self) -> None:
+        self.connected = False
+        self.protocol.connectionLost(Failure(ConnectionDone()))
 
 
 def common_name(certificate: x509.Certificate) -> str:
@@ -56,7 +67,7 @@ class TlsClient:
         self.connection = SSL.Connection(context, None)
         self.connection.set_connect_state()
         self.server = factory.buildProtocol(HERE)
-        self.transport = Transport()
+        self.transport = Transport(factory._clock)
         self.transport.protocol = self.server
         self.server.makeConnection(self.transport)
 
