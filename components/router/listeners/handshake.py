@@ -1,68 +1,36 @@
-"""The opening handshake of WebSocket connections: whose pages may connect, and what a refusal says."""
+"""The opening handshake of WebSocket connections: whose pages may connect."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
-from http import HTTPStatus
 from typing import Any
 
 from autobahn.websocket.types import ConnectionDeny
 from twisted.internet.interfaces import ISSLTransport
 
-from components.core.origins import SAME_ORIGIN, OriginPolicy
-from components.router.listeners.headers import SERVER
-
-MAX_REASON_CHARACTERS = 200
-
-refused_handshakes: Counter[int] = Counter()
-"""WebSocket handshakes of this worker that were refused, by HTTP status; among them 403 for an origin that is not allowed."""
-
-_ORIGIN_REFUSED = "pages of this origin may not connect"
+from components.core.origins import SAME_ORIGIN
+from components.router.listeners.http_channel import ORIGIN, HttpPolicy
 
 
 class CheckedHandshake:
-    """What a WebSocket server protocol of Autobahn's checks and says before a connection is open; a base before it."""
+    """What a WebSocket server protocol of Autobahn's checks before a connection is open; a base before it.
+
+    The factory's ``http_policy`` says which origins are allowed, and counts those that are not; where it has none, its own.
+    """
 
     factory: Any
     transport: Any
 
     def onConnect(self, request: Any) -> Any:
-        """Refuse pages that the factory's ``origins`` do not allow, 403; ``SAME_ORIGIN`` where it has none."""
-        origins: OriginPolicy = getattr(self.factory, "origins", SAME_ORIGIN)
-        headers = request.headers
-        secure = ISSLTransport.providedBy(self.transport)
-        if not origins.allows(headers.get("origin"), headers.get("host"), secure=secure):
-            raise ConnectionDeny(ConnectionDeny.FORBIDDEN, _ORIGIN_REFUSED)
-        return super().onConnect(request)  # type: ignore[misc]
+        """Refuse pages of other origins with 403.
 
-    def sendHttpErrorResponse(
-        self, code: int, reason: str, responseHeaders: Iterable[tuple[str, str]] | None = None
-    ) -> None:
-        """Answer a refused handshake.
-
-        Autobahn's reasons quote the request: they go into the body, as plain ASCII text of bounded length, and never into the
-        status line.
+        Raises:
+            ConnectionDeny: the page may not connect.
         """
-        refused_handshakes[code] += 1
-        self.sendData(refusal(code, reason, responseHeaders or ()))  # type: ignore[attr-defined]
-
-
-def refusal(code: int, reason: str, headers: Iterable[tuple[str, str]]) -> bytes:
-    """Return the answer to a handshake that is refused."""
-    body = ascii(reason[:MAX_REASON_CHARACTERS])[1:-1].encode() + b"\n"
-    try:
-        phrase = HTTPStatus(code).phrase
-    except ValueError:
-        phrase = "Refused"
-    lines = [
-        f"HTTP/1.1 {code} {phrase}",
-        f"Server: {SERVER.decode()}",
-        "Content-Type: text/plain; charset=utf-8",
-        "X-Content-Type-Options: nosniff",
-        "Cache-Control: no-store",
-        "Connection: close",
-        f"Content-Length: {len(body)}",
-        *(f"{name}: {value}" for name, value in headers),
-    ]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+        policy: HttpPolicy | None = getattr(self.factory, "http_policy", None)
+        origins = SAME_ORIGIN if policy is None else policy.origins
+        secure = ISSLTransport.providedBy(self.transport)
+        if not origins.allows(request.headers.get("origin"), request.headers.get("host"), secure=secure):
+            if policy is not None:
+                policy.refused[ORIGIN] += 1
+            raise ConnectionDeny(ConnectionDeny.FORBIDDEN, "pages of this origin may not connect")
+        return super().onConnect(request)  # type: ignore[misc]

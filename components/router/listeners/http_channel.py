@@ -19,6 +19,7 @@ from typing import Any
 
 from twisted.web.http import HTTPChannel
 
+from components.core.origins import SAME_ORIGIN, OriginPolicy
 from components.router.listeners.headers import SecurityHeaders
 
 LINGER_S = 1.0
@@ -27,7 +28,8 @@ LINGER_S = 1.0
 BAD_REQUEST = "bad_request"
 TOO_LARGE = "too_large"
 TIMEOUT = "timeout"
-REFUSAL_CAUSES = (BAD_REQUEST, TOO_LARGE, TIMEOUT)
+ORIGIN = "origin"
+REFUSAL_CAUSES = (BAD_REQUEST, TOO_LARGE, TIMEOUT, ORIGIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +58,11 @@ class HttpLimits:
 class HttpPolicy:
     """What all connections of a listener share."""
 
-    limits: HttpLimits
-    headers: SecurityHeaders
+    limits: HttpLimits = field(default_factory=HttpLimits)
+    headers: SecurityHeaders = field(default_factory=SecurityHeaders)
+    origins: OriginPolicy = SAME_ORIGIN
     refused: Counter[str] = field(default_factory=Counter)
-    """Connections ended by this module, by cause (``REFUSAL_CAUSES``)."""
+    """Connections that were ended before they were of use, by cause (``REFUSAL_CAUSES``)."""
 
 
 _HTTPChannel: Any = HTTPChannel

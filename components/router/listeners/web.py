@@ -1,6 +1,6 @@
 """The web site of a listener: what Crossbar's answers, made safe to show to strangers.
 
-``harden_site`` changes one ``Site`` of Crossbar's before it takes connections. Its resources stay as they are configured;
+``protect`` changes one ``Site`` of Crossbar's before it takes connections. Its resources stay as they are configured;
 what differs is who gets to them and what is said about them.
 """
 
@@ -10,13 +10,14 @@ from functools import partial
 from typing import Any
 
 from autobahn.twisted.resource import WebSocketResource
+from autobahn.twisted.websocket import WebSocketServerFactory
 from crossbar.webservice.base import Resource404
 from twisted.web.resource import Resource
+from twisted.web.server import Site
 from twisted.web.static import File
 
-from components.core.origins import SAME_ORIGIN, OriginPolicy
-from components.router.listeners.headers import SERVER, SecurityHeaders
-from components.router.listeners.http_channel import BoundedHttpChannel, HttpLimits, HttpPolicy
+from components.router.listeners.headers import SERVER
+from components.router.listeners.http_channel import BoundedHttpChannel, HttpPolicy
 
 _NOT_FOUND = 404
 
@@ -51,29 +52,31 @@ UPGRADE_REQUIRED = PlainAnswer(
 )
 
 
-def harden_site(
-    site: Any,
-    *,
-    limits: HttpLimits | None = None,
-    headers: SecurityHeaders | None = None,
-    origins: OriginPolicy = SAME_ORIGIN,
-) -> HttpPolicy:
+def protect(factory: Any, policy: HttpPolicy) -> None:
+    """Give a transport's factory, before it listens, what ``policy`` says: a web site, or WebSocket without one.
+
+    Other factories, such as RawSocket's, know neither HTTP nor origins, and stay as they are.
+    """
+    if isinstance(factory, Site):
+        harden_site(factory, policy)
+    elif isinstance(factory, WebSocketServerFactory):
+        _protect_websocket(factory, policy)
+
+
+def harden_site(site: Any, policy: HttpPolicy) -> None:
     """Make a ``Site`` of Crossbar's bound its connections, mark its answers and tell strangers little.
 
-    ``origins`` holds for all WebSocket resources of the site, also those that are added later. Returns what its connections
-    share, with the counters that metrics read.
+    The policy's origins hold for all WebSocket resources of the site, also those that are added later.
     """
-    policy = HttpPolicy(limits or HttpLimits(), headers or SecurityHeaders())
     site.protocol = partial(BoundedHttpChannel, policy)
     site.timeOut = policy.limits.request_timeout_s
     site.displayTracebacks = False
     # HTTP/2, for which Twisted's channel is another one, is not offered under TLS.
     site.acceptableProtocols = lambda: [b"http/1.1"]
-    site.getResourceFor = partial(_resource_for, site, origins)
-    return policy
+    site.getResourceFor = partial(_resource_for, site, policy)
 
 
-def _resource_for(site: Any, origins: OriginPolicy, request: Any) -> Any:
+def _resource_for(site: Any, policy: HttpPolicy, request: Any) -> Any:
     # As Twisted's Site does it.
     request.site = site
     request.sitepath = list(request.prepath)
@@ -85,7 +88,12 @@ def _resource_for(site: Any, origins: OriginPolicy, request: Any) -> Any:
         request.prepath.append(segment)
         resource = resource.getChildWithDefault(segment, request)
     if isinstance(resource, WebSocketResource):
-        return _websocket_resource(resource, origins, request)
+        upgrade = request.requestHeaders.getRawHeaders(b"Upgrade", [])
+        if not any(b"websocket" in value.lower() for value in upgrade):
+            # Autobahn would show a page with its version, or redirect to wherever the request says.
+            return UPGRADE_REQUIRED
+        _protect_websocket(resource._factory, policy)
+        return resource
     if isinstance(resource, File):
         if resource.isdir():
             # Twisted would redirect to where the request's Host header says.
@@ -98,6 +106,11 @@ def _resource_for(site: Any, origins: OriginPolicy, request: Any) -> Any:
     if _refuses_method(resource, request.method):
         return NOT_ALLOWED
     return resource
+
+
+def _protect_websocket(factory: Any, policy: HttpPolicy) -> None:
+    factory.http_policy = policy
+    factory.server = SERVER.decode()
 
 
 def _is_plain_segment(segment: bytes) -> bool:
@@ -113,14 +126,3 @@ def _refuses_method(resource: Any, method: bytes) -> bool:
     if getattr(type(resource), "render", None) is not Resource.render:
         return False
     return getattr(resource, "render_" + method.decode("ascii", "replace"), None) is None
-
-
-def _websocket_resource(resource: Any, origins: OriginPolicy, request: Any) -> Any:
-    upgrade = request.requestHeaders.getRawHeaders(b"Upgrade", [])
-    if not any(b"websocket" in value.lower() for value in upgrade):
-        # Autobahn would show a page with its version, or redirect to wherever the request says.
-        return UPGRADE_REQUIRED
-    factory = resource._factory
-    factory.origins = origins
-    factory.server = SERVER.decode()
-    return resource

@@ -13,7 +13,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from components.router.listeners.http_channel import HttpPolicy
-from components.router.listeners.web import harden_site
+from components.router.listeners.web import protect
 from tests.router.listeners.wire import HERE, Transport
 
 SECRET = "Crossbar/0.0.0 in /some/folder, worker 4711"
@@ -102,7 +102,7 @@ def parse(answer: bytes) -> tuple[int, dict[str, str], bytes]:
 
 
 class HardenedSite:
-    """A site as Crossbar makes it of the node's configuration, with static files, after ``harden_site``."""
+    """A site as Crossbar makes it of the node's configuration, with static files, after ``protect``."""
 
     def __init__(self, directory: Path, **options: Any) -> None:
         self.clock = Clock()
@@ -121,7 +121,8 @@ class HardenedSite:
         self.root = root
         self.site = Site(root, display_tracebacks=True)
         self.site.reactor = self.clock
-        self.policy: HttpPolicy = harden_site(self.site, **options)
+        self.policy = HttpPolicy(**options)
+        protect(self.site, self.policy)
 
     def connect(self) -> Connection:
         """Open a connection."""

@@ -10,15 +10,18 @@ import pytest_twisted
 from autobahn.twisted.resource import WebSocketResource
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from twisted.internet import reactor
+from twisted.internet.protocol import Factory
+from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThread
 
 from components.core.origins import OriginPolicy
-from components.router.listeners.handshake import MAX_REASON_CHARACTERS, CheckedHandshake, refusal, refused_handshakes
+from components.router.listeners.handshake import CheckedHandshake
 from components.router.listeners.headers import COMMON_HEADERS, SecurityHeaders
-from components.router.listeners.http_channel import HttpLimits
+from components.router.listeners.http_channel import ORIGIN, HttpLimits, HttpPolicy
 from components.router.listeners.tls import tls_factory
+from components.router.listeners.web import protect
 from tests.harness.certificates import write_pair
-from tests.router.listeners.site import SECRET, HardenedSite, parse
+from tests.router.listeners.site import SECRET, Connection, HardenedSite, parse
 from tests.router.listeners.wire import TlsClient
 
 PATHS = ["/", "/index.html", "/vendor/autobahn.min.js", "/echo", "/nothing", "/vendor/", "/.secret"]
@@ -39,16 +42,19 @@ class Checked(CheckedHandshake, WebSocketServerProtocol):
 def with_websocket(hardened: HardenedSite) -> HardenedSite:
     """Return a site to which a WebSocket resource was added after it had been hardened."""
     add_websocket(hardened)
-    refused_handshakes.clear()
     return hardened
 
 
-def add_websocket(hardened: HardenedSite) -> None:
-    factory = WebSocketServerFactory(reactor=hardened.clock)
+def websocket_factory(clock: Clock) -> WebSocketServerFactory:
+    factory = WebSocketServerFactory(reactor=clock)
     factory.protocol = Checked
     # As Crossbar sets them where its configuration says nothing.
     factory.setProtocolOptions(openHandshakeTimeout=5, allowedOrigins=["*"], allowNullOrigin=True)
-    hardened.root.putChild(b"ws", WebSocketResource(factory))
+    return factory
+
+
+def add_websocket(hardened: HardenedSite) -> None:
+    hardened.root.putChild(b"ws", WebSocketResource(websocket_factory(hardened.clock)))
 
 
 # Headers
@@ -199,7 +205,6 @@ def test_a_page_of_this_host_may_open_a_websocket_and_no_deadline_of_http_is_lef
     # A text frame, masked with zeros, and what comes back.
     assert connection.send(b"\x81\x85\0\0\0\0hello") == b"\x81\x05hello"
     assert with_websocket.policy.refused == {}
-    assert refused_handshakes == {}
 
 
 def test_a_client_without_origin_may_too(with_websocket: HardenedSite) -> None:
@@ -208,12 +213,10 @@ def test_a_client_without_origin_may_too(with_websocket: HardenedSite) -> None:
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://node.example:81", "file://"])
 def test_a_page_of_another_origin_is_refused_with_403(with_websocket: HardenedSite, origin: str) -> None:
-    status, headers, body = with_websocket.connect().get("/ws", *HANDSHAKE, f"Origin: {origin}")
-    assert status == 403
-    assert headers["server"] == "Crosstick"
-    assert headers["content-type"] == "text/plain; charset=utf-8"
-    assert body == b"pages of this origin may not connect\n"
-    assert refused_handshakes == {403: 1}
+    connection = with_websocket.connect()
+    assert connection.get("/ws", *HANDSHAKE, f"Origin: {origin}")[0] == 403
+    assert not connection.open
+    assert with_websocket.policy.refused == {ORIGIN: 1}
 
 
 def test_origins_can_be_listed(static: Path) -> None:
@@ -231,21 +234,18 @@ def test_a_request_that_is_no_websocket_is_told_so_and_led_nowhere(with_websocke
     assert "location" not in headers
 
 
-def test_a_handshake_that_is_wrong_is_refused_without_quoting_it_in_the_status(with_websocket: HardenedSite) -> None:
-    handshake = [line for line in HANDSHAKE if "Version" not in line]
-    status, headers, body = with_websocket.connect().get("/ws", *handshake, "Sec-WebSocket-Version: <b>\x1b[31m")
-    assert status == 400
-    assert headers["x-content-type-options"] == "nosniff"
-    assert b"\x1b" not in body
-    assert refused_handshakes == {400: 1}
+def test_a_websocket_listener_without_web_site_checks_origins_too() -> None:
+    clock = Clock()
+    factory = websocket_factory(clock)
+    for policy, status in ((None, 403), (HttpPolicy(origins=OriginPolicy.parse(["*"])), 101)):
+        if policy is not None:
+            protect(factory, policy)
+        factory.reactor = clock
+        connection = Connection(factory)
+        assert connection.get("/", *HANDSHAKE, "Origin: https://evil.example")[0] == status
 
 
-def test_what_a_refusal_says_is_bounded_and_ascii() -> None:
-    head, _, body = refusal(429, "ü\r\nX-Injected: yes" + "x" * 1000, [("Retry-After", "5")]).partition(b"\r\n\r\n")
-    lines = head.split(b"\r\n")
-    assert lines[0] == b"HTTP/1.1 429 Too Many Requests"
-    assert b"Retry-After: 5" in lines
-    assert not [line for line in lines if line.startswith(b"X-Injected")]
-    assert body.startswith(b"\\xfc\\r\\nX-Injected")
-    assert len(body) < MAX_REASON_CHARACTERS + 10
-    assert refusal(499, "odd", []).startswith(b"HTTP/1.1 499 Refused\r\n")
+def test_other_factories_stay_as_they_are() -> None:
+    factory = Factory()
+    protect(factory, HttpPolicy())
+    assert vars(factory) == {}
