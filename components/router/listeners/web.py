@@ -111,6 +111,7 @@ def _resource_for(site: Any, policy: HttpPolicy, request: Any) -> Any:
 def _protect_websocket(factory: Any, policy: HttpPolicy) -> None:
     factory.http_policy = policy
     factory.server = SERVER.decode()
+    factory.webStatus = False
 
 
 def _is_plain_segment(segment: bytes) -> bool:

@@ -243,6 +243,7 @@ def test_a_websocket_listener_without_web_site_checks_origins_too() -> None:
         factory.reactor = clock
         connection = Connection(factory)
         assert connection.get("/", *HANDSHAKE, "Origin: https://evil.example")[0] == status
+    assert Connection(factory).get("/?redirect=https%3A%2F%2Fevil.example")[0] == 426
 
 
 def test_other_factories_stay_as_they_are() -> None:

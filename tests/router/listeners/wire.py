@@ -29,6 +29,9 @@ class Transport(StringTransport):
     def setTcpNoDelay(self, enabled: bool) -> None:
         """There is nothing to delay."""
 
+    def unregisterProducer(self) -> None:
+        self.producer = None
+
     def loseConnection(self) -> None:
         if not self.disconnecting:
             self.disconnecting = True
