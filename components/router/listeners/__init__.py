@@ -1,1 +1,1 @@
-"""What stands at the doors of a node: TLS, HTTP and WebSocket handshakes, before anything of WAMP is read."""
+"""Listeners: what each is set up for, whose its connections are, and how many it takes."""

@@ -7,7 +7,7 @@
 - *A WebSocket* takes the connection over: no deadline of this module is left, its handshake has one of its own.
 
 Leans on Twisted's ``HTTPChannel`` calling ``allHeadersReceived``, ``allContentReceived`` and ``writeHeaders`` for each request;
-``tests/router/listeners/test_http_channel.py`` checks it.
+``tests/router/listeners/web/test_http_channel.py`` checks it.
 """
 
 from __future__ import annotations

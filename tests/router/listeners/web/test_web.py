@@ -21,7 +21,7 @@ from components.router.listeners.http_channel import ORIGIN, HttpLimits, HttpPol
 from components.router.listeners.tls import tls_factory
 from components.router.listeners.web import protect
 from tests.harness.certificates import write_pair
-from tests.router.listeners.site import SECRET, Connection, HardenedSite, parse
+from tests.router.listeners.web.site import SECRET, Connection, HardenedSite, parse
 from tests.router.listeners.wire import TlsClient
 
 PATHS = ["/", "/index.html", "/vendor/autobahn.min.js", "/echo", "/nothing", "/vendor/", "/.secret"]

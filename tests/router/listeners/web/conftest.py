@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.router.listeners.site import HardenedSite
+from tests.router.listeners.web.site import HardenedSite
 
 
 @pytest.fixture

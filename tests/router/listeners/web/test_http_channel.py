@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from components.router.listeners.http_channel import BAD_REQUEST, LINGER_S, TIMEOUT, TOO_LARGE, HttpLimits
-from tests.router.listeners.site import Connection, HardenedSite, parse
+from tests.router.listeners.web.site import Connection, HardenedSite, parse
 
 LIMITS = HttpLimits()
 GET = b"GET /echo HTTP/1.1\r\nHost: a\r\n\r\n"

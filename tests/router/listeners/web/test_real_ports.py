@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from components.router.listeners.http_channel import TIMEOUT, TOO_LARGE, HttpLimits
 from components.router.listeners.tls import tls_factory
 from tests.harness.certificates import write_pair
-from tests.router.listeners.site import HardenedSite, parse
+from tests.router.listeners.web.site import HardenedSite, parse
 
 PATIENCE_S = 20.0
 """After which a test fails that waits for a connection's end."""
