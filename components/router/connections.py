@@ -42,6 +42,7 @@ from components.router.engine.outlet import Outlet
 from components.router.engine.requests import CODECS, RequestCodec
 from components.router.engine.sockets import writer
 from components.router.listeners.connection import listener_of
+from components.router.listeners.handshake import CheckedHandshake
 from components.router.listeners.listener import HANDSHAKE, MAX_CONNECTIONS, retry_after_s
 from components.router.listeners.listening import install_listeners
 from components.router.rawsocket import GatewayRawSocketProtocol
@@ -112,7 +113,11 @@ def _unmarked(value: Any, *_markup: Any, **_options: Any) -> Any:
     return value
 
 
-class GatewayWebSocketProtocol(ClientConnection, crossbar_protocol.WampWebSocketServerProtocol):  # type: ignore[misc]
+class GatewayWebSocketProtocol(
+    ClientConnection,
+    CheckedHandshake,
+    crossbar_protocol.WampWebSocketServerProtocol,  # type: ignore[misc]
+):
     """A client's WebSocket connection."""
 
     data: bytes
