@@ -29,6 +29,7 @@ from components.core.closing import CLOSE_CODES, CloseReason
 from components.core.outbox import OutboxCounters
 from components.core.outbox_settings import OutboxSettings
 from components.router.access.gate import Gate
+from components.router.client_messages import ReadsMessages
 from components.router.client_session import GatewaySession
 from components.router.engine.encodings import UNFRAMED, WEBSOCKET
 from components.router.engine.ingress import take
@@ -100,7 +101,7 @@ def _unmarked(value: Any, *_markup: Any, **_options: Any) -> Any:
     return value
 
 
-class GatewayWebSocketProtocol(crossbar_protocol.WampWebSocketServerProtocol):  # type: ignore[misc]
+class GatewayWebSocketProtocol(ReadsMessages, crossbar_protocol.WampWebSocketServerProtocol):  # type: ignore[misc]
     """A client's WebSocket connection."""
 
     data: bytes
