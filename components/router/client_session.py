@@ -44,9 +44,8 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
     """A client's session: with its limits, and without what each of Crossbar's makes for itself, never uses, and drops."""
 
     clock: ClassVar[Any]
-    """Set by ``install_transports``, as is the next."""
+    """Set by ``install_transports``."""
 
-    hello_timeout_s: ClassVar[float] = 5.0
     gate: Gate | None = None
     """``None`` for the node's own components, which nothing limits."""
 
@@ -83,7 +82,7 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
         """Be a connection that has not joined."""
         self._use(Gate(ARRIVING, self.clock.seconds, self._not_counted, self._close_for_abuse))
         self._greeted = False
-        self._set_deadline(self.hello_timeout_s)
+        self._set_deadline(self._transport.hello_timeout_s)
 
     def _use(self, gate: Gate | None) -> None:
         self.gate = gate

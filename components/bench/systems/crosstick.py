@@ -128,6 +128,9 @@ def _config(port: int, fanout: Mapping[str, Any]) -> dict[str, Any]:
         for component in worker["components"]:
             if component["id"] == "gateway":
                 component.setdefault("extra", {}).setdefault("fanout", {}).update(fanout)
+            elif component["id"] == "listeners":
+                unlimited = {"max_connections_per_address": None, "connections_per_s_per_address": None}
+                component["extra"] = {"listeners": {"public": unlimited}}
             elif component["id"] == "market-gatekeeper":
                 component["extra"] = {"limits": dict.fromkeys(_HIGH_LIMITS, 1_000_000_000)}
         for transport in worker["transports"]:

@@ -11,7 +11,8 @@ from autobahn.twisted.wamp import ApplicationSession
 from autobahn.wamp.types import SessionDetails
 from twisted.logger import Logger
 
-from components.core.limits import InvalidLimits, RealmLimits
+from components.core.entries import InvalidEntry
+from components.core.limits import RealmLimits
 from components.core.seats import Seats
 from components.environment import refuse_to_start
 from components.router import runtime
@@ -29,7 +30,7 @@ class Gatekeeper(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no
         unknown = [name for name in extra if name != "limits"]
         try:
             if unknown:
-                raise InvalidLimits(f"extra has an unknown key {unknown[0]!r}; known is limits")
+                raise InvalidEntry(f"extra has an unknown key {unknown[0]!r}; known is limits")
             limits = RealmLimits.from_mapping(extra.get("limits", {}), CLIENT_ROLES)
             runtime.add_gatekeeper(config.realm, Seats(limits))
         except ValueError as error:
