@@ -82,12 +82,16 @@ def _told(rule: str, values: Mapping[str, object]) -> str:
     """Return msgspec's rule with the argument that breaks it before, and what that was behind."""
     found = _PLACE.search(rule)
     if found is None:
-        return escaped(rule, 200)
-    place, rule = found.group(1), rule[: found.start()]
+        return escaped(_begun_small(rule), 200)
+    place, rule = found.group(1), _begun_small(rule[: found.start()])
     value: Any = values
     for index, name in _STEP.findall(place):
         try:
             value = value[int(index)] if index else value[name]
         except (LookupError, TypeError):
             break
-    return f"{escaped(place, MAX_EXCERPT_CHARS)}: {escaped(rule[:1].lower() + rule[1:], 200)}, was {excerpt(value)}"
+    return f"{escaped(place, MAX_EXCERPT_CHARS)}: {escaped(rule, 200)}, was {excerpt(value)}"
+
+
+def _begun_small(text: str) -> str:
+    return text[:1].lower() + text[1:]

@@ -112,8 +112,10 @@ def _unmarked(value: Any, *_markup: Any, **_options: Any) -> Any:
     return value
 
 
-class GatewayWebSocketProtocol(  # type: ignore[misc]
-    ClientConnection, ReadsMessages, crossbar_protocol.WampWebSocketServerProtocol
+class GatewayWebSocketProtocol(
+    ClientConnection,
+    ReadsMessages,
+    crossbar_protocol.WampWebSocketServerProtocol,  # type: ignore[misc]
 ):
     """A client's WebSocket connection."""
 
