@@ -30,7 +30,7 @@ from components.core.payload import EncodedPayload
 from components.core.rates import RateConflator
 from components.core.retained import RetainedEvents
 from components.environment import NodeEnvironment, refuse_to_start
-from components.router import runtime
+from components.router import runtime, safe_log
 from components.router.connections import install_transports
 from components.router.fanout_settings import FanOutSettings, FanOutSettingsError
 from components.router.market_api import MarketApi
@@ -58,6 +58,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         # Here rather than in onJoin: an error of a component's constructor stops the node before its transports listen.
         from twisted.internet import reactor
 
+        safe_log.install(reactor)
         environment = NodeEnvironment.load(config)
         try:
             self._fanout_settings = FanOutSettings.from_extra(config.extra)
