@@ -35,6 +35,7 @@ from components.core.closing import CLOSE_CODES, CloseReason
 from components.core.outbox import OutboxCounters
 from components.core.outbox_settings import OutboxSettings
 from components.router.access.gate import Gate
+from components.router.client_messages import ReadsMessages
 from components.router.client_session import GatewaySession
 from components.router.engine.encodings import UNFRAMED, WEBSOCKET
 from components.router.engine.ingress import take
@@ -116,6 +117,7 @@ def _unmarked(value: Any, *_markup: Any, **_options: Any) -> Any:
 class GatewayWebSocketProtocol(
     ClientConnection,
     CheckedHandshake,
+    ReadsMessages,
     crossbar_protocol.WampWebSocketServerProtocol,  # type: ignore[misc]
 ):
     """A client's WebSocket connection."""
