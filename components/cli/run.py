@@ -62,8 +62,8 @@ def run(feed: str, cbdir: Path, log_level: str) -> None:
     if feed == "binance":
         environment.setdefault("CROSSTICK_EXCHANGE_URL", LIVE_EXCHANGE_URL)
     interface, port = _public_endpoint(cbdir)
-    create_development_key(cbdir)
     try:
+        create_development_key(cbdir)
         settings = load_settings(environment)
         authority = load_authority(environment, cbdir)
     except (SettingsError, TokenKeyError) as error:

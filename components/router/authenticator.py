@@ -20,9 +20,6 @@ from components.uris import ERROR_AUTHENTICATION_FAILED
 Principal = dict[str, Any]
 Authenticator = Callable[[str | None, str | None, Mapping[str, Any]], Principal | Deferred[Principal]]
 
-_LOOK_AGAIN = frozenset({TokenCause.UNKNOWN_KEY, TokenCause.NO_KEYS})
-"""What a look at the keys may remedy: they may have been changed since the last one."""
-
 
 def create_client_authenticator(config: Mapping[str, Any], _controller: object) -> Authenticator:
     """Return the authenticator of the public transports.
@@ -48,23 +45,23 @@ def _authenticator(
         node = runtime.current()
         if node is None:
             raise _refusal()
-        authority = authority_of(node.environment)
         try:
-            return principal(authority.verify(details.get("ticket")), realm, authid)
+            verified = authority_of(node.environment).verify_with_refresh(details.get("ticket"))
+            if not isinstance(verified, Deferred):
+                return principal(verified, realm, authid)
         except TokenError as error:
-            refreshed = authority.source.early_refresh() if error.cause in _LOOK_AGAIN else None
-            if refreshed is None:
-                raise refused(node, error) from None
+            raise counted_refusal(node, error) from None
+        return Deferred.fromCoroutine(authenticate_later(node, verified, realm, authid))
 
-        def look_again(_refreshed: None) -> Principal:
-            try:
-                return principal(authority.verify(details.get("ticket")), realm, authid)
-            except TokenError as error:
-                raise refused(node, error) from None
+    async def authenticate_later(
+        node: runtime.Runtime, verified: Deferred[Claims], realm: str | None, authid: str | None
+    ) -> Principal:
+        try:
+            return principal(await verified, realm, authid)
+        except TokenError as error:
+            raise counted_refusal(node, error) from None
 
-        return refreshed.addCallback(look_again)
-
-    def refused(node: runtime.Runtime, error: TokenError) -> ApplicationError:
+    def counted_refusal(node: runtime.Runtime, error: TokenError) -> ApplicationError:
         node.refused_tickets[str(error)] += 1
         return _refusal()
 

@@ -178,6 +178,9 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
 
     def onLeave(self, details: Any) -> None:
         super().onLeave(details)
+        if self._session_id is None:
+            # Crossbar would take an ABORT that comes next for one more leave of the session that has left.
+            self._router = None
         if self._place is not None:
             seats, seat = self._place
             seats.leave(seat)

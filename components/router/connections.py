@@ -36,12 +36,15 @@ from components.core.closing import CLOSE_CODES, CloseReason
 from components.core.outbox import OutboxCounters
 from components.core.outbox_settings import OutboxSettings
 from components.router.access.gate import Gate
+from components.router.client_messages import ReadsMessages
 from components.router.client_session import GatewaySession
 from components.router.engine.encodings import UNFRAMED, WEBSOCKET
 from components.router.engine.ingress import take
 from components.router.engine.outlet import Outlet
 from components.router.engine.requests import CODECS, RequestCodec
 from components.router.engine.sockets import writer
+from components.router.listeners.connection import listener_of
+from components.router.listeners.handshake import CheckedHandshake
 from components.router.listeners.listener import HANDSHAKE, MAX_CONNECTIONS, retry_after_s
 from components.router.listeners.listening import install_listeners
 from components.router.rawsocket import GatewayRawSocketProtocol
@@ -118,7 +121,12 @@ def _unmarked(value: Any, *_markup: Any, **_options: Any) -> Any:
     return value
 
 
-class GatewayWebSocketProtocol(ClientConnection, crossbar_protocol.WampWebSocketServerProtocol):  # type: ignore[misc]
+class GatewayWebSocketProtocol(
+    ClientConnection,
+    CheckedHandshake,
+    ReadsMessages,
+    crossbar_protocol.WampWebSocketServerProtocol,  # type: ignore[misc]
+):
     """A client's WebSocket connection."""
 
     data: bytes
@@ -154,8 +162,10 @@ class GatewayWebSocketProtocol(ClientConnection, crossbar_protocol.WampWebSocket
     def failHandshake(self, reason: str, code: int = 400, responseHeaders: Any = None) -> None:
         headers = dict(responseHeaders or ())
         if self._refused is None:
-            if self.listener is not None:
-                self.listener.count_refusal(HANDSHAKE)
+            # Whose connection it is has not been found out where the request is not one for an upgrade.
+            listener = listener_of(self.transport)
+            if listener is not None:
+                listener.count_refusal(HANDSHAKE)
             self._refuse_upgrade(code, {"message": reason}, headers)
             return
         limit = self._refused.limit

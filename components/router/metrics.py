@@ -19,6 +19,7 @@ from twisted.web.server import Request
 from components.core.closing import CloseReason
 from components.core.limits import LIMIT_NAMES
 from components.router import runtime
+from components.router.listeners.http_channel import REFUSAL_CAUSES
 from components.router.listeners.listener import REFUSALS, registry
 from components.tokens import TokenCause
 
@@ -60,6 +61,8 @@ class WorkerCollector(Collector):
             connections.add_metric([name], listener.connections.number)
             for cause in REFUSALS:
                 refused.add_metric([name, cause], listener.refused[cause])
+            for cause in REFUSAL_CAUSES:
+                refused.add_metric([name, cause], listener.http_policy.refused[cause])
         yield connections
         yield refused
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from crossbar.router import protocol as crossbar_protocol
+from twisted.logger import Logger
 
 from components.core.admission import Refused
 from components.core.closing import CloseReason
 from components.router.access.gate import Gate
+from components.router.client_messages import deliver
 from components.router.engine.encodings import RAWSOCKET, UNFRAMED
 from components.router.engine.outlet import Outlet
 from components.router.engine.sockets import writer
@@ -32,6 +34,7 @@ MAX_RAWSOCKET_BYTES = 2**24
 class GatewayRawSocketProtocol(ClientConnection, crossbar_protocol.WampRawSocketServerProtocol):  # type: ignore[misc]
     """A client's RawSocket connection."""
 
+    life_log: ClassVar[Logger] = Logger()
     outlet: Outlet | None = None
     _refused: Refused | None = None
     _gate: Gate | None = None
@@ -73,8 +76,17 @@ class GatewayRawSocketProtocol(ClientConnection, crossbar_protocol.WampRawSocket
 
     def stringReceived(self, payload: bytes) -> None:
         self._received += 1
-        if self.outlet is None or not self.outlet.given_up:
-            super().stringReceived(payload)
+        if self.outlet is None or self.outlet.given_up:
+            return
+        try:
+            deliver(self._session, self._serializer, payload, None, self._violated)
+        except Exception:
+            self.life_log.failure("a message of a client could not be handled")
+            self.abort()
+
+    def _violated(self, reason: str) -> None:
+        self.life_log.warn("failing RawSocket connection: {reason}", reason=reason)
+        self.abort()
 
     def _message_not_complete(self) -> None:
         self._deadline = None

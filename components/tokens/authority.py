@@ -11,6 +11,7 @@ from typing import Any
 
 import jwt
 from jwt.utils import base64url_decode
+from twisted.internet.defer import Deferred
 
 from components.tokens.claims import Claims, TokenRules, check_claims, is_service_name, json_object, read_claims
 from components.tokens.errors import TokenCause, TokenError, TokenKeyError
@@ -21,6 +22,9 @@ MAX_TOKEN_CHARS = 8192
 _COMPACT_JWS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _FORBIDDEN_HEADERS = frozenset({"jwk", "jku", "x5u", "x5c", "crit", "b64", "zip", "enc"})
 """Keys and places of keys that the bearer names, and what would make the rest mean something else (RFC 7515)."""
+
+_LOOK_AGAIN = frozenset({TokenCause.UNKNOWN_KEY, TokenCause.NO_KEYS})
+"""What a look at the source may remedy."""
 
 _jws = jwt.PyJWS()
 
@@ -91,6 +95,8 @@ class TokenAuthority:
             raise ValueError(f"the sub of a service is its name in URIs: letters, digits, - and _; was {sub!r}")
         if ttl_s < 1:
             raise ValueError(f"ttl must be at least 1 s, was {ttl_s}")
+        if nbf_s is not None and nbf_s >= now_s + ttl_s:
+            raise ValueError(f"nbf must be before exp, {now_s + ttl_s}, was {nbf_s}")
         claims: dict[str, Any] = {
             "sub": sub,
             "role": role,
@@ -131,6 +137,22 @@ class TokenAuthority:
         if _COMPACT_JWS.fullmatch(token) is None:
             raise TokenError(TokenCause.MALFORMED)
         return read_claims(self._verified_payload(token), self.rules, self.clock())
+
+    def verify_with_refresh(self, token: object) -> Claims | Deferred[Claims]:
+        """Do as ``verify``, but look for the token's key first where it may have come since the keys were last looked at.
+
+        Only then the answer is a Deferred, which fires within 2 s.
+
+        Raises:
+            TokenError: see ``verify``; a Deferred fails with it, too.
+        """
+        try:
+            return self.verify(token)
+        except TokenError as error:
+            refreshed = self.source.early_refresh() if error.cause in _LOOK_AGAIN else None
+            if refreshed is None:
+                raise
+        return refreshed.addCallback(lambda _: self.verify(token))
 
     def start(self, reactor: Any) -> None:
         """Begin to keep the keys current."""

@@ -60,7 +60,7 @@ class JwksFile:
         if self._reactor is None:
             return None
         now_s = self._reactor.seconds()
-        if self._looked_early_at_s is not None and now_s - self._looked_early_at_s < EARLY_INTERVAL_S:
+        if self._looked_early_at_s is not None and 0 <= now_s - self._looked_early_at_s < EARLY_INTERVAL_S:
             return None
         self._looked_early_at_s = now_s
         self._look()

@@ -81,7 +81,7 @@ class JwksUrl:
             return None
         if self._request is None:
             now_s = self._reactor.seconds()
-            if self._refreshed_early_at_s is not None and now_s - self._refreshed_early_at_s < EARLY_INTERVAL_S:
+            if self._refreshed_early_at_s is not None and 0 <= now_s - self._refreshed_early_at_s < EARLY_INTERVAL_S:
                 return None
             self._refreshed_early_at_s = now_s
             self._ask()

@@ -72,7 +72,7 @@ def load_authority(environ: Mapping[str, str], node_directory: Path) -> TokenAut
             )
         source, signing_key = _from_file(path)
     elif given == ["CROSSTICK_TOKEN_KEY"]:
-        source, signing_key = _of_signing_key(secret_key(environ[given[0]].encode(), given[0]), given[0])
+        source, signing_key = _of_signing_key(secret_key(os.fsencode(environ[given[0]]), given[0]), given[0])
     elif given == ["CROSSTICK_TOKEN_KEY_FILE"]:
         source, signing_key = _from_file(Path(environ[given[0]]))
     else:

@@ -54,8 +54,8 @@ async def test_an_issuer_may_come_late_change_its_keys_and_go(
     current = ticket("current", 1, iss="https://issuer.example/")
 
     node.spawn()
-    await until(reactor, lambda: "no token keys" in "".join(node.ready()[1]), timeout_s=40)
-    await until(reactor, lambda: len(node.ready()[1]) == 1 and "no token keys" in node.ready()[1][0])
+    await until(reactor, lambda: "no token keys" in "".join(node.ready()[1]), timeout_s=60)
+    await until(reactor, lambda: len(node.ready()[1]) == 1 and "no token keys" in node.ready()[1][0], timeout_s=60)
     [reason] = node.ready()[1]
     assert reason.startswith(f"no token keys from {url} yet: Connection was refused")
     assert await refused(clients, node, old)
@@ -92,7 +92,7 @@ async def test_a_key_that_has_just_come_costs_nobody_a_login(
     issuer.body = jwks(public_jwk("ES256", 0, kid="old"))
     node = make_node(with_key=False, CROSSTICK_TOKEN_JWKS=f"http://127.0.0.1:{issuer.listen()}/")
     node.spawn()
-    await until(reactor, lambda: node.ready()[0], timeout_s=40)
+    await until(reactor, lambda: node.ready()[0], timeout_s=60)
     assert len(issuer.requests) == 1
 
     issuer.body = jwks(public_jwk("ES256", 0, kid="old"), public_jwk("EdDSA", 0, kid="current"))

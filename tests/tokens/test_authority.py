@@ -67,7 +67,7 @@ def test_a_minted_token_says_what_was_asked_for(algorithm: str) -> None:
         role="viewer",
         realm="market",
         now_s=NOW_S,
-        ttl_s=3600,
+        ttl_s=86_400,
         symbols=("BTC*",),
         services=("quotes",),
         tier="gold",
@@ -75,14 +75,14 @@ def test_a_minted_token_says_what_was_asked_for(algorithm: str) -> None:
     )
     assert jwt.get_unverified_header(token)["alg"] == algorithm
     accepted = minter.verify(token)
-    assert (accepted.sub, accepted.role, accepted.realm, accepted.exp) == ("alice", "viewer", "market", NOW_S + 3600)
+    assert (accepted.sub, accepted.role, accepted.realm, accepted.exp) == ("alice", "viewer", "market", NOW_S + 86_400)
     assert (accepted.symbols, accepted.services) == (("BTC*",), ("quotes",))
     assert (accepted.tier, accepted.jti, accepted.iat) == ("gold", "number-1", NOW_S)
 
 
 def test_every_minted_token_has_a_name_of_its_own() -> None:
     tokens = [
-        AUTHORITY.mint(sub="a", role="viewer", realm="market", now_s=NOW_S, ttl_s=60, symbols=()) for _ in range(2)
+        AUTHORITY.mint(sub="a", role="viewer", realm="market", now_s=NOW_S, ttl_s=86_400, symbols=()) for _ in range(2)
     ]
     first, second = (AUTHORITY.verify(token).jti for token in tokens)
     assert first
@@ -238,7 +238,7 @@ def test_an_issuer_is_asked_for_where_one_is_configured() -> None:
     assert cause_of(signed(iss="https://issuer.example"), strict) is TokenCause.ISS
     assert AUTHORITY.verify(signed(iss="anybody")).sub == "alice"
     assert cause_of(by_hand(HS256, claims(iss=["https://issuer.example/"])), strict) is TokenCause.ISS
-    own = strict.mint(sub="a", role="viewer", realm="market", now_s=NOW_S, ttl_s=60)
+    own = strict.mint(sub="a", role="viewer", realm="market", now_s=NOW_S, ttl_s=86_400)
     assert strict.verify(own).sub == "a"
 
 
@@ -321,6 +321,7 @@ def test_genuine_tokens_of_any_bytes_are_refused(header: bytes, payload: bytes) 
         {"symbols": ("[",)},
         {"ttl_s": 0},
         {"now_s": -100},
+        {"nbf_s": 60},
         {"role": "service", "sub": "a.b"},
         {"symbols": tuple(f"{number:064}" for number in range(200))},
     ],
@@ -333,13 +334,13 @@ def test_nonsense_is_not_minted(wrong: dict[str, Any]) -> None:
 
 
 def test_a_token_for_later_can_be_minted() -> None:
-    token = AUTHORITY.mint(sub="a", role="viewer", realm="market", now_s=NOW_S, ttl_s=7200, nbf_s=NOW_S + 3600)
+    token = AUTHORITY.mint(sub="a", role="viewer", realm="market", now_s=NOW_S, ttl_s=172_800, nbf_s=NOW_S + 86_400)
     assert cause_of(token) is TokenCause.NOT_YET_VALID
 
 
 def test_public_keys_mint_nothing() -> None:
     verifier = TokenAuthority(authority("ES256").source, RULES)
     with pytest.raises(TokenKeyError, match="public ones, which cannot mint"):
-        verifier.mint(sub="a", role="viewer", realm="market", now_s=NOW_S, ttl_s=60)
+        verifier.mint(sub="a", role="viewer", realm="market", now_s=NOW_S, ttl_s=86_400)
     with pytest.raises(TokenKeyError, match="no secret"):
         _ = verifier.key
