@@ -16,6 +16,7 @@ something.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -63,6 +64,11 @@ MAX_ANSWER_BYTES = 4096
 """A connection that is given up may answer by so much at a time; what is longer is not looked at."""
 
 
+MAX_DEPTH = 1_000
+"""Python's own recursion limit. A library that Crossbar imports (py_ecc) raises it a hundredfold, and then a message of many
+nested lists runs over the C stack's end in the decoder, which ends the worker."""
+
+
 def install_transports(
     clock: Any,
     queue: OutboxSettings,
@@ -85,6 +91,7 @@ def install_transports(
     crossbar_protocol.WampRawSocketServerFactory.protocol = GatewayRawSocketProtocol
     GatewaySession.clock = clock
     crossbar_session.RouterSessionFactory.session = GatewaySession
+    sys.setrecursionlimit(MAX_DEPTH)
     install_listeners()
     if txaio.get_global_log_level() not in ("debug", "trace"):
         _log_no_sessions()
