@@ -103,8 +103,11 @@ class TokenAuthority:
         symbols: tuple[str, ...] | None = None,
         services: tuple[str, ...] = (),
         tier: str | None = None,
+        jti: str | None = None,
     ) -> str:
         """Return a token that is valid for ``ttl_s`` seconds (at least 1) from ``now_s`` on.
+
+        Without ``jti`` it gets a random one.
 
         Raises:
             ValueError: the role is unknown, ``sub`` or ``realm`` empty, or ``ttl_s`` not positive.
@@ -124,6 +127,7 @@ class TokenAuthority:
             "aud": self.audience,
             "iat": now_s,
             "exp": now_s + ttl_s,
+            "jti": secrets.token_urlsafe(12) if jti is None else jti,
         }
         if symbols is not None:
             claims["symbols"] = list(symbols)
@@ -173,7 +177,23 @@ def _checked(claims: Mapping[str, Any]) -> Claims:
         symbols=_globs(claims, "symbols", None),
         services=_globs(claims, "services", ()) or (),
         tier=claims.get("tier"),
+        jti=_jti(claims),
+        iat=_iat(claims),
     )
+
+
+def _jti(claims: Mapping[str, Any]) -> str | None:
+    jti = claims.get("jti")
+    if jti is not None and not isinstance(jti, str):
+        raise TokenError("jti not a string")
+    return jti
+
+
+def _iat(claims: Mapping[str, Any]) -> int | None:
+    iat = claims.get("iat")
+    if iat is not None and (not isinstance(iat, int) or isinstance(iat, bool)):
+        raise TokenError("iat not a whole number")
+    return iat
 
 
 def _globs(claims: Mapping[str, Any], name: str, default: tuple[str, ...] | None) -> tuple[str, ...] | None:

@@ -15,6 +15,7 @@ Count = Annotated[int, Meta(ge=1, le=10**9)]
 Bytes = Annotated[int, Meta(ge=1024, le=2**24)]
 PerSecond = Annotated[float, Meta(gt=0, le=1e9)]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+SecondsOrNone = Annotated[float, Meta(ge=0, le=86_400)]
 
 
 Refusal = tuple[str, float]
@@ -84,10 +85,13 @@ class RealmLimits:
         roles: Mapping[str, Mapping[str, Any]],
         tiers: Mapping[str, Mapping[str, Any]],
         authenticate_timeout_s: float,
+        expiry_grace_s: float,
     ) -> None:
         self.base = base
         self.authenticate_timeout_s = authenticate_timeout_s
         """From HELLO to the join."""
+        self.expiry_grace_s = expiry_grace_s
+        """How long a session outlives its token: a renewal on its way is to arrive, and clocks differ."""
         self._roles = roles
         self._tiers = tiers
         self._known: dict[tuple[str | None, str | None], Limits] = {}
@@ -96,8 +100,8 @@ class RealmLimits:
     def from_mapping(cls, values: object, role_names: Collection[str] | None = None) -> RealmLimits:
         """Return the limits that a mapping such as YAML gives; what is left out has its default.
 
-        Keys: the names of ``Limits``, ``authenticate_timeout`` (s), and ``roles`` and ``tiers``, which map names to limits
-        that differ. Only roles of ``role_names`` can be given, where that is.
+        Keys: the names of ``Limits``, ``authenticate_timeout`` and ``expiry_grace`` (s), and ``roles`` and ``tiers``, which map
+        names to limits that differ. Only roles of ``role_names`` can be given, where that is.
 
         Raises:
             InvalidLimits: a key is unknown or a value impossible.
@@ -113,12 +117,13 @@ class RealmLimits:
         timeout = _checked(
             {"t": rest.pop("authenticate_timeout", 5.0)}, dict[str, Seconds], "limits.authenticate_timeout"
         )
+        grace = _checked({"t": rest.pop("expiry_grace", 5.0)}, dict[str, SecondsOrNone], "limits.expiry_grace")
         base = _limits(rest, "limits")
         for kind, overrides in (("roles", roles), ("tiers", tiers)):
             for name, override in overrides.items():
                 where = f"limits.{kind}.{name}"
                 _limits(_mapping(override, where), where)
-        return cls(base, roles, tiers, timeout["t"])
+        return cls(base, roles, tiers, timeout["t"], grace["t"])
 
     def of(self, role: str | None, tier: str | None) -> Limits:
         """Return the limits of a session."""

@@ -37,23 +37,20 @@ def _authenticator(config: Mapping[str, Any], roles: frozenset[str]) -> Authenti
     def authenticate(realm: str | None, authid: str | None, details: Mapping[str, Any]) -> dict[str, Any]:
         node = runtime.current()
         if node is None:
-            raise _refusal()
+            raise refusal()
         try:
             claims = node.environment.authority.verify(details.get("ticket"))
             _check(claims, realm, authid, realms)
+            if claims.role in CLIENT_ROLES:
+                check_not_revoked(claims)
         except TokenError as error:
             node.refused_tickets[str(error)] += 1
-            raise _refusal() from None
+            raise refusal() from None
         return {
             "realm": claims.realm,
             "authid": claims.sub,
             "role": claims.role,
-            "extra": {
-                "exp": claims.exp,
-                "symbols": None if claims.symbols is None else list(claims.symbols),
-                "services": list(claims.services),
-                "tier": claims.tier,
-            },
+            "extra": noted(claims),
         }
 
     return authenticate
@@ -68,5 +65,28 @@ def _check(claims: Claims, realm: str | None, authid: str | None, realms: Mappin
         raise TokenError("role not for this realm and transport")
 
 
-def _refusal() -> ApplicationError:
+def check_not_revoked(claims: Claims) -> None:
+    """Raise a ``TokenError`` for a token that an operator has revoked.
+
+    A worker without a gatekeeper, and so without revocations, lets no client in.
+    """
+    tokens = runtime.live_tokens()
+    if tokens is not None and tokens.is_revoked(claims):
+        raise TokenError("revoked")
+
+
+def noted(claims: Claims) -> dict[str, Any]:
+    """Return what a session's ``authextra`` holds of its token."""
+    return {
+        "exp": claims.exp,
+        "symbols": None if claims.symbols is None else list(claims.symbols),
+        "services": list(claims.services),
+        "tier": claims.tier,
+        "jti": claims.jti,
+        "iat": claims.iat,
+    }
+
+
+def refusal() -> ApplicationError:
+    """Return the one answer to every token that is not accepted."""
     return ApplicationError(ERROR_AUTHENTICATION_FAILED, "ticket not accepted")
