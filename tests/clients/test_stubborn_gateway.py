@@ -110,18 +110,18 @@ async def provide():
 async def on_join(session):
     pass
 
-say = lambda change: print(change.state.value, file=sys.stderr, flush=True)
+say = lambda change: print(change.state.value, flush=True)
 try:
     asyncio.run(MarketClient({gateway.ws_url!r}, provide, on_join, say).run())
 except AccessRefused as refusal:
-    print(refusal, file=sys.stderr)
+    print(refusal)
 """
     command = run([sys.executable, "-c", program], url=gateway.ws_url, token=TOKEN)
     await until(reactor, lambda: bool(gateway.lines) and len(gateway.lines[0].renewals) == 1)
     gateway.lines[0].say(6, {}, "crosstick.close.token_expired")
     await until(reactor, lambda: len(gateway.lines) == 2)
     assert await command.ended == 0
-    assert command.said.splitlines() == ["connecting", "live", "waiting", "connecting", "live", "signed out"]
+    assert command.printed.splitlines() == ["connecting", "live", "waiting", "connecting", "live", "signed out"]
     assert [claims_of(token)["asked"] for token in gateway.lines[0].renewals] == [2]
 
 
