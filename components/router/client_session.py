@@ -195,6 +195,10 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
     # Requests
 
     def onMessage(self, msg: Any) -> None:
+        outlet = getattr(self._transport, "outlet", None)
+        if outlet is not None and outlet.given_up and not isinstance(msg, message.Goodbye):
+            # It has been told that it is closed, and does nothing more in the second that it may take to go.
+            return
         gate = self.gate
         if gate is not None and not gate.counted and not isinstance(msg, _NEVER_REFUSED):
             refusal = gate.message()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import pytest_twisted
 from autobahn.wamp import ApplicationError
+from autobahn.wamp.types import PublishOptions
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 
@@ -188,6 +190,28 @@ async def test_a_revoked_token_closes_its_sessions_and_opens_none(
             await other.call("auth.renew", ticket)
         assert (raised.value.error, raised.value.args[0]) == REFUSED
     assert f"'olga' has revoked {by} " in node.log
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_has_been_closed_does_nothing_more_while_the_connection_lasts(
+    life: Life, clients: Clients, operator: Client
+) -> None:
+    listener = await joined(clients, life, "olga", life.node.token("olga", "operator"))
+    heard = await listener.events("services.rogue.news")
+    rogue = await clients.peer(life.node.ws_url)
+    await rogue.join("rogue", life.node.token("rogue", "service"))
+    rogue.say(16, 1, {"acknowledge": True}, "services.rogue.news", ["before"])
+    await rogue.hear(17)
+    assert await operator.call("auth.revoke", sub="rogue") == {"closed": 1}
+    # By hand, since a client library sends nothing behind the gateway's close frame.
+    for request in range(2, 7):
+        payload = json.dumps([16, request, {}, "services.rogue.news", ["after"]]).encode()
+        mask = bytes(4)
+        rogue.transport.write(bytes([0x81, 0x80 | len(payload)]) + mask + payload)
+    assert await rogue.closed == (REVOKED[1], REVOKED[0])
+    other = await joined(clients, life, "honest", life.node.token("honest", "service"))
+    await other.publish("services.honest.news", options=PublishOptions(acknowledge=True))
+    assert [argument for _, argument, _ in heard] == ["before"]
 
 
 @pytest_twisted.ensureDeferred
