@@ -42,5 +42,5 @@ def decode_batch(data: bytes) -> Batch:
     """
     try:
         return _decoder.decode(data)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise MalformedBatch(str(error)) from error

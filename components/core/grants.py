@@ -3,7 +3,7 @@
 Pure. Rules, least privilege first: a viewer reads the market and the services its token names; a service may besides
 register and publish below ``services.<its own authid>.``; an operator reads everything and calls what a viewer may. Nobody
 from outside publishes or registers anything in the market itself. A kind of stream that there is not, such as a rate that
-is not configured, is refused to all: it would be silent for ever.
+is not configured, is refused to all: it would be silent for ever. So is a URI that is none (``uri_rules``).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from components.core.globs import any_matches
 from components.core.topics import reaches_family, symbol_and_family
+from components.core.uri_rules import is_sound
 from components.uris import (
     AUTH_RENEW,
     BOOK_SUFFIX,
@@ -53,6 +54,8 @@ class Grants:
         ``match`` is the subscription's or registration's matching policy. A pattern is granted only where everything it
         could match is.
         """
+        if not is_sound(uri):
+            return False
         if action == "subscribe":
             return self._may_subscribe(uri, match)
         if match != "exact":

@@ -11,6 +11,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from components.core.entries import InvalidEntry, checked, mapping
+
 Count = Annotated[int, Meta(ge=1, le=10**9)]
 Bytes = Annotated[int, Meta(ge=1024, le=2**24)]
 PerSecond = Annotated[float, Meta(gt=0, le=1e9)]
@@ -20,10 +22,6 @@ SecondsOrNone = Annotated[float, Meta(ge=0, le=86_400)]
 
 Refusal = tuple[str, float]
 """The name and the value of the limit that forbids something."""
-
-
-class InvalidLimits(ValueError):
-    """A limit is unknown or has an impossible value; the text is one line for the operator."""
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -76,6 +74,11 @@ LIMIT_NAMES = (
 """The limits by which something is refused; those of sizes and times end a connection instead."""
 
 
+class _RealmOnly(msgspec.Struct, frozen=True):
+    authenticate_timeout: Seconds = 5.0
+    expiry_grace: SecondsOrNone = 5.0
+
+
 class RealmLimits:
     """The limits of a realm's sessions, and what comes before there is one."""
 
@@ -104,26 +107,25 @@ class RealmLimits:
         names to limits that differ. Only roles of ``role_names`` can be given, where that is.
 
         Raises:
-            InvalidLimits: a key is unknown or a value impossible.
+            InvalidEntry: a key is unknown or a value impossible.
         """
-        rest = dict(_mapping(values, "limits"))
-        roles = _mapping(rest.pop("roles", {}), "limits.roles")
-        tiers = _mapping(rest.pop("tiers", {}), "limits.tiers")
+        rest = dict(mapping(values, "limits"))
+        roles = mapping(rest.pop("roles", {}), "limits.roles")
+        tiers = mapping(rest.pop("tiers", {}), "limits.tiers")
         for name in roles:
             if role_names is not None and name not in role_names:
-                raise InvalidLimits(
+                raise InvalidEntry(
                     f"limits.roles has an unknown role {name!r}; known are {', '.join(sorted(role_names))}"
                 )
-        timeout = _checked(
-            {"t": rest.pop("authenticate_timeout", 5.0)}, dict[str, Seconds], "limits.authenticate_timeout"
+        realm_only = checked(
+            {name: rest.pop(name) for name in _RealmOnly.__struct_fields__ if name in rest}, _RealmOnly, "limits"
         )
-        grace = _checked({"t": rest.pop("expiry_grace", 5.0)}, dict[str, SecondsOrNone], "limits.expiry_grace")
-        base = _limits(rest, "limits")
+        base = checked(rest, Limits, "limits")
         for kind, overrides in (("roles", roles), ("tiers", tiers)):
             for name, override in overrides.items():
                 where = f"limits.{kind}.{name}"
-                _limits(_mapping(override, where), where)
-        return cls(base, roles, tiers, timeout["t"], grace["t"])
+                checked(mapping(override, where), Limits, where)
+        return cls(base, roles, tiers, realm_only.authenticate_timeout, realm_only.expiry_grace)
 
     def of(self, role: str | None, tier: str | None) -> Limits:
         """Return the limits of a session."""
@@ -133,7 +135,7 @@ class RealmLimits:
             values = msgspec.structs.asdict(self.base)
             values.update(self._roles.get(key[0] or "", {}))
             values.update(self._tiers.get(key[1] or "", {}))
-            limits = self._known[key] = _limits(values, "limits")
+            limits = self._known[key] = msgspec.convert(values, Limits)
         return limits
 
     def group_of(self, role: str | None, tier: str | None) -> tuple[str, str] | None:
@@ -142,31 +144,3 @@ class RealmLimits:
             if name is not None and "max_sessions" in overrides.get(name, {}):
                 return kind, name
         return None
-
-
-def _limits(values: Mapping[str, Any], where: str) -> Limits:
-    unknown = [name for name in values if name not in Limits.__struct_fields__]
-    if unknown:
-        known = ", ".join(Limits.__struct_fields__)
-        raise InvalidLimits(f"{where} has an unknown key {unknown[0]!r}; known are {known}")
-    for name, value in values.items():
-        # One by one, so that the line says which value it was.
-        _checked({name: value}, Limits, f"{where}.{name}", value)
-    limits: Limits = msgspec.convert(dict(values), Limits)
-    return limits
-
-
-def _checked(value: object, kind: Any, where: str, shown: object = None) -> Any:
-    try:
-        return msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        rule = str(error).split(" - at ")[0]
-        if shown is None and isinstance(value, dict):
-            shown = next(iter(value.values()))
-        raise InvalidLimits(f"{where}: {rule[0].lower()}{rule[1:]}, was {shown!r}") from None
-
-
-def _mapping(value: object, where: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
-        raise InvalidLimits(f"{where} must be a mapping, was {value!r}")
-    return value

@@ -45,9 +45,8 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
     """A client's session: with its limits, and without what each of Crossbar's makes for itself, never uses, and drops."""
 
     clock: ClassVar[Any]
-    """Set by ``install_transports``, as is the next."""
+    """Set by ``install_transports``."""
 
-    hello_timeout_s: ClassVar[float] = 5.0
     gate: Gate | None = None
     """``None`` for the node's own components, which nothing limits."""
 
@@ -87,7 +86,7 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
         """Be a connection that has not joined."""
         self._use(Gate(ARRIVING, self.clock.seconds, self._not_counted, self._close_for_abuse))
         self._greeted = False
-        self._set_deadline(self.hello_timeout_s)
+        self._set_deadline(self._transport.hello_timeout_s)
 
     def _use(self, gate: Gate | None) -> None:
         self.gate = gate
@@ -189,7 +188,7 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
 
     def end_ungranted(self, announce: bool) -> list[str]:
         """End the subscriptions that the session's token does not cover; return their URIs."""
-        router = self._router
+        router: Any = self._router
         return router.seam.end_ungranted(self, announce) if type(router) is GatewayRouter else []
 
     # Requests
@@ -228,6 +227,9 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
         if tokens is not None and lifetime is not None:
             tokens.left(lifetime.session_id)
             self._lifetime = None
+        if self._session_id is None:
+            # Crossbar would take an ABORT that comes next for one more leave of the session that has left.
+            self._router = None
         if self._place is not None:
             seats, seat = self._place
             seats.leave(seat)

@@ -7,47 +7,66 @@ something.
 - ``install_transports`` makes WebSocket and RawSocket transports use protocols of ours: their connections have an ``Outlet``,
   send an ``EncodedPayload`` as it is, and have TCP_NODELAY, which Autobahn's option of that name does not reach. Call it
   before the transports start.
+- Whose connection it is, and whether there is room for it, is found out before the WebSocket upgrade and the RawSocket
+  handshake; what is refused is told so there.
 - What comes over WebSocket is taken from the read by whole messages (``ingress``); Autobahn gets the frames that are not
   plain, and Crossbar the requests that are not.
 """
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 import txaio
 from autobahn.twisted import websocket as autobahn_twisted_websocket
 from autobahn.wamp import websocket as autobahn_wamp_websocket
 from autobahn.websocket import protocol as autobahn_websocket
+from autobahn.websocket.types import ConnectionDeny
 from crossbar.router import protocol as crossbar_protocol
 from crossbar.router import router as crossbar_router
 from crossbar.router import session as crossbar_session
 
+from components.core.admission import Refused
 from components.core.client_frames import TEXT, first_frame_bytes, plain_messages
 from components.core.closing import CLOSE_CODES, CloseReason
 from components.core.outbox import OutboxCounters
 from components.core.outbox_settings import OutboxSettings
 from components.router.access.gate import Gate
+from components.router.client_messages import ReadsMessages
 from components.router.client_session import GatewaySession
 from components.router.engine.encodings import UNFRAMED, WEBSOCKET
 from components.router.engine.ingress import take
 from components.router.engine.outlet import Outlet
 from components.router.engine.requests import CODECS, RequestCodec
 from components.router.engine.sockets import writer
+from components.router.listeners.connection import listener_of
+from components.router.listeners.handshake import CheckedHandshake
+from components.router.listeners.listener import HANDSHAKE, MAX_CONNECTIONS, retry_after_s
+from components.router.listeners.listening import install_listeners
 from components.router.rawsocket import GatewayRawSocketProtocol
 from components.router.seam import GatewayRouter, RouterSeam
 from components.router.transports import (
     GOODBYE_TIME_S,
+    ClientConnection,
     TransportSettings,
     last_words,
     limit_queue,
     prepare,
     use_wrapping_serializer,
 )
+from components.uris import ERROR_LIMIT_EXCEEDED
 
 MAX_ANSWER_BYTES = 4096
 """A connection that is given up may answer by so much at a time; what is longer is not looked at."""
+
+
+MAX_DEPTH = 1_000
+"""Python's own recursion limit. A library that Crossbar imports (py_ecc) raises it a hundredfold, and then a message of many
+nested lists runs over the C stack's end in the decoder, which ends the worker."""
 
 
 def install_transports(
@@ -72,6 +91,8 @@ def install_transports(
     crossbar_protocol.WampRawSocketServerFactory.protocol = GatewayRawSocketProtocol
     GatewaySession.clock = clock
     crossbar_session.RouterSessionFactory.session = GatewaySession
+    sys.setrecursionlimit(MAX_DEPTH)
+    install_listeners()
     if txaio.get_global_log_level() not in ("debug", "trace"):
         _log_no_sessions()
 
@@ -100,18 +121,18 @@ def _unmarked(value: Any, *_markup: Any, **_options: Any) -> Any:
     return value
 
 
-class GatewayWebSocketProtocol(crossbar_protocol.WampWebSocketServerProtocol):  # type: ignore[misc]
+class GatewayWebSocketProtocol(
+    ClientConnection,
+    CheckedHandshake,
+    ReadsMessages,
+    crossbar_protocol.WampWebSocketServerProtocol,  # type: ignore[misc]
+):
     """A client's WebSocket connection."""
 
     data: bytes
     """Autobahn's: what it could not take yet."""
 
     maxMessagePayloadSize: int
-
-    @property
-    def network(self) -> str:
-        """The client's address as it is counted."""
-        return getattr(self.transport.getPeer(), "host", "local")
 
     outlet: Outlet | None = None
     codec: RequestCodec | None = None
@@ -126,6 +147,52 @@ class GatewayWebSocketProtocol(crossbar_protocol.WampWebSocketServerProtocol):  
 
     _begun_at = 0
     _message_deadline: Any = None
+
+    _refused: Refused | None = None
+
+    def onConnect(self, request: Any) -> Any:
+        # The bytes rather than Autobahn's headers: see ``header_values``.
+        self._refused = self.arrive(self.http_request_data)
+        if self._refused is not None:
+            is_total = self._refused.limit.name == MAX_CONNECTIONS
+            status = HTTPStatus.SERVICE_UNAVAILABLE if is_total else HTTPStatus.TOO_MANY_REQUESTS
+            raise ConnectionDeny(status.value)
+        return super().onConnect(request)
+
+    def failHandshake(self, reason: str, code: int = 400, responseHeaders: Any = None) -> None:
+        headers = dict(responseHeaders or ())
+        if self._refused is None:
+            # Whose connection it is has not been found out where the request is not one for an upgrade.
+            listener = listener_of(self.transport)
+            if listener is not None:
+                listener.count_refusal(HANDSHAKE)
+            self._refuse_upgrade(code, {"message": reason}, headers)
+            return
+        limit = self._refused.limit
+        headers["Retry-After"] = str(retry_after_s(self._refused))
+        self._refuse_upgrade(code, {"code": ERROR_LIMIT_EXCEEDED, "limit": limit.name, "value": limit.value}, headers)
+
+    def _refuse_upgrade(self, status: int, body: dict[str, Any], headers: dict[str, str]) -> None:
+        """Answer the opening handshake with an error, and close.
+
+        What the client sent may be in the body, where JSON escapes it: never in the response's line or in the log.
+        """
+        content = json.dumps(body).encode() + b"\n"
+        headers = {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(content)),
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+            "Connection": "close",
+            **headers,
+        }
+        known = HTTPStatus(status)
+        lines = [f"HTTP/1.1 {known.value} {known.phrase}", *(f"{name}: {value}" for name, value in headers.items())]
+        self.sendData("\r\n".join([*lines, "", ""]).encode("ascii") + content)
+        # Autobahn would log at level warn why it was not.
+        self.wasClean = True
+        self.wasNotCleanReason = "the opening handshake was refused"
+        self.dropConnection(abort=False)
 
     def onOpen(self) -> None:
         kind = use_wrapping_serializer(self)

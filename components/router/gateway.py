@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from autobahn.twisted.wamp import ApplicationSession
 from autobahn.wamp import ApplicationError
-from autobahn.wamp.types import CallDetails, PublishOptions, RegisterOptions, SessionDetails
+from autobahn.wamp.types import CallDetails, PublishOptions, SessionDetails
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -30,9 +30,10 @@ from components.core.payload import EncodedPayload
 from components.core.rates import RateConflator
 from components.core.retained import RetainedEvents
 from components.environment import NodeEnvironment, refuse_to_start
-from components.router import runtime
+from components.router import runtime, safe_log
 from components.router.connections import install_transports
 from components.router.fanout_settings import FanOutSettings, FanOutSettingsError
+from components.router.market_api import MarketApi
 from components.router.rate_topics import RateTopics
 from components.router.seam import RouterSeam
 from components.tokens import CLIENT_ROLES
@@ -40,14 +41,9 @@ from components.uris import (
     AUTHORIZE,
     ERROR_INVALID_ARGUMENT,
     ERROR_NOT_READY,
-    ERROR_UNKNOWN_SYMBOL,
-    MARKET_SNAPSHOT,
     MARKET_STATUS,
-    MARKET_SYMBOLS,
 )
 
-MAX_SNAPSHOT_SYMBOLS = 2000
-MAX_SYMBOL_CHARS = 20
 _RETAINED = PublishOptions(retain=True)
 
 
@@ -62,6 +58,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         # Here rather than in onJoin: an error of a component's constructor stops the node before its transports listen.
         from twisted.internet import reactor
 
+        safe_log.install(reactor)
         environment = NodeEnvironment.load(config)
         try:
             self._fanout_settings = FanOutSettings.from_extra(config.extra)
@@ -86,6 +83,8 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         self._joined = False
         self._watch = LoopingCall(self._watch_feed)
         self._feed_was_lost = True
+        self._authority = environment.authority
+        self._authority.start(reactor)
         self._runtime = runtime.Runtime(environment, self._not_ready_because)
         runtime.install(self._runtime)
 
@@ -109,11 +108,8 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
             settings.window_s,
             settings.hold,
         )
-        with_caller = RegisterOptions(details_arg="details")
         await self.register(self._authorize, AUTHORIZE)
-        await self.register(self._symbols, MARKET_SYMBOLS, options=with_caller)
-        await self.register(self._snapshot, MARKET_SNAPSHOT, options=with_caller)
-        await self.register(self._status, MARKET_STATUS, options=with_caller)
+        await MarketApi(self._market, self._caller_grants).register(self)
         await WampBusReader(self, self._seam.answer_directly).start(self._take_batch, self._take_status)
         self._watch.start(1.0).addErrback(self._watch_failed)
         self._joined = True
@@ -176,6 +172,9 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         self.life_log.failure("the watch over the feed stopped", failure=failure)
 
     def _not_ready_because(self) -> list[str]:
+        return [*self._authority.not_ready_because(), *self._market_not_ready_because()]
+
+    def _market_not_ready_because(self) -> list[str]:
         if not self._joined:
             return ["the gateway component has not joined its realm"]
         if self._market.feed_lost:
@@ -187,35 +186,6 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
             return []
         error = self._market.status().get("exchange", {}).get("last_error", "")
         return [f"the feed is {state}" + (f": {error}" if error else "")]
-
-    # Market API
-
-    def _symbols(self, *args: object, details: CallDetails, **kwargs: object) -> list[str]:
-        _no_arguments(args, kwargs)
-        return self._granted_symbols(details)
-
-    def _status(self, *args: object, details: CallDetails, **kwargs: object) -> dict[str, Any]:
-        _no_arguments(args, kwargs)
-        grants = self._caller_grants(details)
-        stale = [symbol for symbol in self._market.stale if grants.grants_symbol(symbol)]
-        return self._market.status() | {"stale_symbols": stale}
-
-    def _snapshot(self, *args: object, details: CallDetails, **kwargs: object) -> EncodedPayload:
-        if kwargs or len(args) > 1:
-            raise ApplicationError(ERROR_INVALID_ARGUMENT, "takes one argument at most, by position: a list of symbols")
-        known = self._granted_symbols(details)
-        wanted = known if not args or args[0] is None else _symbol_list(args[0])
-        if not self._market.symbols:
-            raise ApplicationError(ERROR_NOT_READY, "no feed has reported its symbols yet")
-        # A symbol that the token does not grant is answered like one that does not exist.
-        unknown = sorted(set(wanted) - set(known))
-        if unknown:
-            raise ApplicationError(ERROR_UNKNOWN_SYMBOL, f"unknown symbol {unknown[0]}")
-        return EncodedPayload(self._market.snapshot(wanted))
-
-    def _granted_symbols(self, details: CallDetails) -> list[str]:
-        grants = self._caller_grants(details)
-        return [symbol for symbol in self._market.symbols if grants.grants_symbol(symbol)]
 
     def onUserError(self, fail: Failure, msg: str) -> None:
         """Log what a procedure raised by mistake; an ``ApplicationError`` is none, but an answer to its caller."""
@@ -256,26 +226,6 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
     def _grants(self, role: str, authid: str, auth_extra: dict[str, Any] | None) -> Grants:
         extra = auth_extra or {}
         return grants_of(role, authid, extra.get("symbols"), extra.get("services", ()), self._families)
-
-
-def _no_arguments(args: tuple[object, ...], kwargs: dict[str, object]) -> None:
-    if args or kwargs:
-        raise ApplicationError(ERROR_INVALID_ARGUMENT, "takes no arguments")
-
-
-def _symbol_list(value: object) -> list[str]:
-    if not isinstance(value, list) or not all(isinstance(symbol, str) for symbol in value):
-        raise ApplicationError(ERROR_INVALID_ARGUMENT, "symbols must be a list of strings")
-    if len(value) > MAX_SNAPSHOT_SYMBOLS:
-        raise ApplicationError(
-            ERROR_INVALID_ARGUMENT, f"symbols must have at most {MAX_SNAPSHOT_SYMBOLS} items, had {len(value)}"
-        )
-    # What is refused here could be no symbol, and might be no text that can be sent back.
-    if not all(symbol.isascii() and symbol.isalnum() and len(symbol) <= MAX_SYMBOL_CHARS for symbol in value):
-        raise ApplicationError(
-            ERROR_INVALID_ARGUMENT, f"a symbol is up to {MAX_SYMBOL_CHARS} letters and digits, such as BTCUSDT"
-        )
-    return list(dict.fromkeys(value))
 
 
 def _decision(grants: Grants, action: str, uri: str, options: dict[str, Any]) -> dict[str, Any]:

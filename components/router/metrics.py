@@ -19,6 +19,9 @@ from twisted.web.server import Request
 from components.core.closing import CloseReason
 from components.core.limits import LIMIT_NAMES
 from components.router import runtime
+from components.router.listeners.http_channel import REFUSAL_CAUSES
+from components.router.listeners.listener import REFUSALS, registry
+from components.tokens import TokenCause
 
 
 class WorkerCollector(Collector):
@@ -26,6 +29,7 @@ class WorkerCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Return all metrics; those of a gateway only where there is one."""
+        yield from self._listeners()
         yield from self._gatekeepers()
         worker = runtime.current()
         if worker is None:
@@ -37,11 +41,30 @@ class WorkerCollector(Collector):
             {reason.value: worker.closed[reason] for reason in CloseReason},
         )
         yield _counter(
-            "crosstick_refused_tickets", "Tickets that were not accepted, by cause", "cause", worker.refused_tickets
+            "crosstick_refused_tickets",
+            "Tickets that were not accepted, by cause",
+            "cause",
+            {cause.value: worker.refused_tickets[cause.value] for cause in TokenCause},
         )
         yield CounterMetricFamily(
             "crosstick_ping_failures", "Connections dropped since they did not answer a ping", worker.ping_failures
         )
+
+    def _listeners(self) -> Iterator[Metric]:
+        connections = GaugeMetricFamily(
+            "crosstick_connections", "WebSocket and RawSocket connections", labels=["listener"]
+        )
+        refused = CounterMetricFamily(
+            "crosstick_refused_connections", "Connections that were refused, by cause", labels=["listener", "cause"]
+        )
+        for name, listener in registry().listeners.items():
+            connections.add_metric([name], listener.connections.number)
+            for cause in REFUSALS:
+                refused.add_metric([name, cause], listener.refused[cause])
+            for cause in REFUSAL_CAUSES:
+                refused.add_metric([name, cause], listener.http_policy.refused[cause])
+        yield connections
+        yield refused
 
     def _gatekeepers(self) -> Iterator[Metric]:
         sessions = GaugeMetricFamily("crosstick_sessions", "Sessions of clients that have joined", labels=["realm"])

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from crossbar.router import protocol as crossbar_protocol
+from twisted.logger import Logger
 
+from components.core.admission import Refused
 from components.core.closing import CloseReason
 from components.router.access.gate import Gate
-from components.router.client_session import GatewaySession
+from components.router.client_messages import deliver
 from components.router.engine.encodings import RAWSOCKET, UNFRAMED
 from components.router.engine.outlet import Outlet
 from components.router.engine.sockets import writer
 from components.router.transports import (
     GOODBYE_TIME_S,
+    ClientConnection,
     TransportSettings,
     last_words,
     limit_queue,
@@ -21,14 +24,19 @@ from components.router.transports import (
     use_wrapping_serializer,
 )
 
+NO_ROOM = b"\x7f\x40\x00\x00"
+"""The RawSocket handshake's error 4, "maximum connection count reached"."""
+
 MAX_RAWSOCKET_BYTES = 2**24
 """What a RawSocket peer may announce at most (WAMP specification, "RawSocket Transport"); all that we send is shorter."""
 
 
-class GatewayRawSocketProtocol(crossbar_protocol.WampRawSocketServerProtocol):  # type: ignore[misc]
+class GatewayRawSocketProtocol(ClientConnection, crossbar_protocol.WampRawSocketServerProtocol):  # type: ignore[misc]
     """A client's RawSocket connection."""
 
+    life_log: ClassVar[Logger] = Logger()
     outlet: Outlet | None = None
+    _refused: Refused | None = None
     _gate: Gate | None = None
     _deadline: Any = None
     """Of the handshake, then of the message that has been begun."""
@@ -38,14 +46,8 @@ class GatewayRawSocketProtocol(crossbar_protocol.WampRawSocketServerProtocol):  
 
     def connectionMade(self) -> None:
         super().connectionMade()
-        self._deadline = TransportSettings.clock.callLater(
-            GatewaySession.hello_timeout_s, self.transport.abortConnection
-        )
-
-    @property
-    def network(self) -> str:
-        """The client's address as it is counted."""
-        return getattr(self.transport.getPeer(), "host", "local")
+        self._refused = self.arrive()
+        self._deadline = TransportSettings.clock.callLater(self.hello_timeout_s, self.transport.abortConnection)
 
     def take_limits(self, gate: Gate | None) -> None:
         """Be told what the session on this connection may do."""
@@ -53,7 +55,13 @@ class GatewayRawSocketProtocol(crossbar_protocol.WampRawSocketServerProtocol):  
         limit_queue(self.outlet, gate)
 
     def dataReceived(self, data: bytes) -> None:
-        """Take what was read, unless the connection is being closed."""
+        """Take what was read, unless the connection is being closed or there is no room for it."""
+        if self._refused is not None:
+            self._handshake_bytes += data[: 4 - len(self._handshake_bytes)]
+            if len(self._handshake_bytes) == 4:
+                self.transport.write(NO_ROOM)
+                self.transport.loseConnection()
+            return
         if self.outlet is not None and self.outlet.given_up:
             return
         received = self._received
@@ -68,8 +76,17 @@ class GatewayRawSocketProtocol(crossbar_protocol.WampRawSocketServerProtocol):  
 
     def stringReceived(self, payload: bytes) -> None:
         self._received += 1
-        if self.outlet is None or not self.outlet.given_up:
-            super().stringReceived(payload)
+        if self.outlet is None or self.outlet.given_up:
+            return
+        try:
+            deliver(self._session, self._serializer, payload, None, self._violated)
+        except Exception:
+            self.life_log.failure("a message of a client could not be handled")
+            self.abort()
+
+    def _violated(self, reason: str) -> None:
+        self.life_log.warn("failing RawSocket connection: {reason}", reason=reason)
+        self.abort()
 
     def _message_not_complete(self) -> None:
         self._deadline = None

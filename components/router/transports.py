@@ -14,6 +14,8 @@ from typing import Any
 from autobahn.wamp import message
 from twisted.internet.interfaces import ITCPTransport
 
+from components.core.admission import Refused
+from components.core.client_address import LOCAL, network_key
 from components.core.closing import CLOSE_TEXTS, CloseReason
 from components.core.limits import Limits
 from components.core.outbox import OutboxCounters
@@ -21,9 +23,15 @@ from components.core.outbox_settings import OutboxSettings
 from components.router.access.gate import Gate
 from components.router.engine.outlet import Outlet
 from components.router.engine.serializers import WRAPPING
+from components.router.listeners.connection import ListenerConnection, connection_of
+from components.router.listeners.listener import Listener
+from components.router.listeners.settings import ListenerSettings
 
 GOODBYE_TIME_S = 1.0
 """How long a connection that is given up may take to send what says why."""
+
+
+DEFAULT_HELLO_TIMEOUT_S = ListenerSettings().hello_timeout
 
 
 class TransportSettings:
@@ -37,6 +45,43 @@ class TransportSettings:
 
     on_cut: Callable[[CloseReason, Any], None]
     on_ping_failure: Callable[[], None]
+
+
+class ClientConnection:
+    """What a WebSocket and a RawSocket connection know of where they come from."""
+
+    transport: Any
+    client_address: str = LOCAL
+    """The client's IP address, whatever proxies it came through; ``LOCAL`` on a unix socket."""
+
+    network: str = LOCAL
+    """The address as it is counted: an IPv6 one by its /64."""
+
+    connection: ListenerConnection | None = None
+    """``None`` on a unix socket."""
+
+    @property
+    def listener(self) -> Listener | None:
+        """The listener that the connection came by; ``None`` on a unix socket."""
+        return None if self.connection is None else self.connection.listener
+
+    @property
+    def hello_timeout_s(self) -> float:
+        """How long the client may take to say HELLO."""
+        listener = self.listener
+        return DEFAULT_HELLO_TIMEOUT_S if listener is None else listener.settings.hello_timeout
+
+    def connectionMade(self) -> None:
+        super().connectionMade()  # type: ignore[misc]  # Autobahn's, of the class that this one is mixed into
+        self.connection = connection_of(self.transport)
+
+    def arrive(self, request: bytes = b"") -> Refused | None:
+        """Find out whose connection it is, by its request's head if it has one, and count it; return what forbids it."""
+        if self.connection is None:
+            return None
+        self.client_address = self.connection.listener.client_of(self.connection.address, request)
+        self.network = network_key(self.client_address)
+        return self.connection.admit(self.client_address)
 
 
 def use_wrapping_serializer(protocol: Any) -> tuple[str, bool]:

@@ -103,7 +103,7 @@ def test_of_statuses_only_the_newest_waits() -> None:
     assert [(uri, data) for uri, data, _ in session.calls] == [(BUS_STATUS, b"1"), (BUS_STATUS, b"3")]
 
 
-@pytest.mark.parametrize("data", [b"", b"nonsense", b"\x93\x01"])
+@pytest.mark.parametrize("data", [b"", b"nonsense", b"\x93\x01", b"\x93\x01\x01\x91\x93\xa1\x87\x01\xc4\x00"])
 def test_a_reader_refuses_what_is_no_batch(data: bytes) -> None:
     session = FakeSession()
     started = WampBusReader(session).start(lambda _: None, lambda _: None)

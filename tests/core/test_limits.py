@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from components.core.limits import InvalidLimits, Limits, RealmLimits
+from components.core.entries import InvalidEntry
+from components.core.limits import Limits, RealmLimits
 
 
 def test_what_is_left_out_has_its_default() -> None:
@@ -66,7 +67,7 @@ def test_sessions_with_the_same_role_and_tier_share_one_object() -> None:
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(values: Any, reason: str) -> None:
-    with pytest.raises(InvalidLimits) as refusal:
+    with pytest.raises(InvalidEntry) as refusal:
         RealmLimits.from_mapping(values, {"viewer", "service"})
     assert str(refusal.value).startswith(reason)
     assert "\n" not in str(refusal.value)

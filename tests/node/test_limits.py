@@ -17,7 +17,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, ensureDeferred
 
 from tests.harness.client import Client, Clients, Refused, follows, until
-from tests.harness.node import Node, free_port, with_limits
+from tests.harness.node import Node, component, free_port, with_limits
 
 LIMIT_EXCEEDED = "crosstick.error.limit_exceeded"
 SELDOM = 0.001
@@ -47,6 +47,7 @@ def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     def change(config: dict[str, Any]) -> None:
         with_limits(max_sessions=60, authenticate_timeout=1.0, tiers=TIERS)(config)
         with_limits("ops", max_sessions=2)(config)
+        component(config, "listeners")["extra"]["listeners"]["public"]["hello_timeout"] = 1
 
     node = Node(
         tmp_path_factory.mktemp("limited"),
@@ -323,6 +324,27 @@ async def test_message_timeout_within_a_frame(limited: Node, clients: Clients, b
     await peer.join("slow_message", limited.token("slow_message", tier="slow_message"))
     peer.transport.write(b"\x81\xfe\x01\x00\0\0\0\0[48,1,{}")
     assert await peer.closed == (4008, "crosstick.close.message_timeout")
+
+
+@pytest_twisted.ensureDeferred
+async def test_hello_timeout(limited: Node, clients: Clients, bystander: Bystander) -> None:
+    peer = await clients.peer(limited.ws_url)
+    assert await peer.closed == (4007, "crosstick.close.not_joined")
+    assert (await peer.hear(3))[2] == "crosstick.close.not_joined"
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_leaves_without_closing_has_as_long_to_join_again(
+    limited: Node, clients: Clients, bystander: Bystander
+) -> None:
+    peer = await clients.peer(limited.ws_url)
+    await peer.join("again", limited.token("again"))
+    peer.say(6, {}, "wamp.close.normal")
+    await peer.hear(6)
+    await peer.join("again", limited.token("again"))
+    peer.say(6, {}, "wamp.close.normal")
+    await peer.hear(6)
+    assert await peer.closed == (4007, "crosstick.close.not_joined")
 
 
 @pytest_twisted.ensureDeferred

@@ -15,7 +15,8 @@ from autobahn.wamp.types import SessionDetails
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from components.core.limits import InvalidLimits, RealmLimits
+from components.core.entries import InvalidEntry
+from components.core.limits import RealmLimits
 from components.core.seats import Seats
 from components.environment import refuse_to_start
 from components.router import runtime
@@ -39,7 +40,7 @@ class Gatekeeper(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no
         unknown = [name for name in extra if name != "limits"]
         try:
             if unknown:
-                raise InvalidLimits(f"extra has an unknown key {unknown[0]!r}; known is limits")
+                raise InvalidEntry(f"extra has an unknown key {unknown[0]!r}; known is limits")
             limits = RealmLimits.from_mapping(extra.get("limits", {}), CLIENT_ROLES)
             runtime.add_gatekeeper(config.realm, Seats(limits))
             tokens = runtime.live_tokens()

@@ -11,6 +11,7 @@ import msgspec
 from autobahn.wamp import ApplicationError
 from autobahn.wamp.types import CallDetails, RegisterOptions
 from msgspec import Meta
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from components.core.revocations import (
@@ -27,7 +28,8 @@ from components.router.access.arguments import arguments
 from components.router.access.live_tokens import LiveTokens
 from components.router.access.revocation_store import RevocationStoreError
 from components.router.authenticator import check_not_revoked, noted, refusal
-from components.tokens import MAX_TOKEN_CHARS, Claims, TokenError
+from components.tokens import Claims, TokenCause, TokenError
+from components.tokens.authority import MAX_TOKEN_CHARS
 from components.uris import (
     AUTH_LIFT,
     AUTH_RENEW,
@@ -78,16 +80,20 @@ class TokenProcedures:
             await session.register(self._list, AUTH_REVOCATIONS, options=_WITH_CALLER)
             await session.register(self._lift, AUTH_LIFT, options=_WITH_CALLER)
 
-    def _renew(self, *args: object, details: CallDetails, **kwargs: object) -> dict[str, Any]:
+    async def _renew(self, *args: object, details: CallDetails, **kwargs: object) -> dict[str, Any]:
         """Let the calling session go on with another token: answered when it is in force."""
         wanted = arguments(_Renewal, args, kwargs)
         node = runtime.current()
-        lifetime = None if details.caller is None else self._tokens.lifetimes.get(details.caller)
-        if node is None or lifetime is None:
-            raise ApplicationError(ERROR_NOT_READY, "the calling session has left")
-        session = lifetime.session
+        if node is None:
+            raise ApplicationError(ERROR_NOT_READY, "the gateway is not up")
         try:
-            claims = node.environment.authority.verify(wanted.token)
+            verified = node.environment.authority.verify_with_refresh(wanted.token)
+            claims = await verified if isinstance(verified, Deferred) else verified
+            # From here on in one turn: neither session nor revocations change meanwhile.
+            lifetime = None if details.caller is None else self._tokens.lifetimes.get(details.caller)
+            if lifetime is None:
+                raise ApplicationError(ERROR_NOT_READY, "the calling session has left")
+            session = lifetime.session
             _check_same(claims, session)
             check_not_revoked(claims)
         except TokenError as error:
@@ -152,11 +158,11 @@ class TokenProcedures:
 
 def _check_same(claims: Claims, session: Any) -> None:
     if claims.realm != session._realm:
-        raise TokenError("other realm")
+        raise TokenError(TokenCause.OTHER_REALM)
     if claims.sub != session._authid:
-        raise TokenError("other sub")
+        raise TokenError(TokenCause.OTHER_SUB)
     if claims.role != session._authrole:
-        raise TokenError("other role")
+        raise TokenError(TokenCause.OTHER_ROLE)
 
 
 def _one_of(wanted: _Named) -> None:

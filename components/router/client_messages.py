@@ -1,0 +1,60 @@
+"""WAMP messages as clients send them, until a session has them: the seam's part inside Autobahn's transports.
+
+Written against autobahn 26.10.2. What cannot be read is the client's mistake, whatever the type of the error by which Autobahn
+says so: it ends that connection as a violation of the protocol, and is worth no traceback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from autobahn.wamp.exception import InvalidUriError, ProtocolError
+from twisted.logger import Logger
+
+PROTOCOL_ERROR = 1002
+
+life_log = Logger()
+
+
+def deliver(
+    session: Any,
+    serializer: Any,
+    payload: bytes,
+    is_binary: bool | None,
+    close: Callable[[str], None],
+) -> bool:
+    """Read the messages in ``payload`` and hand them to a session; return whether that was possible.
+
+    ``close`` is told what was wrong with them. What a session raises that is no violation of the protocol is raised here.
+    """
+    try:
+        messages = serializer.unserialize(payload, is_binary)
+    except Exception as error:
+        close(f"WAMP Protocol Error ({error})")
+        return False
+    for message in messages:
+        try:
+            session.onMessage(message)
+        except (ProtocolError, InvalidUriError) as error:
+            close(f"WAMP Protocol Error ({error})")
+            return False
+    return True
+
+
+class ReadsMessages:
+    """Of a WebSocket connection: to come before Autobahn's own class."""
+
+    _session: Any
+    _serializer: Any
+    _bailout: Callable[[int, str], None]
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        try:
+            deliver(self._session, self._serializer, payload, isBinary, self._violated)
+        except Exception as error:
+            life_log.failure("a message of a client could not be handled")
+            self._bailout(1011, f"WAMP Internal Error ({error})")
+
+    def _violated(self, reason: str) -> None:
+        self._bailout(PROTOCOL_ERROR, reason)

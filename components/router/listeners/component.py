@@ -1,0 +1,42 @@
+"""The component whose ``extra`` says how the worker's listeners are set up; in place before any of them listens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from autobahn.twisted.wamp import ApplicationSession
+from autobahn.wamp.types import SessionDetails
+from twisted.logger import Logger
+
+from components.environment import refuse_to_start
+from components.router.listeners.listener import registry
+from components.router.listeners.listening import install_listeners
+from components.router.listeners.settings import ListenerSettingsError, check_ids, parse_listeners
+from components.router.listeners.transports import transport_ids
+
+
+class Listeners(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no types
+    """Holds the settings of the worker's listeners."""
+
+    life_log: ClassVar[Logger] = Logger()
+
+    def __init__(self, config: Any = None) -> None:
+        super().__init__(config)
+        # Here rather than in onJoin: an error of a component's constructor stops the node before its transports listen.
+        try:
+            settings = parse_listeners(config.extra)
+            known = transport_ids(Path(config.extra["cbdir"]), settings)
+            if known is not None:
+                check_ids(settings, known)
+            registry().configure(settings)
+        except ListenerSettingsError as error:
+            refuse_to_start(str(error))
+        if known is None:
+            self.life_log.warn(
+                "the node's configuration is not in its usual place: transport ids of listeners are not checked"
+            )
+        install_listeners()
+
+    async def onJoin(self, details: SessionDetails) -> None:
+        self.life_log.info("listeners are set up")

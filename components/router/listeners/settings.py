@@ -1,0 +1,128 @@
+"""How listeners are set up: the ``listeners`` entry of the listeners component's ``extra`` in the node's configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from components.core.client_address import InvalidNetwork, TrustedProxies
+from components.core.origins import OriginError, OriginPolicy
+
+Count = Annotated[int, Meta(ge=1, le=10**9)]
+PerSecond = Annotated[float, Meta(gt=0, le=1e6)]
+Seconds = Annotated[float, Meta(gt=0, le=3600)]
+Bytes = Annotated[int, Meta(ge=0, le=2**24)]
+
+
+class ListenerSettingsError(ValueError):
+    """An entry is unknown or impossible; the text is one line for the operator."""
+
+
+class ListenerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Settings of one listener. The names are the configuration's, and of the limits those that clients are told."""
+
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses and networks of balancers, whose word is taken for where a client is."""
+
+    proxy_protocol: bool = False
+    """Every connection begins with a PROXY protocol header, and comes from a trusted proxy."""
+
+    allow_plaintext: bool = False
+    """Clients may come without TLS to more than the loopback."""
+
+    allowed_origins: tuple[str, ...] = ("same",)
+    """Pages of which origins may connect; ``same``: those that this listener serves."""
+
+    max_connections: Count = 10_000
+    """WebSocket and RawSocket connections."""
+
+    max_connections_per_address: Count | None = 200
+    """The same of one client address, an IPv6 one by its /64; ``None`` means no limit."""
+
+    connections_per_s_per_address: PerSecond | None = 20.0
+    """How fast those may come, after ``connections_burst_per_address`` at once; ``None`` means no limit."""
+
+    connections_burst_per_address: Count = 200
+    """Enough for all clients of an address to come back at once."""
+
+    request_timeout: Seconds = 10.0
+    """From a connection's first byte, or the end of its last request, to the end of its next request."""
+
+    handshake_timeout: Seconds = 5.0
+    """For what comes before a request: the PROXY protocol's header, and TLS."""
+
+    hello_timeout: Seconds = 5.0
+    """From the end of the WebSocket or RawSocket handshake to a session's HELLO; also for the RawSocket handshake itself."""
+
+    max_body_bytes: Bytes = 65_536
+    """Of one HTTP request's body."""
+
+    tls_min_version: Literal["1.2", "1.3"] = "1.3"
+
+    @property
+    def proxies(self) -> TrustedProxies:
+        """The trusted proxies."""
+        return TrustedProxies(self.trusted_proxies)
+
+
+def parse_listeners(extra: Mapping[str, Any] | None) -> dict[str, ListenerSettings]:
+    """Return the settings in a component's ``extra``, by transport id; what is left out has its default.
+
+    Raises:
+        ListenerSettingsError: a key is unknown or a value impossible.
+    """
+    # Crossbar adds the folder of its configuration.
+    given = {name: value for name, value in (extra or {}).items() if name != "cbdir"}
+    unknown = [name for name in given if name != "listeners"]
+    if unknown:
+        raise ListenerSettingsError(f"extra has an unknown key {unknown[0]!r}; known is listeners")
+    entries = _mapping(given.get("listeners", {}), "listeners")
+    return {
+        name: _settings(_mapping(entry, f"listeners.{name}"), f"listeners.{name}") for name, entry in entries.items()
+    }
+
+
+def check_ids(settings: Mapping[str, ListenerSettings], transports: Collection[str]) -> None:
+    """See to it that all settings are those of a transport.
+
+    Raises:
+        ListenerSettingsError: some are not.
+    """
+    for name in settings:
+        if name not in transports:
+            which = ", ".join(transports) or "none"
+            raise ListenerSettingsError(f"listeners.{name}: no TCP transport has this id; there are {which}")
+
+
+def _settings(values: Mapping[str, Any], where: str) -> ListenerSettings:
+    known = ListenerSettings.__struct_fields__
+    for name, value in values.items():
+        if name not in known:
+            raise ListenerSettingsError(f"{where} has an unknown key {name!r}; known are {', '.join(known)}")
+        try:
+            # One by one, so that the line says which value it was.
+            msgspec.convert({name: value}, ListenerSettings)
+        except msgspec.ValidationError as error:
+            rule = str(error).split(" - at ")[0]
+            raise ListenerSettingsError(f"{where}.{name}: {rule[0].lower()}{rule[1:]}, was {value!r}") from None
+    settings = msgspec.convert(dict(values), ListenerSettings)
+    try:
+        proxies = settings.proxies
+    except InvalidNetwork as error:
+        raise ListenerSettingsError(f"{where}.trusted_proxies: {error}") from None
+    try:
+        OriginPolicy.parse(settings.allowed_origins)
+    except OriginError as error:
+        raise ListenerSettingsError(f"{where}.allowed_origins: {error}") from None
+    if settings.proxy_protocol and not proxies:
+        raise ListenerSettingsError(f"{where}.proxy_protocol needs trusted_proxies: whose headers are taken")
+    return settings
+
+
+def _mapping(value: object, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        raise ListenerSettingsError(f"{where} must be a mapping, was {value!r}")
+    return value

@@ -1,0 +1,418 @@
+"""What is fuzzed: each target takes bytes, and raises ``Violation`` (or anything) when an input does what none may do.
+
+To add one, write a function here and give it a line in ``TARGETS``, with a few inputs to begin from.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+from autobahn.wamp import message
+from autobahn.wamp.exception import InvalidUriError
+from autobahn.wamp.serializer import JsonSerializer, MsgPackSerializer
+
+from components.core.batch import Batch, MalformedBatch, decode_batch, encode_batch
+from components.core.client_frames import BINARY, TEXT, first_frame_bytes, plain_messages
+from components.core.grants import grants_of
+from components.core.topics import receives
+from components.core.uri_rules import MAX_URI_CHARS
+from components.router.engine.requests import CODECS, Publish, Subscribe, Unsubscribe, is_plain_json
+from components.tokens import Claims, TokenError
+from tests.fuzz.world import (
+    ALLOWED_CLOSE_CODES,
+    AUTHORITY,
+    FAMILIES,
+    KEY,
+    MAX_MESSAGE_BYTES,
+    SERIALIZERS,
+    Wire,
+    encoded,
+    frame,
+    mint,
+    require,
+    world,
+)
+
+ROLES = ("viewer", "service", "operator")
+
+
+@dataclass(frozen=True)
+class Target:
+    """Something that sees a client's bytes."""
+
+    run: Callable[[bytes], None]
+    seeds: Sequence[bytes]
+    weight: int = 1
+    """Of the time that all targets share."""
+
+
+def _pieces(data: bytes) -> Iterator[bytes]:
+    """Return the pieces that data says it has: two octets of length before each."""
+    position = 0
+    while position + 2 <= len(data):
+        size = int.from_bytes(data[position : position + 2], "big")
+        yield data[position + 2 : position + 2 + size]
+        position += 2 + size
+
+
+def _joined_pieces(*pieces: bytes) -> bytes:
+    return b"".join(len(piece).to_bytes(2, "big") + piece for piece in pieces)
+
+
+# Connections: the first octets choose, the rest is what a client sends.
+
+
+def _check_wire(wire: Wire) -> None:
+    """Require that a connection answered, waits, or closed as it may, and that nobody else noticed."""
+    websocket = not wire.transport.value().startswith(b"HTTP/")
+    code = wire.close_code() if websocket else None
+    wire.end()
+    # First: it says more.
+    world().check_log()
+    require(code is None or code in ALLOWED_CLOSE_CODES or code == 1005, f"closed with {code}")
+    world().check_clean()
+
+
+def _wire(choice: int) -> tuple[Wire, str]:
+    serializer = SERIALIZERS[choice % 6]
+    if choice // 6 % 2:
+        return world().websocket(serializer), serializer
+    role = ROLES[choice // 12 % 3]
+    return world().joined(serializer, role, "fuzz", compressed=bool(choice // 36 % 2)), serializer
+
+
+def websocket_frames(data: bytes) -> None:
+    """Frames of a client, of whatever kind, cut into reads wherever the input says."""
+    if len(data) < 2:
+        return
+    wire, _ = _wire(data[0])
+    cut = data[1] or len(data)
+    rest = data[2:]
+    for start in range(0, len(rest), cut):
+        wire.feed(rest[start : start + cut])
+    _check_wire(wire)
+
+
+def wamp_messages(data: bytes) -> None:
+    """Messages of a client, each in a frame that is well-formed."""
+    if not data:
+        return
+    wire, serializer = _wire(data[0])
+    text = serializer.startswith("json")
+    for piece in _pieces(data[1:]):
+        wire.send(piece, text=text)
+    _check_wire(wire)
+
+
+def wamp_values(data: bytes) -> None:
+    """Messages of a client, written in JSON and sent by each serializer: well-formed, with any values in any place."""
+    if not data:
+        return
+    wire, serializer = _wire(data[0])
+    for piece in data[1:].split(b"\n"):
+        try:
+            value = json.loads(piece)
+            sent = encoded(value, serializer)
+        except (ValueError, RecursionError, OverflowError, TypeError):
+            continue
+        wire.send(sent, text=serializer.startswith("json"))
+    _check_wire(wire)
+
+
+def handshake(data: bytes) -> None:
+    """A connection from its first byte."""
+    wire = world().http()
+    wire.feed(data)
+    wire.end()
+    world().check_log()
+    world().check_clean()
+
+
+def rawsocket(data: bytes) -> None:
+    """A RawSocket connection from its first byte, in reads of as many bytes as the first one says."""
+    if not data:
+        return
+    wire = world().raw()
+    cut = data[0] or len(data)
+    for start in range(1, len(data), cut):
+        wire.feed(data[start : start + cut])
+    wire.end()
+    world().check_log()
+    world().check_clean()
+
+
+# Parsers
+
+
+def client_frames(data: bytes) -> None:
+    """The plain frames at the head of a read, against a reading of RFC 6455 that is written for nothing but to be right."""
+    for first in (TEXT, BINARY):
+        found, used = plain_messages(data, first, MAX_MESSAGE_BYTES)
+        require(0 <= used <= len(data), "more was taken than came")
+        position = 0
+        for payload in found:
+            size, start = data[position + 1] & 0x7F, position + 2
+            if size == 126:
+                size, start = int.from_bytes(data[start : start + 2], "big"), start + 2
+                require(size >= 126, "a length that is not minimal was taken")
+            require(data[position] == first and data[position + 1] >= 0x80 and size != 127, "a frame that is not plain")
+            require(size <= MAX_MESSAGE_BYTES, "a message that is too long was taken")
+            key = data[start : start + 4]
+            masked = data[start + 4 : start + 4 + size]
+            plain = bytes(octet ^ key[place % 4] for place, octet in enumerate(masked))
+            require(len(masked) == size and payload == plain, "a payload was unmasked wrongly")
+            require(first_frame_bytes(data[position:]) == start + 4 + size - position, "a frame's size is wrong")
+            if first == TEXT:
+                payload.decode()
+            position = start + 4 + size
+        require(position == used, "frames and their bytes differ")
+    require(0 <= first_frame_bytes(data) <= len(data), "a frame is longer than what came")
+
+
+_OPERATOR = grants_of("operator", "fuzz", None, ["*"], FAMILIES)
+_STOCK = {"json": JsonSerializer(), "msgpack": MsgPackSerializer()}
+
+
+def requests(data: bytes) -> None:
+    """What is taken for a plain request is that request for Autobahn too; what Autobahn refuses is not taken."""
+    for name, stock in _STOCK.items():
+        recognised = CODECS[name, False].recognise(data)
+        if recognised is None:
+            continue
+        try:
+            [parsed] = stock.unserialize(data, name != "json")
+        except InvalidUriError:
+            # Which nobody may use, so that it is refused further on.
+            for action in ("subscribe", "publish"):
+                require(not _OPERATOR.allows(action, getattr(recognised, "topic", "")), "no URI, and granted")
+            continue
+        require(parsed.request == recognised.request, "request ids differ")
+        if isinstance(recognised, Subscribe):
+            require(isinstance(parsed, message.Subscribe), "no SUBSCRIBE for Autobahn")
+            require(parsed.topic == recognised.topic, "topics differ")
+            require((parsed.match or "exact") == recognised.options.match, "matching policies differ")
+            require(bool(parsed.get_retained) == recognised.options.get_retained, "get_retained differs")
+        elif isinstance(recognised, Unsubscribe):
+            require(parsed.subscription == recognised.subscription, "subscriptions differ")
+        elif isinstance(recognised, Publish) and is_plain_json(bytes(recognised.arguments[0])):
+            require(parsed.topic == recognised.topic, "topics differ")
+            # NaN and infinities are no JSON, for msgspec.
+            require(len(parsed.args) == 1 and not parsed.kwargs, "arguments differ")
+
+
+def batches(data: bytes) -> None:
+    """A batch of the bus is whole, or refused."""
+    try:
+        batch = decode_batch(data)
+    except MalformedBatch:
+        return
+    require(decode_batch(encode_batch(batch)) == batch, "a batch changes on its way")
+
+
+# Tokens
+
+
+_GENUINE = mint("viewer", "alice")
+_GENUINE_CLAIMS = AUTHORITY.verify(_GENUINE)
+
+
+def tokens(data: bytes) -> None:
+    """No text is accepted but a token that was signed, with the claims that were."""
+    try:
+        claims = AUTHORITY.verify(data.decode("latin-1"))
+    except TokenError:
+        return
+    require(claims == _GENUINE_CLAIMS, "a token that nobody signed was accepted")
+
+
+def token_claims(data: bytes) -> None:
+    """A token whose signature is right and whose claims are anything: refused, or of the types that are said."""
+    try:
+        claims = AUTHORITY.verify(_signed(data))
+    except TokenError:
+        return
+    require(type(claims) is Claims, "no claims")
+    for value in (claims.sub, claims.role, claims.realm):
+        require(type(value) is str and value != "", "a claim is no text")
+    require(type(claims.exp) is int, "exp is no whole number")
+    for globs in (claims.symbols or (), claims.services):
+        require(all(type(glob) is str for glob in globs), "a glob is no text")
+
+
+def _signed(payload: bytes, header: bytes = b'{"alg":"HS256","typ":"JWT"}') -> str:
+    import hashlib
+    import hmac
+
+    parts = [base64.urlsafe_b64encode(part).rstrip(b"=") for part in (header, payload)]
+    signature = hmac.new(KEY, b".".join(parts), hashlib.sha256).digest()
+    return b".".join([*parts, base64.urlsafe_b64encode(signature).rstrip(b"=")]).decode()
+
+
+# Rights
+
+_SYMBOLS = ("BTCUSDT", "BTCEUR", "ETHUSDT", "book", "")
+_TOPICS = [
+    f"market.{symbol}{family}" for symbol in _SYMBOLS for family in ("", ".book", ".every_1s") if symbol or family
+]
+
+
+def grants(data: bytes) -> None:
+    """A subscription that is granted reaches no topic of a symbol that is not."""
+    text = data.decode("utf-8", "replace")
+    head, _, uri = text.partition("\n")
+    match = ("exact", "prefix", "wildcard")[len(head) % 3]
+    role = ROLES[len(head) // 3 % 3]
+    rights = grants_of(role, "fuzz", ["BTC*"], ["quotes"], FAMILIES)
+    for action in ("call", "publish", "register"):
+        if rights.allows(action, uri, match):
+            require(uri.isprintable() and len(uri) <= MAX_URI_CHARS, "a URI that is none was granted")
+            require(uri.startswith("services.") or action == "call", f"{action} on {uri!r} was granted")
+    if rights.allows("subscribe", uri, match):
+        require(uri.isprintable() and len(uri) <= MAX_URI_CHARS, "a URI that is none was granted")
+        for topic in _TOPICS:
+            symbol = topic.split(".")[1]
+            require(
+                symbol.startswith("BTC") or not receives(uri, match, topic), f"{match} {uri!r} would receive {topic}"
+            )
+
+
+def _hello(**details: Any) -> bytes:
+    roles = {"subscriber": {}, "publisher": {}, "caller": {}, "callee": {}}
+    return json.dumps([1, "market", {"roles": roles, "authmethods": ["ticket"], "authid": "alice", **details}]).encode()
+
+
+_JOINED_MESSAGES = [
+    b'[32,1,{},"market.BTCUSDT"]',
+    b'[32,2,{"match":"wildcard"},"market..book"]',
+    b'[32,3,{"match":"prefix","get_retained":true},"market."]',
+    b"[34,4,5]",
+    b'[48,6,{},"market.snapshot",[["BTCUSDT"]]]',
+    b'[48,7,{"receive_progress":true,"timeout":10},"market.symbols",[],{"a":1}]',
+    b"[49,7,{}]",
+    b'[16,8,{"acknowledge":true,"exclude_me":false},"services.fuzz.x",[1],{"k":null}]',
+    b'[16,9,{},"services.fuzz.x",[{"p":1e400}]]',
+    b'[16,9,{"eligible":[1],"exclude_authid":["a"],"retain":true},"services.fuzz.x"]',
+    b'[64,10,{"invoke":"roundrobin"},"services.fuzz.f"]',
+    b"[66,11,12]",
+    b'[48,12,{},"services.fuzz.f",["\\u0000AAAA"]]',
+    b"[70,1,{},[1]]",
+    b'[8,68,1,{},"a.b"]',
+    b'[6,{},"wamp.close.normal"]',
+    b'[3,{"message":"x"},"a.b"]',
+    b'[5,"x",{}]',
+    b'[48,13,{},"wamp.subscription.lookup",["market.BTCUSDT"]]',
+    b'[48,14,{},"wamp.session.add_testament",["services.fuzz.x",[],{}]]',
+    _hello(),
+    b'[32,15,{},"a..b\\u001e c"]',
+    b"[48,16,{},5,[]]",
+    b'[6,{},"no uri"]',
+]
+
+
+def _both(messages: list[bytes]) -> list[bytes]:
+    as_frames = [bytes([12, 0]) + b"".join(frame(0x81, one) for one in messages)]
+    as_frames += [bytes([choice, cut]) + frame(0x81, one) for one in messages[:6] for choice, cut in ((0, 0), (36, 3))]
+    return as_frames
+
+
+_DEFLATED = b"\xca\x36\x36\xd2\x31\xd4\xa9\xae\x8d\x05\x00"
+_UPGRADE = (
+    b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\nSec-WebSocket-Protocol: wamp.2.json\r\n"
+    b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\nOrigin: http://a.b\r\nCookie: a=b\r\n\r\n"
+)
+TARGETS = {
+    "websocket_frames": Target(
+        websocket_frames,
+        [
+            *_both(_JOINED_MESSAGES),
+            b"\x00\x00" + frame(0x01, b'[32,1,{},"a') + frame(0x89, b"ping") + frame(0x80, b'.b"]'),
+            b"\x00\x05" + frame(0x88, b"\x03\xe8bye"),
+            b"\x24\x00" + frame(0xC1, _DEFLATED),
+            b"\x06\x00" + frame(0x81, _hello()) + frame(0x81, b'[5,"x",{}]'),
+            b"\x01\x00" + frame(0x82, encoded([32, 1, {}, "market.BTCUSDT"], "msgpack")),
+            b"\x00\x00" + b"\x81\xff" + bytes(8) + b"abcd",
+        ],
+        4,
+    ),
+    "wamp_messages": Target(
+        wamp_messages,
+        [
+            bytes([choice]) + _joined_pieces(*(encoded(json.loads(one), SERIALIZERS[choice % 6]) for one in some))
+            for choice in (0, 1, 2, 3, 4, 5, 12, 13, 14, 36)
+            for some in (_JOINED_MESSAGES[:8], _JOINED_MESSAGES[8:])
+        ]
+        + [b"\x06" + _joined_pieces(_hello(), b'[5,"x",{}]', _hello(), b'[3,{},"a.b"]')],
+        4,
+    ),
+    "wamp_values": Target(
+        wamp_values,
+        [bytes([choice]) + one for choice in (0, 1, 2, 12, 13, 36) for one in _JOINED_MESSAGES]
+        + [bytes([choice]) + b"\n".join(_JOINED_MESSAGES) for choice in (12, 14)]
+        + [b"\x06" + _hello(authextra={"a": [None]}, authrole="x", resumable=True) + b'\n[5,"x",{}]'],
+        4,
+    ),
+    "handshake": Target(
+        handshake,
+        [
+            _UPGRADE,
+            b"POST / HTTP/1.0\r\n\r\n",
+        ],
+    ),
+    "rawsocket": Target(
+        rawsocket,
+        [
+            b"\x00\x7f\xf1\x00\x00" + len(_hello()).to_bytes(4, "big") + _hello(),
+            b"\x01\x7f\x02\x00\x00\x01\x00\x00\x03abc",
+            b"\x00\x7f\xf1\x00\x00\x00\x00\x00\x02[]" + b'\x00\x00\x00\x0a[5,"x",{}]',
+        ],
+        2,
+    ),
+    "client_frames": Target(
+        client_frames,
+        [
+            b"".join(frame(0x81, one) for one in _JOINED_MESSAGES),
+            frame(0x82, bytes(200)),
+            frame(0x81, "ü".encode() * 70)[:-1],
+        ],
+    ),
+    "requests": Target(
+        requests,
+        [*_JOINED_MESSAGES, *(encoded(json.loads(one), "msgpack") for one in _JOINED_MESSAGES[:4])],
+    ),
+    "batches": Target(batches, [encode_batch(Batch(1, 1, [("market.BTCUSDT", 1, b'{"seq":1}')])), b"\x93\x01\x01\x90"]),
+    "tokens": Target(
+        tokens,
+        [
+            _GENUINE.encode(),
+            jwt.encode({"sub": "alice"}, None, algorithm="none").encode(),
+            _signed(b"{}", b'{"alg":"none"}').encode(),
+            _signed(b"{}", b'{"alg":"HS256","kid":"../x","jwk":{}}').encode(),
+        ],
+    ),
+    "token_claims": Target(
+        token_claims,
+        [
+            b'{"sub":"a","role":"viewer","realm":"market","aud":"crosstick","exp":4000000000,"symbols":["BTC*"]}',
+            b'{"sub":"a","role":"viewer","realm":"market","aud":"crosstick","exp":4e99,"nbf":null,"iat":"x"}',
+            b'{"sub":1,"role":[],"realm":{},"aud":["crosstick"],"exp":4000000000,"services":"x","tier":"\\u0000"}',
+        ],
+    ),
+    "grants": Target(
+        grants,
+        [
+            b"\nmarket.BTCUSDT",
+            b"a\nmarket.BTC",
+            b"aa\nmarket..book",
+            b"aaa\nservices.fuzz.x",
+            b"aaaaaa\nmarket.status",
+            b"aaaa\nservices.",
+        ],
+    ),
+}
+"""By name."""
