@@ -189,7 +189,7 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
 
     def end_ungranted(self, announce: bool) -> list[str]:
         """End the subscriptions that the session's token does not cover; return their URIs."""
-        router = self._router
+        router: Any = self._router
         return router.seam.end_ungranted(self, announce) if type(router) is GatewayRouter else []
 
     # Requests

@@ -202,13 +202,14 @@ async def test_who_has_been_closed_does_nothing_more_while_the_connection_lasts(
     await rogue.join("rogue", life.node.token("rogue", "service"))
     rogue.say(16, 1, {"acknowledge": True}, "services.rogue.news", ["before"])
     await rogue.hear(17)
+    # By hand, and deaf: a client library answers the gateway's close frame, and sends nothing behind it.
+    rogue.dataReceived = lambda data: None
     assert await operator.call("auth.revoke", sub="rogue") == {"closed": 1}
-    # By hand, since a client library sends nothing behind the gateway's close frame.
     for request in range(2, 7):
         payload = json.dumps([16, request, {}, "services.rogue.news", ["after"]]).encode()
         mask = bytes(4)
         rogue.transport.write(bytes([0x81, 0x80 | len(payload)]) + mask + payload)
-    assert await rogue.closed == (REVOKED[1], REVOKED[0])
+    await rogue.closed
     other = await joined(clients, life, "honest", life.node.token("honest", "service"))
     await other.publish("services.honest.news", options=PublishOptions(acknowledge=True))
     assert [argument for _, argument, _ in heard] == ["before"]
