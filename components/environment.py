@@ -1,4 +1,4 @@
-"""What a component of a node needs from outside: checked settings and the token authority, with one clear line on error."""
+"""What a component of a node needs from outside: checked settings and token authorities, with one clear line on error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from twisted.logger import Logger
 
 from components.settings import Settings, SettingsError, load_settings
-from components.tokens import TokenAuthority, TokenKeyError, load_authority
+from components.tokens import TokenAuthority, TokenKeyError, load_authority, load_internal_authority
 
 INTERNAL_TOKEN_TTL_S = 60
 EXIT_CONFIGURATION = 78
@@ -32,10 +32,14 @@ def refuse_to_start(reason: str) -> NoReturn:
 
 @dataclass(frozen=True, slots=True)
 class NodeEnvironment:
-    """Settings and authority of one node."""
+    """Settings and authorities of one node."""
 
     settings: Settings
     authority: TokenAuthority
+    """Over the tokens of clients."""
+
+    internal_authority: TokenAuthority
+    """Over the tokens of the node's own components, which have a key of their own."""
 
     @classmethod
     def load(cls, config: Any) -> NodeEnvironment:
@@ -46,10 +50,16 @@ class NodeEnvironment:
         """
         directory = Path(config.extra["cbdir"])
         try:
-            return cls(load_settings(os.environ), load_authority(os.environ, directory))
+            return cls(
+                load_settings(os.environ),
+                load_authority(os.environ, directory),
+                load_internal_authority(directory),
+            )
         except (SettingsError, TokenKeyError) as error:
             refuse_to_start(str(error))
 
     def internal_token(self, role: str, realm: str) -> str:
         """Return a token for a component of this node, just long enough to join with."""
-        return self.authority.mint(sub=role, role=role, realm=realm, now_s=int(time.time()), ttl_s=INTERNAL_TOKEN_TTL_S)
+        return self.internal_authority.mint(
+            sub=role, role=role, realm=realm, now_s=int(time.time()), ttl_s=INTERNAL_TOKEN_TTL_S
+        )

@@ -40,8 +40,12 @@ KNOWN_VARIABLES = frozenset(
         "CROSSTICK_STALE_AFTER",
         "CROSSTICK_SYMBOLS",
         "CROSSTICK_TOKEN_AUDIENCE",
+        "CROSSTICK_TOKEN_ISSUER",
+        "CROSSTICK_TOKEN_JWKS",
+        "CROSSTICK_TOKEN_JWKS_REFRESH",
         "CROSSTICK_TOKEN_KEY",
         "CROSSTICK_TOKEN_KEY_FILE",
+        "CROSSTICK_TOKEN_LEEWAY",
         "CROSSTICK_TRADE_STREAM",
     }
 )
@@ -100,7 +104,7 @@ class FeedSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything the environment decides, except the token key (see ``components.tokens``)."""
+    """Everything the environment decides, except the token keys (see ``components.tokens``)."""
 
     feed: FeedSettings
     simulator: SimulatorSettings | None

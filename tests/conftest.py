@@ -7,7 +7,8 @@ import warnings
 # Warnings are errors in this suite, but not those of the libraries that Crossbar imports: first import it in peace.
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    import crossbar.router.router  # noqa: F401
+    import crossbar.router.router
+    import crossbar.webservice.static  # noqa: F401
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from pathlib import Path

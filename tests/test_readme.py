@@ -19,6 +19,8 @@ import yaml
 
 from components.core.limits import Limits, RealmLimits
 from components.router.fanout_settings import FanOutSettings
+from components.settings import KNOWN_VARIABLES
+from components.tokens.claims import CLAIMS
 from tests.clients.command import NODE
 from tests.harness.node import REPOSITORY, Node, free_port
 
@@ -161,6 +163,17 @@ setTimeout(() => services.open(), 500);
                 wait_for(process, r"^service \d+(\.\d+)?$")
         finally:
             path.unlink()
+
+
+def test_the_variables_that_it_shows_are_all_there_are() -> None:
+    shown = re.findall(r"^\| `(CROSSTICK_\w+)` \|", README, re.MULTILINE)
+    assert sorted(shown) == sorted(KNOWN_VARIABLES)
+
+
+def test_the_claims_that_it_shows_are_all_that_are_checked() -> None:
+    table = README.split("| claim | meaning |")[1].split("\n\n")[0]
+    shown = [name for row in re.findall(r"^\| (`.+?) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)]
+    assert sorted(shown) == sorted(CLAIMS)
 
 
 def test_the_fan_outs_entry_is_what_a_node_has_without_one() -> None:

@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import statistics
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from components.bench.load import LoadGenerator, build
 from components.bench.machine import machine
-from components.bench.measure import JOIN_TIMEOUT_S, JOINS_AT_ONCE, LOAD_BOUND_SHARE
+from components.bench.measure import LOAD_BOUND_SHARE
 from components.bench.processes import cores
-from components.bench.slow_phase import STALLED_CODE, STALLED_URI, Phase, Plan, SlowClients, run_phase
-from components.bench.systems.crosstick import Crosstick
+from components.bench.proof import Condition, Phase, honest_clients, medians, run_phase
+from components.bench.slow_phase import STALLED_CODE, STALLED_URI, Plan, SlowClients
+from components.bench.systems.crosstick import NodeOptions
 
 MAX_P99_RATIO = 1.5
 MAX_MIB_PER_STUCK_CLIENT = 1.0
 TOLERANCE_S = 1.0
 """For what is due at a time: the machine has other work, the log is looked at 50 times a second."""
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """What must hold, and what was found."""
-
-    text: str
-    found: str
-    holds: bool
-    timing: bool = False
-    """Whether a machine that is busy with other things can make it fail."""
 
 
 def run_slow(plan: Plan, rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
@@ -44,47 +29,25 @@ def run_slow(plan: Plan, rounds: int, say: Callable[[str], None]) -> dict[str, A
     Raises:
         BenchError: a phase cannot be made.
     """
-    server_core, load_core = both = cores()
-    binary = build()
     measured: list[tuple[Phase, Phase]] = []
-    described = machine(["crosstick"], both)
-    usable = os.sched_getaffinity(0)
-    with tempfile.TemporaryDirectory(prefix="crosstick-bench-") as folder:
-        directory = Path(folder)
-        (directory / "server").mkdir()
-        fanout = {"stall_timeout": plan.stall_timeout_s, "send_buffer_bytes": plan.send_buffer_bytes}
-        server = Crosstick(directory / "server", plan.shape, server_core, fanout)
-        try:
-            if load_core is not None:
-                os.sched_setaffinity(0, {load_core})
-            server.wait_until_listening()
-            endpoints = server.endpoints()
-            readers = dataclasses.replace(endpoints, clients=endpoints.clients[: plan.readers])
-            topics = list(zip(plan.shape.topic_names(), plan.shape.symbols(), strict=True))
-            setup = readers.describe(topics, plan.shape.subscriptions()[: plan.readers])
-            with LoadGenerator(binary, setup, directory, load_core) as load:
-                load.command("publisher", 20, takes_s=20)
-                server.wait_until_ready()
-                load.command("connect", plan.readers, JOINS_AT_ONCE, 1, JOIN_TIMEOUT_S, takes_s=JOIN_TIMEOUT_S)
-                for number in range(rounds):
-                    without = run_phase(plan, server, load, None)
-                    bytes_per_s = without.values["bytes_per_s_and_client"]
-                    slow = SlowClients(plan, server, endpoints.clients[plan.readers :], load, bytes_per_s)
-                    try:
-                        with_slow = run_phase(plan, server, load, slow)
-                    finally:
-                        slow.close()
-                    measured.append((without, with_slow))
-                    say(f"round {number + 1}/{rounds} {_line(without, with_slow)}")
-        finally:
-            server.stop()
-            os.sched_setaffinity(0, usable)
+    described = machine(["crosstick"], cores())
+    fanout = {"stall_timeout": plan.stall_timeout_s, "send_buffer_bytes": plan.send_buffer_bytes}
+    with honest_clients(plan.shape, plan.readers, NodeOptions(fanout)) as proof:
+        for number in range(rounds):
+            without = run_phase(plan.pace, proof, "without slow clients")
+            slow = SlowClients(plan, proof, without.values["bytes_per_s_and_client"])
+            try:
+                with_slow = run_phase(plan.pace, proof, "with slow clients", slow)
+            finally:
+                slow.close()
+            measured.append((without, with_slow))
+            say(f"round {number + 1}/{rounds} {_line(without, with_slow)}")
     rounds_figures = [figures(plan, *phases) for phases in measured]
     problems = [problem for phases in measured for phase in phases for problem in phase.problems]
     return {
         "machine": described,
         "plan": dataclasses.asdict(plan),
-        "slow": _medians(rounds_figures),
+        "slow": medians(rounds_figures),
         "conditions": [dataclasses.asdict(condition) for condition in conditions(plan, rounds_figures, problems)],
         "problems": problems,
     }
@@ -181,16 +144,6 @@ def conditions(plan: Plan, rounds: Sequence[Mapping[str, float]], problems: Sequ
             "nothing is lost, repeated or out of order", problems[0] if problems else "nothing", holds=not problems
         ),
     ]
-
-
-def _medians(rounds: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-    names = {name: None for figures in rounds for name in figures}
-    values = {name: [figures[name] for figures in rounds if name in figures] for name in names}
-    return {
-        **{name: float(f"{statistics.median(found):.4g}") for name, found in values.items()},
-        "spread": {name: [float(f"{edge(found):.4g}") for edge in (min, max)] for name, found in values.items()},
-        "rounds": len(rounds),
-    }
 
 
 def _line(without: Phase, with_slow: Phase) -> str:

@@ -13,12 +13,12 @@ from typing import Any
 
 from components.bench.errors import BenchError
 from components.bench.load import Account
+from components.bench.websocket import CLOSE, PING, PONG, TEXT, client_frame, take_server_frame, upgrade_request
 
 RECEIVE_BUFFER_BYTES = 16_384
 """SO_RCVBUF as it is asked for; Linux doubles it, for its own overhead."""
 
 JOIN_TIMEOUT_S = 20.0
-_TEXT, _CLOSE, _PING, _PONG = 1, 8, 9, 10
 _HELLO, _WELCOME, _CHALLENGE, _AUTHENTICATE, _GOODBYE, _SUBSCRIBE, _SUBSCRIBED, _EVENT = 1, 2, 4, 5, 6, 32, 33, 36
 
 
@@ -85,11 +85,7 @@ class SlowClient:
         self._socket.close()
 
     def _join(self, port: int, path: str, account: Account, topics: Sequence[str]) -> None:
-        self._socket.sendall(
-            f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            "Sec-WebSocket-Key: Y3Jvc3N0aWNrLWJlbmNoLg==\r\nSec-WebSocket-Version: 13\r\n"
-            "Sec-WebSocket-Protocol: wamp.2.json\r\n\r\n".encode()
-        )
+        self._socket.sendall(upgrade_request(f"127.0.0.1:{port}", path))
         while (end := self._buffer.find(b"\r\n\r\n")) < 0:
             self._receive()
         if b" 101" not in self._buffer[:12]:
@@ -113,17 +109,17 @@ class SlowClient:
         self._buffer += data
 
     def _expect(self, kind: int) -> None:
-        while (frame := self._next_frame()) is None:
+        while (frame := take_server_frame(self._buffer)) is None:
             self._receive()
         opcode, payload = frame
-        message = json.loads(payload) if opcode == _TEXT else [None]
+        message = json.loads(payload) if opcode == TEXT else [None]
         if message[0] != kind:
             raise BenchError(f"{payload[:200]!r} instead of a message of type {kind}")
 
     def _take_frames(self) -> None:
-        while (frame := self._next_frame()) is not None:
+        while (frame := take_server_frame(self._buffer)) is not None:
             opcode, payload = frame
-            if opcode == _TEXT:
+            if opcode == TEXT:
                 message = json.loads(payload, parse_float=Decimal)
                 if message[0] == _EVENT:
                     self._ticks.append(message[4][0])
@@ -131,38 +127,19 @@ class SlowClient:
                     self.goodbye = message[2]
                 else:
                     raise BenchError(f"a slow client got {payload[:200]!r}")
-            elif opcode == _CLOSE:
+            elif opcode == CLOSE:
                 self.close_code = int.from_bytes(payload[:2], "big")
                 self.close_reason = payload[2:].decode()
-            elif opcode == _PING and not self.lost:
+            elif opcode == PING and not self.lost:
                 try:
-                    self._send_frame(_PONG, payload)
+                    self._send_frame(PONG, payload)
                 except OSError:
                     self.lost = True
-            elif opcode not in (_PING, _PONG):
+            elif opcode not in (PING, PONG):
                 raise BenchError(f"a slow client got a frame of type {opcode}")
 
-    def _next_frame(self) -> tuple[int, bytes] | None:
-        """Return the first whole frame of the buffer, taken out of it."""
-        buffer = self._buffer
-        if len(buffer) < 2:
-            return None
-        size, header = buffer[1], 2
-        if size == 126:
-            size, header = int.from_bytes(buffer[2:4], "big"), 4
-        elif size == 127:
-            size, header = int.from_bytes(buffer[2:10], "big"), 10
-        if len(buffer) < header + size:
-            return None
-        opcode, payload = buffer[0] & 0x0F, bytes(buffer[header : header + size])
-        del buffer[: header + size]
-        return opcode, payload
-
     def _send(self, message: list[Any]) -> None:
-        self._send_frame(_TEXT, json.dumps(message).encode())
+        self._send_frame(TEXT, json.dumps(message).encode())
 
     def _send_frame(self, opcode: int, payload: bytes) -> None:
-        # Masked with a key of zeros, as the load generator does.
-        size = len(payload)
-        length = bytes([0x80 | size]) if size < 126 else b"\xfe" + size.to_bytes(2, "big")
-        self._socket.sendall(bytes([0x80 | opcode]) + length + bytes(4) + payload)
+        self._socket.sendall(client_frame(opcode, payload))

@@ -8,21 +8,15 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from components.bench.errors import BenchError, LoadError
-from components.bench.load import GRACE_S, Account, LoadGenerator
-from components.bench.measure import DRAIN_TIMEOUT_S, problems_of
-from components.bench.processes import rss_bytes
+from components.bench.proof import STEP_S, Pace, Phase, Proof
 from components.bench.shapes import Shape
 from components.bench.slow_client import RECEIVE_BUFFER_BYTES, SlowClient
-from components.bench.systems.crosstick import Crosstick
 from components.bench.tick_ledger import LedgerError, TickLedger
 
-STEP_S = 0.02
 READER_SHARE = 0.25
 """The part of its rate that the slow reader reads."""
 
@@ -63,6 +57,11 @@ class Plan:
         return Shape("slow", self.readers + self.stuck + 1, self.topics, self.topics)
 
     @property
+    def pace(self) -> Pace:
+        """The load on the readers."""
+        return Pace(self.readers, self.ticks_per_s, self.warm_s, self.measured_s)
+
+    @property
     def held_bytes(self) -> int:
         """What may lie between the gateway and a client that reads too slowly, at most.
 
@@ -72,22 +71,12 @@ class Plan:
         return kernel + TRANSPORT_BUFFER_BYTES + self.topics * LONGEST_TICK_BYTES
 
 
-@dataclass(slots=True)
-class Phase:
-    """What a phase gave."""
-
-    values: dict[str, float] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
-
-
 class SlowClients:
     """The stuck clients and the slow reader of one phase."""
 
-    def __init__(
-        self, plan: Plan, server: Crosstick, accounts: Sequence[Account], load: LoadGenerator, bytes_per_s: float
-    ) -> None:
+    def __init__(self, plan: Plan, proof: Proof, bytes_per_s: float) -> None:
         """Join them all; ``bytes_per_s`` is what a client that keeps up reads."""
-        endpoints = server.endpoints()
+        server, load, endpoints = proof.server, proof.load, proof.endpoints
         topics = plan.shape.topic_names()
         self._server = server
         self._load = load
@@ -103,7 +92,9 @@ class SlowClients:
         before = load.command("topics", takes_s=1)["topics"]
         self._before = dict(zip(plan.shape.symbols(), before, strict=True))
         self._ledgers = {symbol: TickLedger(seq) for symbol, (seq, _) in self._before.items()}
-        *stuck, reading = (SlowClient(endpoints.port, endpoints.path, account, topics) for account in accounts)
+        *stuck, reading = (
+            SlowClient(endpoints.port, endpoints.path, account, topics) for account in endpoints.clients[plan.readers :]
+        )
         self._stuck, self._reader = stuck, reading
 
     def begin(self) -> None:
@@ -191,42 +182,3 @@ def _ending(client: SlowClient) -> tuple[str | None, int | None, str | None]:
 
 _NOTHING = (None, None, None)
 """What a client is told that reads again only when its connection is gone."""
-
-
-def run_phase(plan: Plan, server: Crosstick, load: LoadGenerator, slow: SlowClients | None) -> Phase:
-    """Publish for a phase and look at the slow clients, if any, meanwhile.
-
-    Raises:
-        BenchError: the load generator gave up, or a slow client got what no router sends.
-    """
-    pids = server.pids()
-    memory = most = rss_bytes(pids)
-    load.send("pace", plan.ticks_per_s, plan.warm_s, plan.measured_s, *pids)
-    began_s = time.monotonic()
-    if slow is not None:
-        slow.begin()
-    while not load.wait(STEP_S):
-        most = max(most, rss_bytes(pids))
-        if slow is not None:
-            slow.look()
-        if time.monotonic() - began_s > plan.warm_s + plan.measured_s + DRAIN_TIMEOUT_S + GRACE_S:
-            raise LoadError("the load generator did not end a phase in time")
-    answer = load.answer()
-    seconds = answer["seconds"]
-    if answer["latency"] is None:
-        raise BenchError("nothing arrived in a phase")
-    phase = Phase() if slow is None else slow.finish()
-    phase.problems += problems_of(answer, "with slow clients" if slow else "without slow clients")
-    phase.values |= {
-        "p50_ms": answer["latency"]["p50_ms"],
-        "p99_ms": answer["latency"]["p99_ms"],
-        "p999_ms": answer["latency"]["p999_ms"],
-        "delivered_per_s": answer["delivered"] / seconds,
-        "merged_per_s": answer["merged"] / seconds,
-        "bytes_per_s_and_client": answer["delivered_bytes"] / seconds / plan.readers,
-        "server_cpu_share": answer["server_cpu_us"] / seconds / 1e6,
-        "load_cpu_share": answer["load_cpu_us"] / seconds / 1e6,
-        "max_late_ms": answer["max_late_us"] / 1e3,
-        "grown_bytes": most - memory,
-    }
-    return phase

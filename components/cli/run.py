@@ -23,7 +23,7 @@ import yaml
 
 from components.cli.token import DEFAULT_NODE_DIRECTORY
 from components.settings import SettingsError, load_settings
-from components.tokens import TokenKeyError, create_development_key, load_authority
+from components.tokens import TokenAuthority, TokenKeyError, create_development_key, load_authority
 
 LIVE_EXCHANGE_URL = "wss://data-stream.binance.vision"
 READY_TIMEOUT_S = 60.0
@@ -62,8 +62,8 @@ def run(feed: str, cbdir: Path, log_level: str) -> None:
     if feed == "binance":
         environment.setdefault("CROSSTICK_EXCHANGE_URL", LIVE_EXCHANGE_URL)
     interface, port = _public_endpoint(cbdir)
-    create_development_key(cbdir)
     try:
+        create_development_key(cbdir)
         settings = load_settings(environment)
         authority = load_authority(environment, cbdir)
     except (SettingsError, TokenKeyError) as error:
@@ -86,11 +86,11 @@ def run(feed: str, cbdir: Path, log_level: str) -> None:
             if because:
                 _stop(node)
                 raise click.ClickException(because)
-            page_token = authority.mint(
-                sub="page", role="viewer", realm="market", now_s=int(time.time()), ttl_s=PAGE_TOKEN_TTL_S
-            )
+            page_token = _page_token(authority)
             source = settings.feed.exchange_url if settings.simulator is None else "the simulated exchange"
             click.echo(f"\nCrosstick is ready, with {len(settings.feed.symbols)} symbols from {source}.")
+            if authority.signing_key is None:
+                click.echo("The configured keys cannot mint; TOKEN stands for one that their issuer made.")
             click.echo(f"Open {base_url}/#token={page_token}\nCtrl-C stops it.\n")
             code = node.wait()
             raise click.ClickException(f"the node ended by itself (exit code {code}); its log is above")
@@ -98,6 +98,13 @@ def run(feed: str, cbdir: Path, log_level: str) -> None:
             click.echo("\nStopping …")
         finally:
             _stop(node)
+
+
+def _page_token(authority: TokenAuthority) -> str:
+    if authority.signing_key is None:
+        # Only the issuer of the configured keys can mint.
+        return "TOKEN"
+    return authority.mint(sub="page", role="viewer", realm="market", now_s=int(time.time()), ttl_s=PAGE_TOKEN_TTL_S)
 
 
 @contextlib.contextmanager

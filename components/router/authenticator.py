@@ -10,12 +10,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from autobahn.wamp import ApplicationError
+from twisted.internet.defer import Deferred
 
+from components.environment import NodeEnvironment
 from components.router import runtime
-from components.tokens import CLIENT_ROLES, INTERNAL_ROLES, Claims, TokenError
+from components.tokens import CLIENT_ROLES, INTERNAL_ROLES, Claims, TokenAuthority, TokenCause, TokenError
 from components.uris import ERROR_AUTHENTICATION_FAILED
 
-Authenticator = Callable[[str | None, str | None, Mapping[str, Any]], dict[str, Any]]
+Principal = dict[str, Any]
+Authenticator = Callable[[str | None, str | None, Mapping[str, Any]], Principal | Deferred[Principal]]
 
 
 def create_client_authenticator(config: Mapping[str, Any], _controller: object) -> Authenticator:
@@ -23,27 +26,47 @@ def create_client_authenticator(config: Mapping[str, Any], _controller: object) 
 
     ``config`` is ``{"realms": {realm: [role, …]}}``: who may join what here, of the roles viewer, service and operator.
     """
-    return _authenticator(config, CLIENT_ROLES)
+    return _authenticator(config, CLIENT_ROLES, lambda environment: environment.authority)
 
 
 def create_internal_authenticator(config: Mapping[str, Any], _controller: object) -> Authenticator:
     """Return the authenticator of the node's local socket; ``config`` likewise, of the roles of the node's components."""
-    return _authenticator(config, INTERNAL_ROLES)
+    return _authenticator(config, INTERNAL_ROLES, lambda environment: environment.internal_authority)
 
 
-def _authenticator(config: Mapping[str, Any], roles: frozenset[str]) -> Authenticator:
+def _authenticator(
+    config: Mapping[str, Any], roles: frozenset[str], authority_of: Callable[[NodeEnvironment], TokenAuthority]
+) -> Authenticator:
     realms = {realm: frozenset(names) & roles for realm, names in config["realms"].items()}
 
-    def authenticate(realm: str | None, authid: str | None, details: Mapping[str, Any]) -> dict[str, Any]:
+    def authenticate(
+        realm: str | None, authid: str | None, details: Mapping[str, Any]
+    ) -> Principal | Deferred[Principal]:
         node = runtime.current()
         if node is None:
             raise _refusal()
         try:
-            claims = node.environment.authority.verify(details.get("ticket"))
-            _check(claims, realm, authid, realms)
+            verified = authority_of(node.environment).verify_with_refresh(details.get("ticket"))
+            if not isinstance(verified, Deferred):
+                return principal(verified, realm, authid)
         except TokenError as error:
-            node.refused_tickets[str(error)] += 1
-            raise _refusal() from None
+            raise counted_refusal(node, error) from None
+        return Deferred.fromCoroutine(authenticate_later(node, verified, realm, authid))
+
+    async def authenticate_later(
+        node: runtime.Runtime, verified: Deferred[Claims], realm: str | None, authid: str | None
+    ) -> Principal:
+        try:
+            return principal(await verified, realm, authid)
+        except TokenError as error:
+            raise counted_refusal(node, error) from None
+
+    def counted_refusal(node: runtime.Runtime, error: TokenError) -> ApplicationError:
+        node.refused_tickets[str(error)] += 1
+        return _refusal()
+
+    def principal(claims: Claims, realm: str | None, authid: str | None) -> Principal:
+        _check(claims, realm, authid, realms)
         return {
             "realm": claims.realm,
             "authid": claims.sub,
@@ -61,11 +84,11 @@ def _authenticator(config: Mapping[str, Any], roles: frozenset[str]) -> Authenti
 
 def _check(claims: Claims, realm: str | None, authid: str | None, realms: Mapping[str, frozenset[str]]) -> None:
     if claims.realm != realm:
-        raise TokenError("other realm")
+        raise TokenError(TokenCause.OTHER_REALM)
     if claims.sub != authid:
-        raise TokenError("other sub")
+        raise TokenError(TokenCause.OTHER_SUB)
     if claims.role not in realms.get(claims.realm, frozenset()):
-        raise TokenError("role not for this realm and transport")
+        raise TokenError(TokenCause.ROLE_OUT_OF_PLACE)
 
 
 def _refusal() -> ApplicationError:

@@ -16,6 +16,7 @@ something.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -42,6 +43,8 @@ from components.router.engine.ingress import take
 from components.router.engine.outlet import Outlet
 from components.router.engine.requests import CODECS, RequestCodec
 from components.router.engine.sockets import writer
+from components.router.listeners.connection import listener_of
+from components.router.listeners.handshake import CheckedHandshake
 from components.router.listeners.listener import HANDSHAKE, MAX_CONNECTIONS, retry_after_s
 from components.router.listeners.listening import install_listeners
 from components.router.rawsocket import GatewayRawSocketProtocol
@@ -59,6 +62,11 @@ from components.uris import ERROR_LIMIT_EXCEEDED
 
 MAX_ANSWER_BYTES = 4096
 """A connection that is given up may answer by so much at a time; what is longer is not looked at."""
+
+
+MAX_DEPTH = 1_000
+"""Python's own recursion limit. A library that Crossbar imports (py_ecc) raises it a hundredfold, and then a message of many
+nested lists runs over the C stack's end in the decoder, which ends the worker."""
 
 
 def install_transports(
@@ -83,6 +91,7 @@ def install_transports(
     crossbar_protocol.WampRawSocketServerFactory.protocol = GatewayRawSocketProtocol
     GatewaySession.clock = clock
     crossbar_session.RouterSessionFactory.session = GatewaySession
+    sys.setrecursionlimit(MAX_DEPTH)
     install_listeners()
     if txaio.get_global_log_level() not in ("debug", "trace"):
         _log_no_sessions()
@@ -114,6 +123,7 @@ def _unmarked(value: Any, *_markup: Any, **_options: Any) -> Any:
 
 class GatewayWebSocketProtocol(
     ClientConnection,
+    CheckedHandshake,
     ReadsMessages,
     crossbar_protocol.WampWebSocketServerProtocol,  # type: ignore[misc]
 ):
@@ -152,8 +162,10 @@ class GatewayWebSocketProtocol(
     def failHandshake(self, reason: str, code: int = 400, responseHeaders: Any = None) -> None:
         headers = dict(responseHeaders or ())
         if self._refused is None:
-            if self.listener is not None:
-                self.listener.count_refusal(HANDSHAKE)
+            # Whose connection it is has not been found out where the request is not one for an upgrade.
+            listener = listener_of(self.transport)
+            if listener is not None:
+                listener.count_refusal(HANDSHAKE)
             self._refuse_upgrade(code, {"message": reason}, headers)
             return
         limit = self._refused.limit

@@ -83,6 +83,8 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         self._joined = False
         self._watch = LoopingCall(self._watch_feed)
         self._feed_was_lost = True
+        self._authority = environment.authority
+        self._authority.start(reactor)
         self._runtime = runtime.Runtime(environment, self._not_ready_because)
         runtime.install(self._runtime)
 
@@ -170,6 +172,9 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         self.life_log.failure("the watch over the feed stopped", failure=failure)
 
     def _not_ready_because(self) -> list[str]:
+        return [*self._authority.not_ready_because(), *self._market_not_ready_because()]
+
+    def _market_not_ready_because(self) -> list[str]:
         if not self._joined:
             return ["the gateway component has not joined its realm"]
         if self._market.feed_lost:

@@ -19,7 +19,9 @@ from twisted.web.server import Request
 from components.core.closing import CloseReason
 from components.core.limits import LIMIT_NAMES
 from components.router import runtime
+from components.router.listeners.http_channel import REFUSAL_CAUSES
 from components.router.listeners.listener import REFUSALS, registry
+from components.tokens import TokenCause
 
 
 class WorkerCollector(Collector):
@@ -39,7 +41,10 @@ class WorkerCollector(Collector):
             {reason.value: worker.closed[reason] for reason in CloseReason},
         )
         yield _counter(
-            "crosstick_refused_tickets", "Tickets that were not accepted, by cause", "cause", worker.refused_tickets
+            "crosstick_refused_tickets",
+            "Tickets that were not accepted, by cause",
+            "cause",
+            {cause.value: worker.refused_tickets[cause.value] for cause in TokenCause},
         )
         yield CounterMetricFamily(
             "crosstick_ping_failures", "Connections dropped since they did not answer a ping", worker.ping_failures
@@ -56,6 +61,8 @@ class WorkerCollector(Collector):
             connections.add_metric([name], listener.connections.number)
             for cause in REFUSALS:
                 refused.add_metric([name, cause], listener.refused[cause])
+            for cause in REFUSAL_CAUSES:
+                refused.add_metric([name, cause], listener.http_policy.refused[cause])
         yield connections
         yield refused
 

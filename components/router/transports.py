@@ -71,9 +71,12 @@ class ClientConnection:
         listener = self.listener
         return DEFAULT_HELLO_TIMEOUT_S if listener is None else listener.settings.hello_timeout
 
+    def connectionMade(self) -> None:
+        super().connectionMade()  # type: ignore[misc]  # Autobahn's, of the class that this one is mixed into
+        self.connection = connection_of(self.transport)
+
     def arrive(self, request: bytes = b"") -> Refused | None:
         """Find out whose connection it is, by its request's head if it has one, and count it; return what forbids it."""
-        self.connection = connection_of(self.transport)
         if self.connection is None:
             return None
         self.client_address = self.connection.listener.client_of(self.connection.address, request)

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from components.bench.proof import Phase
 from components.bench.report import conditions_table
 from components.bench.slow import conditions, figures
-from components.bench.slow_phase import Phase, Plan
+from components.bench.slow_phase import Plan
 from components.bench.tick_ledger import LedgerError, TickLedger
 
 # By its name in sys.modules: in the package, the command has taken the module's place.

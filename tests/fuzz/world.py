@@ -40,7 +40,7 @@ from components.router.connections import GatewayWebSocketProtocol, install_tran
 from components.router.engine.blocked import HoldLimits
 from components.router.rawsocket import GatewayRawSocketProtocol
 from components.router.seam import RouterSeam
-from components.tokens import CLIENT_ROLES, TokenAuthority
+from components.tokens import CLIENT_ROLES, TokenAuthority, TokenRules
 
 KEY = b"a key of which nobody makes secrets"
 NOW_S = 1_700_000_000
@@ -50,7 +50,7 @@ ALLOWED_CLOSE_CODES = frozenset({1000, 1001, 1002, 1003, 1007, 1009, *range(4001
 HONEST_TOPIC = "market.BTCUSDT"
 LIMITS = {"messages_per_s": None, "publishes_per_s": None, "calls_per_s": None, "refusals_per_s": 1e9}
 FAMILIES = frozenset({BOOK_FAMILY, "every_1s"})
-AUTHORITY = TokenAuthority(KEY, "crosstick")
+AUTHORITY = TokenAuthority.of_secret(KEY, TokenRules("crosstick"))
 
 
 class Violation(AssertionError):

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import yaml
 
-from components.tokens import TokenAuthority, create_development_key, load_authority
+from components.tokens import TokenAuthority, create_development_key, load_authority, load_internal_authority
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 60.0
@@ -79,12 +79,17 @@ class Node:
         return load_authority(self._environ, self.directory)
 
     @property
+    def internal_authority(self) -> TokenAuthority:
+        """The authority whose tokens the node's local socket accepts."""
+        return load_internal_authority(self.directory)
+
+    @property
     def log(self) -> str:
         """Everything the node has printed."""
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
     def token(self, sub: str, role: str = "viewer", realm: str = "market", ttl_s: int = 3600, **claims: Any) -> str:
-        """Return a ticket for ``sub``; ``claims`` are ``symbols`` and ``services``."""
+        """Return a ticket for ``sub``; ``claims`` are ``symbols``, ``services`` and what else ``mint`` takes."""
         entitlements = {name: tuple(value) if isinstance(value, list) else value for name, value in claims.items()}
         return self.authority.mint(sub=sub, role=role, realm=realm, now_s=int(time.time()), ttl_s=ttl_s, **entitlements)
 

@@ -113,3 +113,19 @@ async def test_a_client_that_closes_without_reading_is_dropped(
     await until(reactor, lambda: not connected())
     await assert_ticks_go_on(node, ticks)
     assert "Disconnected" not in node.log
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_message_nested_deeper_than_a_stack_ends_its_connection_only(
+    make_node: Callable[..., Node], clients: Clients
+) -> None:
+    node = make_node()
+    await deferToThread(node.start)
+    watcher = await clients.join(node.ws_url, authid="w", ticket=node.token("w"))
+    ticks = await watcher.events("market.BTCUSDT")
+    hostile = await clients.peer(node.ws_url)
+    await hostile.join("h", node.token("h"))
+    hostile.sendMessage(b"[" * 30_000 + b"]" * 30_000)
+    code, _ = await hostile.closed
+    assert code == 1002
+    await assert_ticks_go_on(node, ticks)

@@ -43,7 +43,7 @@ async def test_refusals_and_closed_connections_are_counted(make_node: Callable[.
     assert before["crosstick_refusals_total", "max_sessions", "market"] == 1
     assert before["crosstick_refusals_total", "max_subscriptions", "market"] == 0
     assert before["crosstick_refusals_total", "max_sessions", "ops"] == 0
-    assert before["crosstick_refused_tickets_total", "invalid"] == 1
+    assert before["crosstick_refused_tickets_total", "malformed"] == 1
     assert before["crosstick_closed_connections_total", "crosstick.close.limit_exceeded"] == 0
     assert before["crosstick_ping_failures_total",] == 0
     for symbol in ("BTCUSDT", "ETHUSDT", "BNBUSDT"):

@@ -23,6 +23,14 @@ def without_the_right_to_register(config: dict[str, Any]) -> None:
             role["permissions"] = []
 
 
+def on_all_interfaces(config: dict[str, Any]) -> None:
+    config["workers"][0]["transports"][1]["endpoint"]["interface"] = ""
+
+
+def with_a_missing_certificate(config: dict[str, Any]) -> None:
+    config["workers"][0]["transports"][1]["endpoint"]["tls"] = {"key": "no.pem", "certificate": "no.pem"}
+
+
 @pytest.mark.parametrize(
     ("change_config", "reason"),
     [
@@ -34,9 +42,11 @@ def without_the_right_to_register(config: dict[str, Any]) -> None:
             with_limits("ops", tiers={"gold": {"calls_burst": 0}}),
             "gatekeeper of realm ops: limits.tiers.gold.calls_burst: ",
         ),
+        (on_all_interfaces, "transport public: the listener on all interfaces, port "),
+        (with_a_missing_certificate, "transport public: TLS file "),
         (without_the_right_to_register, "the gateway cannot install itself: "),
     ],
-    ids=["value", "key", "rate", "limit", "tier", "right"],
+    ids=["value", "key", "rate", "limit", "tier", "plaintext", "tls", "right"],
 )
 def test_it_refuses_to_start_with_one_line(
     make_node: Callable[..., Node], change_config: Callable[[dict[str, Any]], None], reason: str

@@ -41,15 +41,28 @@ async def test_a_join_leaves_no_line_in_the_log(node: Node, clients: Clients) ->
 @pytest_twisted.ensureDeferred
 @pytest.mark.parametrize(
     "wrong",
-    ["garbage", "expired", "foreign key", "other audience", "other realm", "no expiry", "unsigned", "internal role"],
+    [
+        *(
+            "garbage",
+            "expired",
+            "foreign key",
+            "other audience",
+            "other realm",
+            "no expiry",
+            "unsigned",
+            "internal role",
+        ),
+        *("internal key", "unknown kid"),
+    ],
 )
 async def test_every_refused_ticket_gets_the_same_answer(node: Node, clients: Clients, wrong: str) -> None:
     claims = {"sub": "alice", "role": "viewer", "realm": "market", "aud": "crosstick", "exp": int(time.time()) + 60}
+    headers = {}
     key: bytes | None = node.authority.key
     algorithm = "HS256"
     match wrong:
         case "expired":
-            claims["exp"] = int(time.time()) - 1
+            claims["exp"] = int(time.time()) - 60
         case "foreign key":
             key = b"f" * 64
         case "other audience":
@@ -62,7 +75,11 @@ async def test_every_refused_ticket_gets_the_same_answer(node: Node, clients: Cl
             key, algorithm = None, "none"
         case "internal role":
             claims |= {"role": "feed"}
-    ticket = "garbage" if wrong == "garbage" else jwt.encode(claims, key, algorithm=algorithm)
+        case "internal key":
+            key = node.internal_authority.key
+        case "unknown kid":
+            key, headers = b"f" * 64, {"kid": "unknown"}
+    ticket = "garbage" if wrong == "garbage" else jwt.encode(claims, key, algorithm=algorithm, headers=headers)
     assert await refusal(clients, node, authid="alice", ticket=ticket) == REFUSAL
 
 

@@ -8,36 +8,62 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from components.bench.load import Account, Endpoints
 from components.bench.processes import ServerProcess, free_port
 from components.bench.shapes import EXTERNAL_SERVICE, Shape
 from components.bench.systems.interface import http_status
-from components.tokens import TokenAuthority, create_development_key, load_authority
+from components.tokens import TokenAuthority, create_development_key, load_authority, load_internal_authority
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 TOKEN_TTL_S = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class NodeOptions:
+    """What differs from the repository's configuration."""
+
+    fanout: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the gateway's."""
+
+    limited: bool = False
+    """Whether clients have the limits that the configuration gives; else they are so high that no benchmark meets them."""
+
+    rsa: bool = False
+    """Whether tokens are signed with RS256 instead of HS256."""
 
 
 class Crosstick:
     """A node of one router worker."""
 
     def __init__(
-        self, directory: Path, shape: Shape, core: int | None, fanout: Mapping[str, Any] | None = None
+        self,
+        directory: Path,
+        shape: Shape,
+        core: int | None,
+        options: NodeOptions | None = None,
     ) -> None:
-        """See ``System``; ``fanout`` are settings of the gateway's that are to differ from their defaults."""
+        """See ``System``."""
+        options = options or NodeOptions()
         self._directory = directory
         self._shape = shape
         self._port = free_port()
         (directory / "public").mkdir()
-        (directory / "config.yaml").write_text(yaml.safe_dump(_config(self._port, fanout or {})))
-        create_development_key(directory)
-        self._authority = load_authority({}, directory)
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("CROSSTICK_")}
+        (directory / "config.yaml").write_text(yaml.safe_dump(_config(self._port, options)))
+        keys = {}
+        if options.rsa:
+            keys["CROSSTICK_TOKEN_KEY_FILE"] = str(create_rsa_key(directory))
+        else:
+            create_development_key(directory)
+        self._authority = load_authority(keys, directory)
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("CROSSTICK_")} | keys
         crossbar = str(Path(sys.executable).with_name("crossbar"))
         self._server = ServerProcess([crossbar, "start", "--cbdir", str(directory)], core, directory, environ)
 
@@ -72,10 +98,15 @@ class Crosstick:
             clients,
             "bus",
             self._directory / "internal.sock",
-            Account("feed", _token(self._authority, "feed", "feed")),
+            Account("feed", _token(load_internal_authority(self._directory), "feed", "feed")),
             status=json.dumps(_status(self._shape, now_ms), separators=(",", ":")),
             epoch_ms=now_ms,
         )
+
+    @property
+    def authority(self) -> TokenAuthority:
+        """The authority whose tokens the node accepts."""
+        return self._authority
 
     def log_bytes(self) -> int:
         """Return how much the node has logged so far."""
@@ -92,6 +123,15 @@ class Crosstick:
     def stop(self) -> None:
         """See ``System``."""
         self._server.stop()
+
+
+def create_rsa_key(directory: Path) -> Path:
+    """Write an RSA private key (PEM, mode 0600) to a file in a directory, and return its path."""
+    path = directory / "tokens.pem"
+    path.touch(mode=0o600)
+    key = rsa.generate_private_key(public_exponent=65_537, key_size=2048)
+    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return path
 
 
 def _token(authority: TokenAuthority, sub: str, role: str, services: tuple[str, ...] = ()) -> str:
@@ -120,18 +160,18 @@ _HIGH_LIMITS = (
 """Which limits a benchmark's clients must not meet. They are counted as ever."""
 
 
-def _config(port: int, fanout: Mapping[str, Any]) -> dict[str, Any]:
+def _config(port: int, options: NodeOptions) -> dict[str, Any]:
     config: dict[str, Any] = yaml.safe_load((REPOSITORY / ".crossbar" / "config.yaml").read_text())
     config["workers"] = [worker for worker in config["workers"] if worker["type"] == "router"]
     for worker in config["workers"]:
         worker["options"]["pythonpath"] = [str(REPOSITORY)]
         for component in worker["components"]:
             if component["id"] == "gateway":
-                component.setdefault("extra", {}).setdefault("fanout", {}).update(fanout)
+                component.setdefault("extra", {}).setdefault("fanout", {}).update(options.fanout)
             elif component["id"] == "listeners":
                 unlimited = {"max_connections_per_address": None, "connections_per_s_per_address": None}
-                component["extra"] = {"listeners": {"public": unlimited}}
-            elif component["id"] == "market-gatekeeper":
+                component["extra"] = {"listeners": {"public": {} if options.limited else unlimited}}
+            elif component["id"] == "market-gatekeeper" and not options.limited:
                 component["extra"] = {"limits": dict.fromkeys(_HIGH_LIMITS, 1_000_000_000)}
         for transport in worker["transports"]:
             if transport["type"] == "web":

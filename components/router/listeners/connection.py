@@ -16,29 +16,64 @@ from twisted.python.failure import Failure
 
 from components.core.admission import Refused
 from components.core.client_address import LOCAL, network_key
-from components.core.proxy_protocol import InvalidProxyHeader, parse_proxy_header
+from components.core.proxy_protocol import InvalidProxyHeader, ProxyHeader, parse_proxy_header
 from components.router.listeners.listener import PROXY_PROTOCOL, Listener
+
+
+class HeaderReader:
+    """What a connection is handed to until its PROXY protocol header has come, or the time for it is up."""
+
+    def __init__(self, connection: ListenerConnection, reactor: Any) -> None:
+        self._connection = connection
+        self._received = b""
+        """At most what one read brings beyond the longest header."""
+        timeout_s = connection.listener.settings.handshake_timeout
+        self._deadline: Any = reactor.callLater(timeout_s, self._expired)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take what was read; what comes after a connection has been given up is dropped."""
+        if self._deadline is None:
+            return
+        self._received += data
+        try:
+            header = parse_proxy_header(self._received)
+        except InvalidProxyHeader:
+            self._stop()
+            self._connection.refuse(PROXY_PROTOCOL)
+            return
+        if header is not None:
+            self._stop()
+            self._connection.take_header(header, self._received[header.size :])
+
+    def connectionLost(self, _reason: Failure) -> None:
+        """Wait no longer."""
+        self._stop()
+
+    def _expired(self) -> None:
+        self._deadline = None
+        self._connection.refuse(PROXY_PROTOCOL)
+
+    def _stop(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
 
 class ListenerConnection(ProtocolWrapper):
     """One connection of a listener."""
 
     wrappedProtocol: Any
-    """``None`` until the connection's PROXY protocol header has come."""
-
     factory: ListenerFactory
     transport: Any
 
     def __init__(self, factory: ListenerFactory, address: str) -> None:
-        super().__init__(factory, None)  # type: ignore[arg-type]  # one that waits for its header wraps nothing yet
+        super().__init__(factory, None)  # type: ignore[arg-type]  # what is wrapped is made when the connection is
         self.listener = factory.listener
         self.address = address
         """Where the connection comes from, as the PROXY protocol's header says if there is one; ``LOCAL`` if no IP."""
         self._counted_socket = False
         self._socket_key: str | None = None
         self._client_key: str | None = None
-        self._header = b""
-        self._deadline: Any = None
 
     def logPrefix(self) -> str:
         """Return the prefix of the listener's protocol."""
@@ -49,19 +84,11 @@ class ListenerConnection(ProtocolWrapper):
         self.factory.registerProtocol(self)  # type: ignore[no-untyped-call]  # Twisted has no types here
         self._count_socket()
         if self.listener.settings.proxy_protocol:
-            timeout_s = self.listener.settings.handshake_timeout
-            self._deadline = self.factory.reactor.callLater(timeout_s, self._no_header)
+            self.wrappedProtocol = HeaderReader(self, self.factory.reactor)
         else:
             self._begin(transport.getPeer())
 
-    def dataReceived(self, data: bytes) -> None:
-        if self.wrappedProtocol is not None:
-            self.wrappedProtocol.dataReceived(data)
-        elif self._deadline is not None:
-            self._take_header(data)
-
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._stop_deadline()
         self.factory.unregisterProtocol(self)  # type: ignore[no-untyped-call]
         if self._counted_socket:
             self.listener.sockets.release(self._socket_key)
@@ -78,60 +105,42 @@ class ListenerConnection(ProtocolWrapper):
             self._client_key = network_key(address)
         return refused
 
-    def _count_socket(self) -> None:
-        self._socket_key = self.listener.socket_key(self.address)
-        # Whether there is room has been looked at before.
-        self._counted_socket = self.listener.sockets.take(self._socket_key, self.listener.seconds()) is None
+    def refuse(self, cause: str) -> None:
+        """Count why, and drop the connection."""
+        self.listener.count_refusal(cause)
+        self.transport.abortConnection()
 
-    def _take_header(self, data: bytes) -> None:
-        self._header += data
-        try:
-            header = parse_proxy_header(self._header)
-        except InvalidProxyHeader:
-            self._no_header()
-            return
-        if header is None:
-            return
-        self._stop_deadline()
-        rest, self._header = self._header[header.size :], b""
+    def take_header(self, header: ProxyHeader, rest: bytes) -> None:
+        """Be the connection of whom its PROXY protocol header names; ``rest`` is what has come behind it."""
         peer: Any = self.transport.getPeer()
         if header.client is not None:
             host, port = header.client
+            key = self.listener.socket_key(host)
+            refused = self.listener.sockets.full_of(key)
+            if refused is not None:
+                self.refuse(refused.limit.name)
+                return
             peer = IPv6Address("TCP", host, port) if ":" in host else IPv4Address("TCP", host, port)
             # So that everybody behind is told the client's address, whomever they ask.
             self.transport.getPeer = lambda: peer
             self.address = host
-            key = self.listener.socket_key(host)
-            refused = self.listener.sockets.full_of(key)
-            if refused is not None:
-                self.listener.count_refusal(refused.limit.name)
-                self.transport.abortConnection()
-                return
             self.listener.sockets.release(self._socket_key)
             self._count_socket()
         self._begin(peer)
         if rest and self.wrappedProtocol is not None:
             self.wrappedProtocol.dataReceived(rest)
 
+    def _count_socket(self) -> None:
+        self._socket_key = self.listener.socket_key(self.address)
+        # Whether there is room has been looked at before.
+        self._counted_socket = self.listener.sockets.take(self._socket_key, self.listener.seconds()) is None
+
     def _begin(self, peer: IAddress) -> None:
-        protocol = self.factory.wrappedFactory.buildProtocol(peer)
-        if protocol is None:
+        self.wrappedProtocol = self.factory.wrappedFactory.buildProtocol(peer)
+        if self.wrappedProtocol is None:
             self.transport.abortConnection()
-            return
-        self.wrappedProtocol = protocol
-        protocol.makeConnection(self.transport)
-
-    def _no_header(self) -> None:
-        self._stop_deadline()
-        self._header = b""
-        self.listener.count_refusal(PROXY_PROTOCOL)
-        self.transport.abortConnection()
-
-    def _stop_deadline(self) -> None:
-        if self._deadline is not None:
-            if self._deadline.active():
-                self._deadline.cancel()
-            self._deadline = None
+        else:
+            self.wrappedProtocol.makeConnection(self.transport)
 
 
 class ListenerFactory(WrappingFactory[ListenerConnection]):
@@ -173,3 +182,9 @@ def connection_of(transport: Any) -> ListenerConnection | None:
         transport = transport.transport
     protocol = getattr(transport, "protocol", None)
     return protocol if isinstance(protocol, ListenerConnection) else None
+
+
+def listener_of(transport: Any) -> Listener | None:
+    """Return the listener by which a protocol's transport came; ``None`` where it is none of ours."""
+    connection = connection_of(transport)
+    return None if connection is None else connection.listener

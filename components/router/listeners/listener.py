@@ -11,7 +11,10 @@ from twisted.logger import Logger
 
 from components.core.admission import Admission, Bound, Refused
 from components.core.client_address import client_address, header_values, network_key
+from components.core.origins import OriginPolicy
+from components.router.listeners.http_channel import HttpLimits, HttpPolicy
 from components.router.listeners.settings import ListenerSettings, ListenerSettingsError
+from components.router.listeners.tls import Certificates
 
 SPARE_SOCKETS = 1_024
 SPARE_SOCKETS_PER_ADDRESS = 64
@@ -59,6 +62,12 @@ class Listener:
             Bound(total.name, min(settings.max_connections + SPARE_SOCKETS, max_sockets or inf)),
             None if of_address is None else Bound(of_address.name, of_address.value + SPARE_SOCKETS_PER_ADDRESS),
         )
+        self.http_policy = HttpPolicy(
+            HttpLimits(request_timeout_s=settings.request_timeout, max_body_bytes=settings.max_body_bytes),
+            origins=OriginPolicy.parse(settings.allowed_origins),
+        )
+        self.certificates: Certificates | None = None
+        """What its TLS uses; ``None`` without TLS."""
         self._logged_s: float | None = None
 
     def socket_key(self, address: str) -> str | None:

@@ -3,9 +3,10 @@
 This touches Crossbar's private names. Written against crossbar 26.10.1; ``tests/router/listeners/test_listening.py`` fails
 loudly when an upgrade moves something.
 
-From the outside in, a connection passes the listener's own bounds and its PROXY protocol header (``ListenerFactory``), TLS,
-and then the factory of the transport. Crossbar's function makes the port; its own counter of connections is left out, since
-``ListenerFactory`` takes its place. Unix sockets are left to Crossbar.
+From the outside in, a connection passes the listener's own bounds and its PROXY protocol header (``ListenerFactory``), TLS
+(``tls_factory``), and then the factory of the transport, whose web site is protected (``protect``). Crossbar's function makes
+the port; its own counter of connections is left out, since ``ListenerFactory`` takes its place. Unix sockets are left to
+Crossbar.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from typing import Any
 
 from crossbar.common.twisted import endpoint as crossbar_endpoint
 from crossbar.worker import transport as crossbar_transport
-from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from components.environment import refuse_to_start
 from components.router.listeners.connection import ListenerFactory
-from components.router.listeners.listener import registry
+from components.router.listeners.listener import Listener, registry
+from components.router.listeners.plaintext import check_plaintext
+from components.router.listeners.tls import TlsError, tls_factory
+from components.router.listeners.web import protect
 
 create_stock_port: Callable[..., Any] = crossbar_endpoint.create_listening_port_from_config
 
@@ -45,13 +48,21 @@ def create_listening_port(
         # What such an endpoint puts around our connections could take them away.
         refuse_to_start(f"transport {name}: an endpoint must be of type tcp or unix, was {config['type']!r}")
     listener = registry().listen(str(name), reactor.seconds, max_connections)
-    outermost = ListenerFactory(listener, _with_tls(config, cbdir, factory, log), reactor)
+    problem = check_plaintext(config, listener.settings.allow_plaintext)
+    if problem is not None:
+        refuse_to_start(f"transport {name}: {problem}")
+    protect(factory, listener.http_policy)
+    outermost = ListenerFactory(listener, _with_tls(config, cbdir, factory, reactor, listener), reactor)
     endpoint = {key: value for key, value in config.items() if key != "tls"}
     return create_stock_port(endpoint, cbdir, outermost, reactor, log)
 
 
-def _with_tls(config: Mapping[str, Any], cbdir: str, factory: Any, log: Any) -> Any:
+def _with_tls(config: Mapping[str, Any], cbdir: str, factory: Any, reactor: Any, listener: Listener) -> Any:
     if "tls" not in config:
         return factory
-    context = crossbar_endpoint._create_tls_server_context(config["tls"], cbdir, log)
-    return TLSMemoryBIOFactory(context, False, factory)
+    try:
+        secure = tls_factory(config["tls"], cbdir, factory, reactor, min_version=listener.settings.tls_min_version)
+    except TlsError as error:
+        refuse_to_start(f"transport {listener.name}: {error}")
+    listener.certificates = secure.certificates
+    return secure

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from components.core.client_address import InvalidNetwork, TrustedProxies
+from components.core.origins import OriginError, OriginPolicy
 
 Count = Annotated[int, Meta(ge=1, le=10**9)]
 PerSecond = Annotated[float, Meta(gt=0, le=1e6)]
@@ -112,6 +113,10 @@ def _settings(values: Mapping[str, Any], where: str) -> ListenerSettings:
         proxies = settings.proxies
     except InvalidNetwork as error:
         raise ListenerSettingsError(f"{where}.trusted_proxies: {error}") from None
+    try:
+        OriginPolicy.parse(settings.allowed_origins)
+    except OriginError as error:
+        raise ListenerSettingsError(f"{where}.allowed_origins: {error}") from None
     if settings.proxy_protocol and not proxies:
         raise ListenerSettingsError(f"{where}.proxy_protocol needs trusted_proxies: whose headers are taken")
     return settings

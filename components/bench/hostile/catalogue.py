@@ -1,0 +1,10 @@
+"""All attacks there are."""
+
+from __future__ import annotations
+
+from components.bench.hostile import floods, garbage, half_open, slow, tickets
+from components.bench.hostile.attack import Attack
+
+ATTACKS: dict[str, Attack] = {
+    attack.name: attack for module in (slow, half_open, garbage, floods, tickets) for attack in module.ATTACKS
+}
