@@ -39,8 +39,6 @@ class TokenCause(enum.StrEnum):
     OTHER_ROLE = "other role"
     REVOKED = "revoked"
     ROLE_OUT_OF_PLACE = "role not for this realm and transport"
-    OTHER_ROLE = "other role"
-    REVOKED = "revoked"
 
 
 class TokenError(ValueError):
