@@ -31,6 +31,19 @@ BUS_STATUS = "crosstick.bus.status"
 AUTHORIZE = "crosstick.authorize"
 """Procedure by which Crossbar asks whether a client session may do something."""
 
+AUTH_RENEW = "auth.renew"
+"""Procedure of every client realm: go on with another token."""
+
+AUTH_REVOKE = "auth.revoke"
+AUTH_REVOCATIONS = "auth.revocations"
+AUTH_LIFT = "auth.lift"
+"""Operators' procedures in realm ``ops``."""
+
+OPERATORS_REALM = "ops"
+
+SUBSCRIPTION_REVOKED = "wamp.subscription.revoked"
+"""Why the router ends a subscription: the session's token does not cover it any more."""
+
 # Errors
 
 ERROR_AUTHENTICATION_FAILED = "crosstick.error.authentication_failed"
@@ -42,6 +55,9 @@ ERROR_RUNTIME = "wamp.error.runtime_error"
 
 ERROR_LIMIT_EXCEEDED = "crosstick.error.limit_exceeded"
 """A limit of the realm's gatekeeper; kwargs have its name (``limit``) and value (``value``)."""
+
+ERROR_NOT_KEPT = "crosstick.error.not_kept"
+"""A revocation, or its lifting, is in force but could not be written down: a restart would undo it."""
 
 ERROR_UNKNOWN_SYMBOL = "crosstick.error.unknown_symbol"
 ERROR_NOT_READY = "crosstick.error.not_ready"

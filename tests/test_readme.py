@@ -109,9 +109,11 @@ def test_a_client_command_goes_live(node: Node, line: str) -> None:
     if " node " in line and NODE is None:
         pytest.skip("no node.js on this machine")
     expected = r"^live$" if "quotes.py" in line else r'^\{"symbol":"(BTC|ETH)USDT","price":'
-    with started(
-        ["bash", "-c", f"export {line.replace(' python ', '; python ').replace(' node ', '; node ')}"], environ_of(node)
-    ) as process:
+    if "crosstick revoke" in line:
+        expected = r'^\{"closed": 0\}$'
+    for command in (" python ", " node ", " crosstick revoke "):
+        line = line.replace(command, f";{command}")
+    with started(["bash", "-c", f"export {line}"], environ_of(node)) as process:
         wait_for(process, expected)
 
 
@@ -186,4 +188,5 @@ def test_the_limits_that_it_shows_are_all_there_are_and_their_defaults() -> None
     shown = configured("limits")["limits"]
     assert RealmLimits.from_mapping(shown).base == Limits()
     assert RealmLimits.from_mapping(shown).authenticate_timeout_s == RealmLimits.from_mapping({}).authenticate_timeout_s
-    assert set(shown) == {*Limits.__struct_fields__, "authenticate_timeout", "roles", "tiers"}
+    assert RealmLimits.from_mapping(shown).expiry_grace_s == RealmLimits.from_mapping({}).expiry_grace_s
+    assert set(shown) == {*Limits.__struct_fields__, "authenticate_timeout", "expiry_grace", "roles", "tiers"}

@@ -6,6 +6,7 @@
  *     │  ▲                  │ lost
  *     │  └──timer── WAITING ◄┤ (also from CONNECTING: lost, or not set up in time)
  *     └──ticket refused──► REFUSED        close() from anywhere ──► CLOSED
+ *        (or ended, and there is no other: from LIVE)
  *
  * autobahn-js can reconnect by itself, but its delays crowd around a mean. After a gateway restart every client would
  * come back in the same moment, so each attempt here is a new `autobahn.Connection` after a fully jittered delay.
@@ -32,6 +33,15 @@ const REFUSALS = new Set([
   "wamp.error.no_such_role",
 ]);
 
+/** Why the gateway closes a session whose token is no longer good: the same token would not open another. */
+const TOKEN_ENDED = new Set(["crosstick.close.token_expired", "crosstick.close.token_revoked"]);
+
+/** A token is renewed so long before it ends, or in the last fifth of its time where that is shorter. */
+const RENEW_AHEAD_MS = 60_000;
+
+/** What a timer of the platform can wait at most; a later renewal is waited for in parts. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 /** Crossbar's answer to a call, subscription or publication that the token's rights do not cover. */
 export const NOT_AUTHORIZED = "wamp.error.not_authorized";
 
@@ -54,6 +64,13 @@ export function retryDelay_ms(attempt, random = Math.random) {
   return random() * Math.min(RETRY_CEILING_MS, FIRST_RETRY_CEILING_MS * 2 ** Math.min(attempt, 16));
 }
 
+/** Return how long to wait before a token is renewed in ms, at least a second. */
+export function renewalDelay_ms(token, now_ms) {
+  const { exp } = claimsOf(token);
+  const left_ms = typeof exp === "number" ? exp * 1_000 - now_ms : RENEW_AHEAD_MS;
+  return Math.max(1_000, left_ms - Math.min(RENEW_AHEAD_MS, left_ms / 5));
+}
+
 /** Return one readable line for whatever autobahn-js or this module throws. */
 export function describeError(error) {
   if (error?.error) {
@@ -67,7 +84,7 @@ export class MarketConnection {
   #url;
   #realm;
   #token;
-  #authid;
+  #provideToken;
   #onJoin;
   #onState;
   #state = null;
@@ -75,12 +92,15 @@ export class MarketConnection {
   #session = null;
   #retryTimer = null;
   #answerTimer = null;
+  #renewalTimer = null;
   #failedAttempts = 0;
 
   /**
    * @param options.autobahn  the autobahn-js module
    * @param options.url       the gateway's WAMP endpoint, e.g. "ws://127.0.0.1:8080/ws"
-   * @param options.token     JWT used as WAMP ticket; its `sub` is the authid
+   * @param options.token     JWT used as WAMP ticket; its `sub` is the authid. Or a function that returns one, or a promise
+   *                          of one: it is asked before each join, and for the next token before one ends, by which the
+   *                          session goes on. When it throws an AccessRefused, that is the end
    * @param options.onJoin    async (session, fail) => …: subscribe here. Called after *every* join, since subscriptions
    *                          end with their session. The connection is LIVE once it returns. If it throws, or calls
    *                          `fail(error)` later, the session is left and retried, but not after an AccessRefused
@@ -93,8 +113,11 @@ export class MarketConnection {
     this.#autobahn = autobahn;
     this.#url = new URL(url).href;
     this.#realm = realm;
-    this.#token = token;
-    this.#authid = claimsOf(token).sub;
+    this.#provideToken = typeof token === "function" ? token : null;
+    if (this.#provideToken === null) {
+      claimsOf(token);
+      this.#token = token;
+    }
     this.#onJoin = onJoin;
     this.#onState = onState;
   }
@@ -132,12 +155,47 @@ export class MarketConnection {
   #connect() {
     clearTimeout(this.#retryTimer);
     this.#enter(ConnectionState.CONNECTING);
+    if (this.#provideToken === null) {
+      this.#connectWith(this.#token);
+      return;
+    }
+    const waiting = {}; // in the place of a connection, so that it can be dropped like one
+    this.#connection = waiting;
+    this.#answerTimer = setTimeout(() => this.#lost("there is no token to join with: none came in time"), ANSWER_TIMEOUT_MS);
+    this.#nextToken().then(
+      (token) => {
+        if (waiting === this.#connection) {
+          clearTimeout(this.#answerTimer);
+          this.#connectWith(token);
+        }
+      },
+      (error) => {
+        if (waiting !== this.#connection) {
+          return; // dropped earlier
+        }
+        if (error instanceof AccessRefused) {
+          this.#refused(describeError(error));
+        } else {
+          this.#lost(`there is no token to join with: ${describeError(error)}`);
+        }
+      },
+    );
+  }
+
+  async #nextToken() {
+    const token = await this.#provideToken();
+    claimsOf(token);
+    return token;
+  }
+
+  #connectWith(token) {
+    this.#token = token;
     const connection = new this.#autobahn.Connection({
       url: this.#url,
       realm: this.#realm,
       authmethods: ["ticket"],
-      authid: this.#authid,
-      onchallenge: () => this.#token,
+      authid: claimsOf(token).sub,
+      onchallenge: () => token,
       serializers: [new this.#autobahn.serializer.JSONSerializer()],
       max_retries: 0,
       use_es6_promises: true,
@@ -178,7 +236,40 @@ export class MarketConnection {
       this.#failedAttempts = 0;
       this.#enter(ConnectionState.LIVE);
       this.#probeLater(connection, session);
+      if (this.#provideToken !== null) {
+        this.#renewLater(connection, session, renewalDelay_ms(this.#token, Date.now()));
+      }
     }
+  }
+
+  /** Go on with another token before this one ends; what fails is tried again until the gateway ends the session. */
+  #renewLater(connection, session, delay_ms, failedAttempts = 0) {
+    const part_ms = Math.min(delay_ms, LONGEST_TIMER_MS);
+    this.#renewalTimer = setTimeout(async () => {
+      if (delay_ms > part_ms) {
+        this.#renewLater(connection, session, delay_ms - part_ms, failedAttempts);
+        return;
+      }
+      try {
+        const token = await this.#nextToken();
+        if (connection === this.#connection) {
+          await session.call("auth.renew", [token]);
+          this.#token = token;
+        }
+        if (connection === this.#connection) {
+          this.#renewLater(connection, session, renewalDelay_ms(token, Date.now()));
+        }
+      } catch (error) {
+        if (connection !== this.#connection) {
+          return; // dropped meanwhile
+        }
+        if (error instanceof AccessRefused) {
+          this.#refused(describeError(error));
+        } else {
+          this.#renewLater(connection, session, 1_000 + retryDelay_ms(failedAttempts), failedAttempts + 1);
+        }
+      }
+    }, part_ms);
   }
 
   /** A network that vanishes silently closes no socket, and a browser cannot ping: so ask something now and then. */
@@ -202,6 +293,8 @@ export class MarketConnection {
     }
     if (REFUSALS.has(reasonUri)) {
       this.#refused("the gateway refused the ticket");
+    } else if (TOKEN_ENDED.has(reasonUri) && this.#provideToken === null) {
+      this.#refused(reason);
     } else {
       this.#lost(reason);
     }
@@ -224,6 +317,7 @@ export class MarketConnection {
   #drop() {
     clearTimeout(this.#answerTimer);
     clearTimeout(this.#retryTimer);
+    clearTimeout(this.#renewalTimer);
     const connection = this.#connection;
     this.#connection = null;
     this.#session = null;

@@ -15,9 +15,11 @@ and `ExactJsonSerializer` reads those without a float on the way.
 import asyncio
 import base64
 import binascii
+import inspect
 import json
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -55,6 +57,16 @@ REFUSALS = {
 """The gateway's one answer to a ticket it does not accept, and Crossbar's own before it or without its authenticator."""
 
 
+TOKEN_ENDED = {"crosstick.close.token_expired", "crosstick.close.token_revoked"}
+"""Why the gateway closes a session whose token is no longer good: the same token would not open another."""
+
+RENEW_AHEAD_S = 60.0
+"""A token is renewed so long before it ends, or in the last fifth of its time where that is shorter."""
+
+TokenProvider = Callable[[], "str | Awaitable[str]"]
+"""Returns a fresh token, at once or later; raises `AccessRefused` when there will be none any more."""
+
+
 class AccessRefused(Exception):
     """The gateway says no, and asking again would not help."""
 
@@ -85,22 +97,41 @@ def retry_delay_s(attempt: int, uniform: Callable[[float, float], float] = rando
     return uniform(0.0, min(RETRY_CEILING_S, FIRST_RETRY_CEILING_S * 2 ** min(attempt, 16)))
 
 
-def subject_of(token: str) -> str:
-    """Return the subject (`sub`) of a JWT, unverified: verifying is the gateway's business.
+def claims_of(token: str) -> dict:
+    """Return the claims of a JWT, unverified: verifying is the gateway's business.
 
     Raises:
-        ValueError: the text is no JWT or names no subject.
+        ValueError: the text is no JWT.
     """
     try:
         payload = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        subject = claims["sub"]
-    except (IndexError, KeyError, TypeError, ValueError, binascii.Error):
+    except (AttributeError, IndexError, ValueError, binascii.Error):
         # The cause would quote the token.
         raise ValueError("this is not a token with a subject (sub)") from None
+    return claims if isinstance(claims, dict) else {}
+
+
+def subject_of(token: str) -> str:
+    """Return the subject (`sub`) of a JWT, unverified.
+
+    Raises:
+        ValueError: the text is no JWT or names no subject.
+    """
+    claims = claims_of(token)
+    if "sub" not in claims:
+        raise ValueError("this is not a token with a subject (sub)")
+    subject = claims["sub"]
     if not isinstance(subject, str) or not subject:
         raise ValueError("the token's subject (sub) must be a text")
     return subject
+
+
+def renewal_delay_s(token: str, now_s: float) -> float:
+    """Return how long to wait before a token is renewed, at least a second."""
+    exp = claims_of(token).get("exp")
+    left_s = exp - now_s if isinstance(exp, (int, float)) else RENEW_AHEAD_S
+    return max(1.0, left_s - min(RENEW_AHEAD_S, left_s / 5))
 
 
 class _ExactJson:
@@ -136,7 +167,8 @@ class TicketSession(ApplicationSession):
     A session that has ended is deaf: its line may still bring what the gateway sent before, and handlers are spared that.
     """
 
-    def __init__(self, realm: str, token: str) -> None:
+    def __init__(self, realm: str, token: str, another_may_come: bool = False) -> None:
+        """Join with a token; `another_may_come` when its end is no refusal."""
         super().__init__()
         loop = asyncio.get_running_loop()
         self.joined: asyncio.Future[None] = loop.create_future()
@@ -144,6 +176,7 @@ class TicketSession(ApplicationSession):
         self.disconnected: asyncio.Future[None] = loop.create_future()
         self._realm_to_join = realm
         self._token = token
+        self._another_may_come = another_may_come
         self._reason = "the line was cut"
         self._deaf = False
 
@@ -166,6 +199,8 @@ class TicketSession(ApplicationSession):
     def onLeave(self, details: CloseDetails) -> None:
         if details.reason in REFUSALS:
             self._end(AccessRefused("the gateway refused the ticket"))
+        elif details.reason in TOKEN_ENDED and not self._another_may_come:
+            self._end(AccessRefused(details.message or details.reason))
         elif details.reason != CloseDetails.REASON_TRANSPORT_LOST:
             self._reason = details.message or details.reason
         self.disconnect()
@@ -248,20 +283,21 @@ class MarketClient:
 
     Args:
         url: the gateway's WAMP endpoint, e.g. `ws://127.0.0.1:8080/ws`.
-        token: JWT used as WAMP ticket; its `sub` is the authid.
+        token: JWT used as WAMP ticket; its `sub` is the authid. Or a function that returns one, at once or later: it is
+            asked before each join, and for the next token before one ends, by which the session goes on.
         on_join: subscribe and register here. Called after *every* join, since subscriptions end with their session.
             The connection is LIVE once it returns. After an `ApplicationError` the session is left and retried, unless
             it is `wamp.error.not_authorized`.
         on_state: called with each `StateChange`.
 
     Raises:
-        ValueError: `token` is no token.
+        ValueError: `token` is a text, but no token.
     """
 
     def __init__(
         self,
         url: str,
-        token: str,
+        token: str | TokenProvider,
         on_join: Callable[[TicketSession], Awaitable[None]],
         on_state: Callable[[StateChange], None] = lambda change: None,
         realm: str = "market",
@@ -273,7 +309,8 @@ class MarketClient:
         self._on_state = on_state
         self._realm = realm
         self._failed_attempts = 0
-        subject_of(token)
+        if isinstance(token, str):
+            subject_of(token)
 
     async def run(self) -> None:
         """Stay connected. Never returns; cancelling it leaves the session politely.
@@ -294,12 +331,19 @@ class MarketClient:
 
     async def _run_session(self) -> str:
         """Connect, join, set up, and wait for the end; return why it ended."""
-        session = TicketSession(self._realm, self._token)
+        try:
+            token = await self._next_token()
+        except AccessRefused:
+            raise
+        except Exception as error:
+            return f"there is no token to join with: {error}"
+        session = TicketSession(self._realm, token, another_may_come=not isinstance(self._token, str))
         factory = WampWebSocketClientFactory(lambda: session, url=self._url, serializers=[ExactJsonSerializer()])
         # Pings find out when a network has silently gone.
         factory.setProtocolOptions(
             openHandshakeTimeout=SETUP_TIMEOUT_S, closeHandshakeTimeout=1.0, autoPingInterval=10.0, autoPingTimeout=10.0
         )
+        renewal = None
         try:
             try:
                 async with asyncio.timeout(SETUP_TIMEOUT_S):
@@ -317,9 +361,36 @@ class MarketClient:
             if not session.ended.done():
                 self._failed_attempts = 0
                 self._on_state(StateChange(ConnectionState.LIVE))
+                if not isinstance(self._token, str):
+                    renewal = asyncio.ensure_future(self._keep_renewed(session, token))
             return await asyncio.shield(session.ended)
         finally:
+            if renewal is not None:
+                renewal.cancel()
             await self._leave(session)
+
+    async def _next_token(self) -> str:
+        given = self._token if isinstance(self._token, str) else self._token()
+        token = await given if inspect.isawaitable(given) else given
+        subject_of(token)
+        return token
+
+    async def _keep_renewed(self, session: TicketSession, token: str) -> None:
+        """Go on with another token whenever one is about to end; what fails is tried again until the gateway ends it."""
+        failed_attempts = 0
+        while True:
+            retry_s = 1.0 + retry_delay_s(failed_attempts)
+            await asyncio.sleep(retry_s if failed_attempts else renewal_delay_s(token, time.time()))
+            try:
+                token = await self._next_token()
+                await session.call("auth.renew", token)
+                failed_attempts = 0
+            except AccessRefused as error:
+                session.fail(error)
+                return
+            except Exception as error:
+                failed_attempts += 1
+                logger.warning("the token could not be renewed: %s", error)
 
     async def _set_up(self, session: TicketSession, factory: WampWebSocketClientFactory) -> None:
         loop = asyncio.get_running_loop()

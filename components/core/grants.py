@@ -15,6 +15,7 @@ from components.core.globs import any_matches
 from components.core.topics import reaches_family, symbol_and_family
 from components.core.uri_rules import is_sound
 from components.uris import (
+    AUTH_RENEW,
     BOOK_SUFFIX,
     MARKET_PREFIX,
     MARKET_SNAPSHOT,
@@ -25,7 +26,7 @@ from components.uris import (
 
 BOOK_FAMILY = BOOK_SUFFIX.removeprefix(".")
 
-_PROCEDURES = frozenset({MARKET_SYMBOLS, MARKET_SNAPSHOT, MARKET_STATUS})
+_PROCEDURES = frozenset({MARKET_SYMBOLS, MARKET_SNAPSHOT, MARKET_STATUS, AUTH_RENEW})
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ Count = Annotated[int, Meta(ge=1, le=10**9)]
 Bytes = Annotated[int, Meta(ge=1024, le=2**24)]
 PerSecond = Annotated[float, Meta(gt=0, le=1e9)]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+SecondsOrNone = Annotated[float, Meta(ge=0, le=86_400)]
 
 
 Refusal = tuple[str, float]
@@ -75,6 +76,7 @@ LIMIT_NAMES = (
 
 class _RealmOnly(msgspec.Struct, frozen=True):
     authenticate_timeout: Seconds = 5.0
+    expiry_grace: SecondsOrNone = 5.0
 
 
 class RealmLimits:
@@ -86,10 +88,13 @@ class RealmLimits:
         roles: Mapping[str, Mapping[str, Any]],
         tiers: Mapping[str, Mapping[str, Any]],
         authenticate_timeout_s: float,
+        expiry_grace_s: float,
     ) -> None:
         self.base = base
         self.authenticate_timeout_s = authenticate_timeout_s
         """From HELLO to the join."""
+        self.expiry_grace_s = expiry_grace_s
+        """How long a session outlives its token: a renewal on its way is to arrive, and clocks differ."""
         self._roles = roles
         self._tiers = tiers
         self._known: dict[tuple[str | None, str | None], Limits] = {}
@@ -98,8 +103,8 @@ class RealmLimits:
     def from_mapping(cls, values: object, role_names: Collection[str] | None = None) -> RealmLimits:
         """Return the limits that a mapping such as YAML gives; what is left out has its default.
 
-        Keys: the names of ``Limits``, ``authenticate_timeout`` (s), and ``roles`` and ``tiers``, which map names to limits
-        that differ. Only roles of ``role_names`` can be given, where that is.
+        Keys: the names of ``Limits``, ``authenticate_timeout`` and ``expiry_grace`` (s), and ``roles`` and ``tiers``, which map
+        names to limits that differ. Only roles of ``role_names`` can be given, where that is.
 
         Raises:
             InvalidEntry: a key is unknown or a value impossible.
@@ -120,7 +125,7 @@ class RealmLimits:
             for name, override in overrides.items():
                 where = f"limits.{kind}.{name}"
                 checked(mapping(override, where), Limits, where)
-        return cls(base, roles, tiers, realm_only.authenticate_timeout)
+        return cls(base, roles, tiers, realm_only.authenticate_timeout, realm_only.expiry_grace)
 
     def of(self, role: str | None, tier: str | None) -> Limits:
         """Return the limits of a session."""

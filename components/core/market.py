@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
 
 from components.core.batch import Batch
 from components.uris import book_topic, tick_topic
@@ -19,6 +22,20 @@ Received = tuple[bytes, float]
 """A payload, and when it came, s by the node's monotonic clock. A plain tuple: one is made per event."""
 
 _NONE: Received = (b"null", 0.0)
+
+
+class _FeedStatus(msgspec.Struct):
+    """What is used of a feed's status; the rest is shown as it came."""
+
+    epoch: Annotated[int, Meta(ge=0)]
+    state: Annotated[str, Meta(max_length=32)]
+    symbols: list[Annotated[str, Meta(max_length=20)]]
+    stale: list[Annotated[str, Meta(max_length=20)]]
+    exchange: dict[str, object] = {}
+    counters: dict[str, int] = {}
+
+
+_check_status = msgspec.json.Decoder(_FeedStatus).decode
 
 
 class Market:
@@ -78,11 +95,13 @@ class Market:
         """Keep the feed's status; return whether its state, epoch or stale symbols are others than before.
 
         Raises:
-            ValueError: ``status`` is not the JSON of one object.
+            ValueError: ``status`` is not the JSON of one object, or not of a feed's.
         """
+        try:
+            _check_status(status)
+        except RecursionError:
+            raise ValueError("status is nested too deeply") from None
         decoded = json.loads(status)
-        if not isinstance(decoded, dict):
-            raise TypeError("status must be a JSON object")
         was_lost = self.feed_lost
         before = self._essentials()
         self._feed_status = decoded

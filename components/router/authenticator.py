@@ -44,7 +44,7 @@ def _authenticator(
     ) -> Principal | Deferred[Principal]:
         node = runtime.current()
         if node is None:
-            raise _refusal()
+            raise refusal()
         try:
             verified = authority_of(node.environment).verify_with_refresh(details.get("ticket"))
             if not isinstance(verified, Deferred):
@@ -63,20 +63,17 @@ def _authenticator(
 
     def counted_refusal(node: runtime.Runtime, error: TokenError) -> ApplicationError:
         node.refused_tickets[str(error)] += 1
-        return _refusal()
+        return refusal()
 
     def principal(claims: Claims, realm: str | None, authid: str | None) -> Principal:
         _check(claims, realm, authid, realms)
+        if claims.role in CLIENT_ROLES:
+            check_not_revoked(claims)
         return {
             "realm": claims.realm,
             "authid": claims.sub,
             "role": claims.role,
-            "extra": {
-                "exp": claims.exp,
-                "symbols": None if claims.symbols is None else list(claims.symbols),
-                "services": list(claims.services),
-                "tier": claims.tier,
-            },
+            "extra": noted(claims),
         }
 
     return authenticate
@@ -91,5 +88,28 @@ def _check(claims: Claims, realm: str | None, authid: str | None, realms: Mappin
         raise TokenError(TokenCause.ROLE_OUT_OF_PLACE)
 
 
-def _refusal() -> ApplicationError:
+def check_not_revoked(claims: Claims) -> None:
+    """Raise a ``TokenError`` for a token that an operator has revoked.
+
+    A worker without a gatekeeper, and so without revocations, lets no client in.
+    """
+    tokens = runtime.live_tokens()
+    if tokens is not None and tokens.is_revoked(claims):
+        raise TokenError(TokenCause.REVOKED)
+
+
+def noted(claims: Claims) -> dict[str, Any]:
+    """Return what a session's ``authextra`` holds of its token."""
+    return {
+        "exp": claims.exp,
+        "symbols": None if claims.symbols is None else list(claims.symbols),
+        "services": list(claims.services),
+        "tier": claims.tier,
+        "jti": claims.jti,
+        "iat": claims.iat,
+    }
+
+
+def refusal() -> ApplicationError:
+    """Return the one answer to every token that is not accepted."""
     return ApplicationError(ERROR_AUTHENTICATION_FAILED, "ticket not accepted")

@@ -16,11 +16,12 @@ from crossbar.router import session as crossbar_session
 from twisted.internet.defer import Deferred
 
 from components.core.closing import CloseReason
-from components.core.limits import Limits
+from components.core.limits import Limits, Refusal
 from components.core.seats import Seat, Seats
 from components.router import runtime
 from components.router.access.gate import Gate
-from components.router.seam import limit_error, limit_text
+from components.router.access.lifetimes import Lifetime
+from components.router.seam import GatewayRouter, limit_error, limit_text
 from components.tokens import INTERNAL_ROLES
 from components.uris import ERROR_LIMIT_EXCEEDED, ERROR_NOT_READY
 
@@ -46,6 +47,7 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
     clock: ClassVar[Any]
     """Set by ``install_transports``."""
 
+    _router: Any
     gate: Gate | None = None
     """``None`` for the node's own components, which nothing limits."""
 
@@ -56,6 +58,9 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
     _greeted = False
     _place: tuple[Seats, Seat] | None = None
     """Where the session is counted, while it is joined."""
+
+    _lifetime: Lifetime | None = None
+    _authextra: dict[str, Any]
 
     def __init__(self, router_factory: Any) -> None:
         if self._alike is None:
@@ -143,6 +148,11 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
         seats.enter(seat)
         self._place = seats, seat
         self.limit()
+        tokens = runtime.live_tokens()
+        if tokens is not None:
+            grace_s = seats.limits.expiry_grace_s
+            self._lifetime = Lifetime(self, self._session_id, self._authid, self._authextra, grace_s, self._close_for)
+            tokens.joined(self._lifetime)
 
     def limit(self) -> None:
         """Put a joined session under the limits of its role and its token's tier."""
@@ -153,9 +163,42 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
         if self.gate is None or self.gate.limits is not limits:
             self._use(Gate(limits, self.clock.seconds, seats.count, self._close_for_abuse))
 
+    # With another token
+
+    def take_token(self, extra: dict[str, Any]) -> Refusal | None:
+        """Go on with what the authenticator notes of another token, its entitlements and limits.
+
+        Return the limit that leaves no room for one more of its tier; nothing has changed then.
+        """
+        if self._place is not None:
+            seats, seat = self._place
+            tier = extra.get("tier")
+            wanted = seats.seat(seat.authid, self._authrole, tier, seat.address)
+            if wanted != seat:
+                seats.leave(seat)
+                refusal = seats.full(wanted, seats.limits.of(self._authrole, tier))
+                if refusal is not None:
+                    seats.enter(seat)
+                    return refusal
+                seats.enter(wanted)
+                self._place = seats, wanted
+        # Another object: what was made of the one before is made anew. What Crossbar noted beside stays.
+        self._authextra = self._authextra | extra
+        self.limit()
+        return None
+
+    def end_ungranted(self, announce: bool) -> list[str]:
+        """End the subscriptions that the session's token does not cover; return their URIs."""
+        router: Any = self._router
+        return router.seam.end_ungranted(self, announce) if type(router) is GatewayRouter else []
+
     # Requests
 
     def onMessage(self, msg: Any) -> None:
+        outlet = getattr(self._transport, "outlet", None)
+        if outlet is not None and outlet.given_up and not isinstance(msg, message.Goodbye):
+            # It has been told that it is closed, and does nothing more in the second that it may take to go.
+            return
         gate = self.gate
         if gate is not None and not gate.counted and not isinstance(msg, _NEVER_REFUSED):
             refusal = gate.message()
@@ -171,13 +214,20 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
         """Take no note of what a connection without a realm is refused: that it is closed for it is counted."""
 
     def _close_for_abuse(self) -> None:
+        self._close_for(CloseReason.LIMIT_EXCEEDED)
+
+    def _close_for(self, reason: CloseReason) -> None:
         if self._transport is not None:
-            self._transport.cut(CloseReason.LIMIT_EXCEEDED)
+            self._transport.cut(reason)
 
     # On the way out
 
     def onLeave(self, details: Any) -> None:
         super().onLeave(details)
+        tokens, lifetime = runtime.live_tokens(), self._lifetime
+        if tokens is not None and lifetime is not None:
+            tokens.left(lifetime.session_id)
+            self._lifetime = None
         if self._session_id is None:
             # Crossbar would take an ABORT that comes next for one more leave of the session that has left.
             self._router = None

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from components.core.closing import CloseReason
 from components.core.seats import Seats
 from components.environment import NodeEnvironment
+from components.router.access.live_tokens import LiveTokens
 
 
 @dataclass(slots=True)
@@ -35,6 +36,7 @@ class Runtime:
 
 _runtime: Runtime | None = None
 _gatekeepers: dict[str, Seats] = {}
+_live_tokens: LiveTokens | None = None
 
 
 def install(runtime: Runtime) -> None:
@@ -57,6 +59,17 @@ def add_gatekeeper(realm: str, seats: Seats) -> None:
     if realm in _gatekeepers:
         raise ValueError("the realm has a gatekeeper already")
     _gatekeepers[realm] = seats
+
+
+def install_live_tokens(tokens: LiveTokens) -> None:
+    """Put in place what sessions live by, and what is revoked."""
+    global _live_tokens
+    _live_tokens = tokens
+
+
+def live_tokens() -> LiveTokens | None:
+    """Return what sessions live by, and what is revoked; ``None`` before the first gatekeeper is in place."""
+    return _live_tokens
 
 
 def gatekeeper(realm: str) -> Seats | None:

@@ -40,7 +40,7 @@ from components.router.engine.groups import Subscriber
 from components.router.engine.pending import frames_of
 from components.router.engine.requests import is_plain_json
 from components.router.engine.serializers import WrappingJsonSerializer
-from components.uris import ERROR_LIMIT_EXCEEDED, ERROR_RUNTIME
+from components.uris import ERROR_LIMIT_EXCEEDED, ERROR_RUNTIME, SUBSCRIPTION_REVOKED
 
 Decide = Callable[[Any, str, str, dict[str, Any]], dict[str, Any] | None]
 """``(session, action, uri, options)`` → Crossbar's authorization, or ``None`` where the role is not ours to decide."""
@@ -362,7 +362,7 @@ class RouterSeam:
 
     def _publish_meta(self, publish: Callable[..., Any], topic: str, *arguments: Any, **options: Any) -> Any:
         """Publish an event of the meta API where somebody hears it; most come with each session, and nobody does."""
-        if topic.startswith("wamp.") and "options" not in options and not self._is_heard(topic):
+        if topic.startswith("wamp.") and options.get("options") is None and not self._is_heard(topic):
             return None
         return publish(topic, *arguments, **options)
 
@@ -446,6 +446,24 @@ class RouterSeam:
         self._subscriptions.drop_observer(session, observation)
         self._broker._session_to_subscriptions[session].discard(observation)
         return True
+
+    def end_ungranted(self, session: Any, announce: bool) -> list[str]:
+        """End the subscriptions that are not granted to a session any more; return their URIs.
+
+        What was published before is delivered first; nothing that is published from here on is. ``announce`` sends an
+        UNSUBSCRIBED for each to a session that has announced ``subscription_revocation``. It is no default, since Autobahn for
+        Python announces that too, and ends its connection when such a message comes.
+        """
+        ended = []
+        for observation in tuple(self._broker._session_to_subscriptions.get(session, ())):
+            decision = self.decide(session, "subscribe", observation.uri, {"match": observation.match})
+            if decision is not None and not decision["allow"]:
+                if announce:
+                    self._broker.removeSubscriber(observation, session, SUBSCRIPTION_REVOKED)
+                else:
+                    self._broker._unsubscribe(observation, session)
+                ended.append(observation.uri)
+        return sorted(ended)
 
     def leave(self, session: Any) -> bool:
         """Do what ``Broker.detach`` does, where no meta event is due; return whether it was done."""

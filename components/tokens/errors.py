@@ -36,6 +36,8 @@ class TokenCause(enum.StrEnum):
 
     OTHER_REALM = "other realm"
     OTHER_SUB = "other sub"
+    OTHER_ROLE = "other role"
+    REVOKED = "revoked"
     ROLE_OUT_OF_PLACE = "role not for this realm and transport"
 
 

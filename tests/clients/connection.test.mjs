@@ -1,17 +1,17 @@
 /** The life of a MarketConnection, with a fake autobahn-js and a clock of its own. Run by tests/clients/test_modules.py. */
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
-import { AccessRefused, MarketConnection } from "../../clients/browser/market-connection.js";
-import { TOKEN, autobahn, forget, made, settled } from "./fake-autobahn.mjs";
+import { AccessRefused, MarketConnection, renewalDelay_ms } from "../../clients/browser/market-connection.js";
+import { TOKEN, autobahn, forget, made, settled, tokenWith } from "./fake-autobahn.mjs";
 
 let states;
 let onJoin;
 
-function connect() {
+function connect(token = TOKEN) {
   const connection = new MarketConnection({
     autobahn,
     url: "ws://gateway/ws",
-    token: TOKEN,
+    token,
     onJoin: (session, fail) => onJoin(session, fail),
     onState: ({ state, reason }) => states.push(reason === null ? state : `${state}: ${reason}`),
   });
@@ -169,4 +169,94 @@ test("a closed connection stays closed", async () => {
   mock.timers.tick(3_600_000);
   assert.deepEqual(states, ["connecting", "live", "closed"]);
   assert.equal(made.length, 1);
+});
+
+test("the end of the only token there is ends the connection", async () => {
+  for (const cause of ["token_expired", "token_revoked"]) {
+    states = [];
+    forget();
+    connect();
+    await made[0].join();
+    made[0].drop("closed", { reason: `crosstick.close.${cause}`, message: "it is over" });
+    mock.timers.tick(3_600_000);
+    assert.deepEqual(states, ["connecting", "live", "refused: it is over"]);
+    assert.equal(made.length, 1);
+  }
+});
+
+test("with a provider each join has a fresh token, after the end of one too", async () => {
+  const tokens = [tokenWith({ jti: "1" }), tokenWith({ jti: "2" })];
+  const given = [...tokens];
+  connect(async () => given.shift());
+  await settled();
+  await made[0].join();
+  made[0].drop("closed", { reason: "crosstick.close.token_revoked", message: "revoked" });
+  mock.timers.tick(1_000);
+  await settled();
+  assert.deepEqual(made.map(({ options }) => options.onchallenge()), tokens);
+  assert.deepEqual(states, ["connecting", "live", "waiting: revoked", "connecting"]);
+});
+
+test("a provider is asked for the next token before one ends, and the session goes on with it", async () => {
+  const first = tokenWith({ exp: 3_600 });
+  const second = tokenWith({ exp: 7_200 });
+  const given = [first, second];
+  connect(() => given.shift());
+  await settled();
+  await made[0].join();
+  const renewals = () => made[0].session.calls.filter(({ procedure }) => procedure === "auth.renew");
+  const untilRenewal_ms = 3_540_000;
+  for (let passed_ms = 0; passed_ms < untilRenewal_ms - 15_000; passed_ms += 15_000) {
+    mock.timers.tick(15_000);
+    await made[0].session.answer("market.status", {});
+  }
+  assert.equal(renewals().length, 0);
+  mock.timers.tick(15_000);
+  await settled();
+  assert.deepEqual(renewals().map(({ args }) => args), [[second]]);
+  assert.deepEqual(states, ["connecting", "live"]);
+});
+
+test("a renewal that fails is tried again, and a provider that refuses ends the connection", async () => {
+  const outcomes = [() => tokenWith({ exp: 10 }), () => { throw new Error("no network"); }, () => { throw new AccessRefused("signed out"); }];
+  connect(() => outcomes.shift()());
+  await settled();
+  await made[0].join();
+  mock.timers.tick(8_000);
+  await settled();
+  assert.deepEqual(states, ["connecting", "live"]);
+  mock.timers.tick(2_000);
+  await settled();
+  assert.deepEqual(states, ["connecting", "live", "refused: signed out"]);
+});
+
+test("a provider that has no token is asked again later, unless it says that there will be none", async () => {
+  const outcomes = [() => { throw new Error("no network"); }, () => "nonsense", () => { throw new AccessRefused("signed out"); }];
+  connect(() => outcomes.shift()());
+  await settled();
+  mock.timers.tick(1_000);
+  await settled();
+  mock.timers.tick(2_000);
+  await settled();
+  assert.equal(made.length, 0);
+  assert.match(states[1], /^waiting: there is no token to join with: no network$/);
+  assert.match(states[3], /^waiting: there is no token to join with: This is not a token/);
+  assert.equal(states.at(-1), "refused: signed out");
+});
+
+test("a connection that is closed while it waits for a token does not come back", async () => {
+  let give;
+  const connection = connect(() => new Promise((resolve) => (give = resolve)));
+  connection.close();
+  give(TOKEN);
+  await settled();
+  mock.timers.tick(60_000);
+  assert.equal(made.length, 0);
+  assert.deepEqual(states, ["connecting", "closed"]);
+});
+
+test("a token is renewed a minute before its end, or in the last fifth of its time", () => {
+  assert.equal(renewalDelay_ms(tokenWith({ exp: 3_600 }), 0), 3_540_000);
+  assert.equal(renewalDelay_ms(tokenWith({ exp: 100 }), 0), 80_000);
+  assert.equal(renewalDelay_ms(tokenWith({ exp: 100 }), 200_000), 1_000);
 });

@@ -16,8 +16,8 @@ class FakeSession {
   calls = [];
   handlers = new Map();
 
-  call(procedure) {
-    return new Promise((resolve, reject) => this.calls.push({ procedure, resolve, reject }));
+  call(procedure, args = []) {
+    return new Promise((resolve, reject) => this.calls.push({ procedure, args, resolve, reject }));
   }
 
   async subscribe(topic, handler) {
@@ -73,4 +73,7 @@ class FakeConnection {
 
 export const autobahn = { Connection: FakeConnection, serializer: { JSONSerializer: class {} } };
 
-export const TOKEN = `x.${Buffer.from('{"sub":"alice"}').toString("base64url")}.y`;
+/** Return a token of alice's with further claims. */
+export const tokenWith = (claims) => `x.${Buffer.from(JSON.stringify({ sub: "alice", ...claims })).toString("base64url")}.y`;
+
+export const TOKEN = tokenWith({});

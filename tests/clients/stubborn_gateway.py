@@ -17,6 +17,7 @@ class GatewayLine(WebSocketServerProtocol):
     def onConnect(self, request: object) -> str:
         self.subscriptions: dict[str, int] = {}
         self.goodbye: str | None = None
+        self.renewals: list[str] = []
         self.closed: Deferred[None] = Deferred()
         self.factory.lines.append(self)
         return "wamp.2.json"
@@ -34,6 +35,9 @@ class GatewayLine(WebSocketServerProtocol):
             case [32, request, _, topic]:
                 self.subscriptions[topic] = len(self.subscriptions) + 1
                 self.say(33, request, self.subscriptions[topic])
+            case [48, request, _, "auth.renew", [token]]:
+                self.renewals.append(token)
+                self.say(50, request, {}, [{}])
             case [48, request, _, "market.status"]:
                 self.say(50, request, {}, [STATUS])
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import sys
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
 
-from tests.clients.command import WATCH, Command
+from tests.clients.command import CLIENTS, WATCH, Command
 from tests.clients.stubborn_gateway import StubbornGateway
 from tests.clients.test_watch import LANGUAGES, Run
 from tests.harness.client import until
@@ -73,3 +76,55 @@ async def test_a_session_that_the_gateway_closes_for_reading_too_slowly_is_follo
     gateway.lines[0].say(6, {}, "crosstick.close.queue_full")
     await command.until(lambda: command.said.count("live") == 2)
     assert "lost: crosstick.close.queue_full; next attempt in" in command.said
+
+
+@LANGUAGES
+@pytest.mark.parametrize("cause", ["expired", "revoked"])
+@pytest_twisted.ensureDeferred
+async def test_the_end_of_the_token_ends_the_command(
+    gateway: StubbornGateway, run: Run, language: str, cause: str
+) -> None:
+    command = run([*WATCH[language], "BTCUSDT"], url=gateway.ws_url, token=TOKEN)
+    await command.until(lambda: "live" in command.said)
+    gateway.lines[0].say(6, {"message": "the token is over"}, f"crosstick.close.token_{cause}")
+    assert await command.ended == 2
+    assert command.said.splitlines() == ["connecting", "live", "refused: the token is over"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_python_client_renews_with_the_tokens_of_its_provider(gateway: StubbornGateway, run: Run) -> None:
+    program = f"""
+import asyncio, base64, json, sys, time
+sys.path.insert(0, {str(CLIENTS / "python")!r})
+from market_client import AccessRefused, MarketClient
+
+asked = 0
+async def provide():
+    global asked
+    asked += 1
+    if asked == 4:
+        raise AccessRefused("signed out")
+    claims = json.dumps({{"sub": "alice", "exp": int(time.time()) + 2, "asked": asked}}).encode()
+    return "x." + base64.urlsafe_b64encode(claims).rstrip(b"=").decode() + ".y"
+
+async def on_join(session):
+    pass
+
+say = lambda change: print(change.state.value, flush=True)
+try:
+    asyncio.run(MarketClient({gateway.ws_url!r}, provide, on_join, say).run())
+except AccessRefused as refusal:
+    print(refusal)
+"""
+    command = run([sys.executable, "-c", program], url=gateway.ws_url, token=TOKEN)
+    await until(reactor, lambda: bool(gateway.lines) and len(gateway.lines[0].renewals) == 1)
+    gateway.lines[0].say(6, {}, "crosstick.close.token_expired")
+    await until(reactor, lambda: len(gateway.lines) == 2)
+    assert await command.ended == 0
+    assert command.printed.splitlines() == ["connecting", "live", "waiting", "connecting", "live", "signed out"]
+    assert [claims_of(token)["asked"] for token in gateway.lines[0].renewals] == [2]
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    payload = token.split(".")[1]
+    return dict(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))))

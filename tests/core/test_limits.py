@@ -56,6 +56,7 @@ def test_sessions_with_the_same_role_and_tier_share_one_object() -> None:
         ({"messages_per_s": float("nan")}, "limits.messages_per_s: expected `float` "),
         ({"messages_burst": None}, "limits.messages_burst: expected `int`, got `null`, was None"),
         ({"max_message_bytes": 10}, "limits.max_message_bytes: expected `int` >= 1024, was 10"),
+        ({"expiry_grace": -1}, "limits.expiry_grace: expected `float` >= 0"),
         ({"authenticate_timeout": 0}, "limits.authenticate_timeout: expected `float` > 0"),
         ({"roles": {"admin": {}}}, "limits.roles has an unknown role 'admin'; known are service, viewer"),
         ({"roles": {"viewer": {"max_session": 1}}}, "limits.roles.viewer has an unknown key 'max_session'"),
@@ -74,3 +75,7 @@ def test_what_cannot_be_is_refused_in_one_line(values: Any, reason: str) -> None
 
 def test_the_values_of_a_configuration_are_whole_numbers_or_numbers() -> None:
     assert RealmLimits.from_mapping({"messages_per_s": 5}).of(None, None).messages_per_s == 5
+
+
+def test_sessions_need_not_outlive_their_tokens() -> None:
+    assert RealmLimits.from_mapping({"expiry_grace": 0}).expiry_grace_s == 0

@@ -117,7 +117,7 @@ def test_only_a_change_of_state_epoch_or_stale_symbols_is_news() -> None:
     assert market.status()["state"] == "connecting"
 
 
-@pytest.mark.parametrize("wrong", [b"", b"[]", b"nonsense", b"\xff"])
-def test_a_status_that_is_no_json_object_is_refused(wrong: bytes) -> None:
+@pytest.mark.parametrize("wrong", [b"", b"[]", b"nonsense", b"\xff", b"{}", status(symbols=[1]), status(exchange=1)])
+def test_a_status_that_is_none_of_a_feeds_is_refused(wrong: bytes) -> None:
     with pytest.raises((ValueError, TypeError)):
         Market(Time()).take_status(wrong)

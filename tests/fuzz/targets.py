@@ -9,19 +9,27 @@ import base64
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from ipaddress import ip_address
+from typing import Annotated, Any
 
+import cbor2
 import jwt
+import msgspec
 from autobahn.wamp import message
 from autobahn.wamp.exception import InvalidUriError
 from autobahn.wamp.serializer import JsonSerializer, MsgPackSerializer
 
+from components.core.arguments import InvalidArgument, NoArguments, checked
 from components.core.batch import Batch, MalformedBatch, decode_batch, encode_batch
+from components.core.client_address import TrustedProxies, client_address, header_values, network_key
 from components.core.client_frames import BINARY, TEXT, first_frame_bytes, plain_messages
 from components.core.grants import grants_of
+from components.core.log_text import CONTINUED, log_text
+from components.core.proxy_protocol import InvalidProxyHeader, parse_proxy_header
 from components.core.topics import receives
 from components.core.uri_rules import MAX_URI_CHARS
 from components.router.engine.requests import CODECS, Publish, Subscribe, Unsubscribe, is_plain_json
+from components.router.market_api import SnapshotArguments, Symbol
 from components.tokens import Claims, TokenError
 from tests.fuzz.world import (
     ALLOWED_CLOSE_CODES,
@@ -214,6 +222,75 @@ def batches(data: bytes) -> None:
     require(decode_batch(encode_batch(batch)) == batch, "a batch changes on its way")
 
 
+# What procedures are called with, and what is logged.
+
+
+class _Everything(msgspec.Struct, forbid_unknown_fields=True):
+    """Arguments of many kinds."""
+
+    symbols: Annotated[list[Symbol], msgspec.Meta(max_length=3)] | None = None
+    count: Annotated[int, msgspec.Meta(ge=0, le=9)] = 0
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=5)] = "x"
+    more: dict[str, int] = {}
+
+
+def arguments(data: bytes) -> None:
+    """What a call is refused for is said in a line that is short and can be printed."""
+    for decode in (json.loads, cbor2.loads):
+        try:
+            value = decode(data)
+        except Exception:
+            continue
+        args = value if isinstance(value, list) else []
+        kwargs = {str(key): item for key, item in value.items()} if isinstance(value, dict) else {}
+        for schema in (SnapshotArguments, NoArguments, _Everything):
+            try:
+                taken = checked(schema, args, kwargs)
+            except InvalidArgument as error:
+                require(str(error).isprintable() and len(str(error)) < 1000, "a refusal that cannot be printed")
+            else:
+                require(type(taken) is schema, "what was taken is none of the schema's")
+
+
+def logged(data: bytes) -> None:
+    """Whatever is logged is in lines that can be printed, of which only the first looks like one of the log."""
+    for text in (data.decode("utf-8", "surrogateescape"), data.decode("latin-1")):
+        first, *others = log_text(text, 200).split("\n")
+        require(first.isprintable() and all(line.isprintable() for line in others), "a line that is obeyed")
+        require(all(line.startswith(CONTINUED[1:]) for line in others), "a line that looks like one of the log")
+
+
+# Where connections come from
+
+
+def proxy_header(data: bytes) -> None:
+    """A header is refused, or not complete yet, or within what came; more bytes do not change what it is."""
+    try:
+        header = parse_proxy_header(data)
+    except InvalidProxyHeader:
+        return
+    if header is not None:
+        require(0 < header.size <= len(data), "a header is longer than what came")
+        require(parse_proxy_header(data[: header.size]) == header, "what comes behind a header changes it")
+        require(header.client is None or network_key(header.client[0]) != "", "a client has no key")
+
+
+def addresses(data: bytes) -> None:
+    """Whatever a request says, its client has an address: the peer's, or one that a trusted proxy names."""
+    for trusted in (_NOBODY, _LOOPBACK):
+        found = client_address(
+            "127.0.0.1",
+            header_values(data, "x-forwarded-for"),
+            header_values(data, "forwarded"),
+            trusted,
+        )
+        require(found == str(ip_address(found)), f"no address: {found!r}")
+        require(trusted is _LOOPBACK or found == "127.0.0.1", "a stranger's word was taken")
+
+
+_NOBODY = TrustedProxies()
+_LOOPBACK = TrustedProxies(["127.0.0.0/8"])
+
 # Tokens
 
 
@@ -386,6 +463,37 @@ TARGETS = {
         [*_JOINED_MESSAGES, *(encoded(json.loads(one), "msgpack") for one in _JOINED_MESSAGES[:4])],
     ),
     "batches": Target(batches, [encode_batch(Batch(1, 1, [("market.BTCUSDT", 1, b'{"seq":1}')])), b"\x93\x01\x01\x90"]),
+    "arguments": Target(
+        arguments,
+        [
+            b'[["BTCUSDT"],1,"x",{"a":1}]',
+            b'{"symbols":["BTCUSDT\\n"],"count":-1,"name":"\\u202e"}',
+            b'[["\\ud800"],1e400,null]',
+            cbor2.dumps([["BTCUSDT"], 10**30, b"x"]),
+        ],
+    ),
+    "logged": Target(
+        logged,
+        [b"a\r\nb\x1b[31mc\x07", "\u2028\u202e\U000e0001".encode(), b"\xed\xa0\x80", _GENUINE.encode() * 2],
+    ),
+    "proxy_header": Target(
+        proxy_header,
+        [
+            b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nGET /",
+            b"PROXY TCP6 2001:db8::1 ::1 65535 2\r\n",
+            b"PROXY UNKNOWN\r\n",
+            b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\2\1\xc0\0\2\2\0\1\0\2x",
+            b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0",
+        ],
+    ),
+    "addresses": Target(
+        addresses,
+        [
+            b"GET / HTTP/1.1\r\nX-Forwarded-For: 192.0.2.1, 127.0.0.1\r\n\r\n",
+            b'GET / HTTP/1.1\r\nForwarded: for="[2001:db8::1]:80";proto=http, for=127.0.0.1\r\n\r\n',
+            b'GET / HTTP/1.1\r\nforwarded: for="\\"_x",for=unknown\r\nx-forwarded-for: ::ffff:1.2.3.4%eth0\r\n\r\n',
+        ],
+    ),
     "tokens": Target(
         tokens,
         [

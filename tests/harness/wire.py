@@ -1,11 +1,14 @@
-"""A WebSocket client by hand, on a plain socket: sends any bytes, reads whole frames."""
+"""A WebSocket client by hand, on a plain socket: sends any bytes, reads whole frames, and asserts that they are well-formed."""
 
 from __future__ import annotations
 
 import json
 import socket
+import zlib
 from types import TracebackType
 from typing import Any
+
+import msgpack
 
 from components.core.client_frames import unmasked
 from tests.harness.node import Node
@@ -37,6 +40,8 @@ class Wire:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._data = b""
         self.extensions = ""
+        self._binary = False
+        self._inflate = zlib.decompressobj(-15)
 
     def __enter__(self) -> Wire:
         return self
@@ -58,10 +63,12 @@ class Wire:
         except OSError:
             return
 
-    def upgrade(self, extensions: str = "") -> None:
+    def upgrade(self, extensions: str = "", serializer: str = "json") -> None:
         """Make it a WebSocket connection."""
+        self._binary = serializer != "json"
+        head = UPGRADE.replace(b"wamp.2.json", f"wamp.2.{serializer}".encode())
         offer = f"Sec-WebSocket-Extensions: {extensions}\r\n".encode() if extensions else b""
-        self.send(UPGRADE[:-2] + offer + b"\r\n")
+        self.send(head[:-2] + offer + b"\r\n")
         while b"\r\n\r\n" not in self._data:
             assert self._more(), "no answer to the upgrade"
         head, _, self._data = self._data.partition(b"\r\n\r\n")
@@ -79,12 +86,19 @@ class Wire:
         """Begin the closing handshake."""
         self.send(frame(0x88, code.to_bytes(2, "big") + reason.encode()))
 
+    def say(self, *message: Any) -> None:
+        """Send a WAMP message in the serializer that was agreed on."""
+        if self._binary:
+            self.send(frame(0x82, msgpack.packb(list(message))))
+        else:
+            self.text(json.dumps(message))
+
     def join(self, authid: str, token: str) -> None:
         """Join the realm ``market``."""
         roles = {role: {} for role in ("subscriber", "publisher", "caller", "callee")}
-        self.text(json.dumps([1, "market", {"roles": roles, "authmethods": ["ticket"], "authid": authid}]))
+        self.say(1, "market", {"roles": roles, "authmethods": ["ticket"], "authid": authid})
         assert self.message()[0] == 4
-        self.text(json.dumps([5, token, {}]))
+        self.say(5, token, {})
         assert self.message()[0] == 2
 
     def next_frame(self) -> tuple[int, bytes] | None:
@@ -103,7 +117,7 @@ class Wire:
             found = self.next_frame()
             assert found is not None, "the connection ended"
             if found[0] & 0x0F < 3:
-                return json.loads(found[1])
+                return self._decoded(found)
             assert found[0] != 0x88, f"closed: {found[1]!r}"
 
     def close_code(self) -> int | None:
@@ -118,6 +132,14 @@ class Wire:
         while self._more():
             pass
         return self._data
+
+    def _decoded(self, found: tuple[int, bytes]) -> Any:
+        first, payload = found
+        assert first & 0x80, "a server's message is in fragments"
+        if first & 0x40:
+            assert self.extensions, "compressed, and not agreed on"
+            payload = self._inflate.decompress(payload + b"\0\0\xff\xff")
+        return msgpack.unpackb(payload) if self._binary else json.loads(payload)
 
     def _more(self) -> bool:
         try:

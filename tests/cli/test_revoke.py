@@ -1,0 +1,57 @@
+"""``crosstick revoke`` where it cannot do what it is asked; what it does is in ``tests/test_readme.py``."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.harness.node import Node, free_port
+
+CROSSTICK = str(Path(sys.executable).with_name("crosstick"))
+
+
+def revoke(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CROSSTICK_")}
+    return subprocess.run(
+        [CROSSTICK, "revoke", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=inherited | environ,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "complaint"),
+    [
+        ([], {"CROSSTICK_TOKEN": "x"}, "name a --jti or a --sub, and not both"),
+        (["--jti", "a", "--sub", "b"], {"CROSSTICK_TOKEN": "x"}, "name a --jti or a --sub, and not both"),
+        (["--jti", "a"], {}, "CROSSTICK_TOKEN is not set"),
+        (["--jti", "a"], {"CROSSTICK_TOKEN": "secret"}, "CROSSTICK_TOKEN is not a token"),
+    ],
+)
+def test_wrong_use_is_told_in_a_line_that_quotes_no_token(
+    arguments: list[str], environ: dict[str, str], complaint: str
+) -> None:
+    outcome = revoke(*arguments, **environ)
+    assert outcome.returncode == 2
+    assert complaint in outcome.stderr
+    assert "secret" not in outcome.stderr + outcome.stdout
+
+
+def test_what_the_gateway_refuses_or_does_not_answer_is_told(node: Node) -> None:
+    environ = {"CROSSTICK_URL": node.ws_url, "CROSSTICK_TOKEN": node.token("alice")}
+    refused = revoke("--sub", "mallory", **environ)
+    assert (refused.returncode, refused.stderr) == (1, "Error: ticket not accepted\n")
+    operator = node.token("olga", "operator", realm="ops")
+    wrong = revoke("--sub", "x" * 300, **environ | {"CROSSTICK_TOKEN": operator})
+    assert wrong.returncode == 1
+    assert "wamp.error.invalid_argument" in wrong.stderr
+    nobody = revoke("--sub", "mallory", CROSSTICK_TOKEN=operator, CROSSTICK_URL=f"ws://127.0.0.1:{free_port()}/ws")
+    assert nobody.returncode == 1
+    assert "refused" in nobody.stderr
