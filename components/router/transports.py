@@ -98,7 +98,6 @@ def prepare(transport: Any, outlet: Outlet) -> None:
     """Set a transport's options, and let it tell the outlet when it is full."""
     if ITCPTransport.providedBy(transport):
         transport.setTcpNoDelay(True)
-        (transport if isinstance(transport.getHandle(), socket.socket) else transport.transport).bufferSize = 2048
         send_buffer_bytes = TransportSettings.send_buffer_bytes
         if send_buffer_bytes is not None:
             # So that the kernel cannot hide seconds of stale prices. Under TLS the handle is OpenSSL's; the socket is below.
