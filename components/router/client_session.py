@@ -21,7 +21,7 @@ from components.core.seats import Seat, Seats
 from components.router import runtime
 from components.router.access.gate import Gate
 from components.router.access.lifetimes import Lifetime
-from components.router.seam import GatewayRouter, limit_error, limit_text
+from components.router.gateway_router import GatewayRouter, limit_error, limit_text
 from components.tokens import INTERNAL_ROLES
 from components.uris import ERROR_LIMIT_EXCEEDED, ERROR_NOT_READY
 
