@@ -231,7 +231,7 @@ class RouterSeam:
 
     def _publish_meta(self, publish: Callable[..., Any], topic: str, *arguments: Any, **options: Any) -> Any:
         """Publish an event of the meta API where somebody hears it; most come with each session, and nobody does."""
-        if topic.startswith("wamp.") and "options" not in options and not self._is_heard(topic):
+        if topic.startswith("wamp.") and options.get("options") is None and not self._is_heard(topic):
             return None
         return publish(topic, *arguments, **options)
 

@@ -38,7 +38,11 @@ FLOOD_FRAMES = 40_000
 """Of one session, at most: four times what it may send at once."""
 
 BLOCK_FRAMES = 250
+BLOCK_BYTES = 16_384
 BLOCK_S = 0.05
+FLOOD_BYTES_PER_S = 500_000
+"""Of one session: what all attackers may send together is not for one alone."""
+
 FLOOD_S = 12.0
 DEAF_S = 14.0
 """Longer than buffers take to fill, and ``stall_timeout`` after it."""
@@ -54,6 +58,21 @@ _ENDED = frozenset({CLOSE_LIMIT_EXCEEDED, RESET, EOF})
 def message(*parts: Any) -> bytes:
     """Return a frame with a WAMP message."""
     return client_frame(TEXT, json.dumps(parts).encode())
+
+
+def blocks(frames: Iterator[bytes]) -> Iterator[bytes]:
+    """Return frames in blocks that are sent at once."""
+    block = bytearray()
+    number = 0
+    for frame in frames:
+        block += frame
+        number += 1
+        if number == BLOCK_FRAMES or len(block) >= BLOCK_BYTES:
+            yield bytes(block)
+            block.clear()
+            number = 0
+    if block:
+        yield bytes(block)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +95,9 @@ class Flood:
                 await attacker.joined(wire)
             if self.deaf:
                 wire.stop_listening()
-            frames = itertools.islice(self.frames(attacker), FLOOD_FRAMES)
-            while block := b"".join(itertools.islice(frames, BLOCK_FRAMES)):
+            for block in blocks(itertools.islice(self.frames(attacker), FLOOD_FRAMES)):
                 await wire.send(block)
-                await asyncio.sleep(BLOCK_S)
+                await asyncio.sleep(max(BLOCK_S, len(block) / FLOOD_BYTES_PER_S))
             if self.deaf:
                 wire.listen()
             await wire.gone()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
+MIN_WAIT_S = 0.005
 BURST_S = 0.2
 """So much of its share the process may use at once."""
 
@@ -19,6 +20,7 @@ class Governor:
         self._left = {name: rate * BURST_S for name, rate in self._per_s.items()}
         self._looked_s = time.monotonic()
         self._used_s = time.process_time()
+        self._turn = asyncio.Lock()
 
     async def leave_to_send(self, size: int) -> None:
         """Wait until ``size`` bytes may be sent."""
@@ -30,9 +32,11 @@ class Governor:
         await self._leave("connections", 1)
 
     async def _leave(self, name: str, number: int) -> None:
-        while (wait_s := max(self._wait_s(name), self._wait_s("cpu"))) > 0:  # noqa: ASYNC110 - what is waited for is the time
-            await asyncio.sleep(wait_s)
-        self._left[name] -= number
+        # One by one: if hundreds looked at the time, that alone would use up the share.
+        async with self._turn:
+            while (wait_s := max(self._wait_s(name), self._wait_s("cpu"))) > 0:  # noqa: ASYNC110 - for time to pass
+                await asyncio.sleep(max(wait_s, MIN_WAIT_S))
+            self._left[name] -= number
 
     def _wait_s(self, name: str) -> float:
         """Return after what time it is worth asking again; 0: something is left."""
