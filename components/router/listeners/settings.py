@@ -49,7 +49,7 @@ class ListenerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     """From a connection's first byte, or the end of its last request, to the end of its next request."""
 
     handshake_timeout: Seconds = 5.0
-    """For what comes before a request: the PROXY protocol's header, and TLS."""
+    """For the PROXY protocol's header."""
 
     hello_timeout: Seconds = 5.0
     """From the end of the WebSocket or RawSocket handshake to a session's HELLO; also for the RawSocket handshake itself."""
