@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
+from components.core.closing import CLOSE_CODES
 from components.core.limits import Limits, RealmLimits
 from components.router.fanout_settings import FanOutSettings
 from components.settings import KNOWN_VARIABLES
@@ -190,3 +191,17 @@ def test_the_limits_that_it_shows_are_all_there_are_and_their_defaults() -> None
     assert RealmLimits.from_mapping(shown).authenticate_timeout_s == RealmLimits.from_mapping({}).authenticate_timeout_s
     assert RealmLimits.from_mapping(shown).expiry_grace_s == RealmLimits.from_mapping({}).expiry_grace_s
     assert set(shown) == {*Limits.__struct_fields__, "authenticate_timeout", "expiry_grace", "roles", "tiers"}
+
+
+def test_the_metrics_that_it_lists_are_those_that_there_are(node: Node) -> None:
+    _, _, body = node.get("/metrics")
+    assert set(re.findall(r"^\| `(crosstick_\w+)` \|", README, re.MULTILINE)) == set(
+        re.findall(r"^# TYPE (crosstick_\w+) ", body.decode(), re.MULTILINE)
+    )
+
+
+def test_every_reason_of_closing_is_listed_with_its_code() -> None:
+    listed = {
+        uri: int(code) for uri, code in re.findall(r"^\| `(crosstick\.close\.\w+)` \| (\d+) \|", README, re.MULTILINE)
+    }
+    assert listed == {reason.value: code for reason, code in CLOSE_CODES.items()}

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from components.core.tally import Tally
+
 MAX_RATED_KEYS = 100_000
 """Of so many keys the rate is known at most; the one that came longest ago is forgotten first."""
 
@@ -46,13 +48,13 @@ class Admission:
         self._interval_s = 0.0 if rate_per_key is None else 1 / rate_per_key.value
         self._tolerance_s = self._interval_s * (burst_per_key - 1)
         self._even_s: dict[str, float] = {}
-        self._inside: dict[str, int] = {}
+        self._inside = Tally()
         self.number = 0
         """How many are in."""
 
     def __getitem__(self, key: str) -> int:
         """Return how many of a key are in."""
-        return self._inside.get(key, 0)
+        return self._inside[key]
 
     @property
     def keys_known(self) -> int:
@@ -79,7 +81,7 @@ class Admission:
         if refused is None:
             self.number += 1
             if key is not None:
-                self._inside[key] = self[key] + 1
+                self._inside.add(key)
         return refused
 
     def release(self, key: str | None) -> None:
@@ -89,11 +91,7 @@ class Admission:
             KeyError: none of the key is in.
         """
         if key is not None:
-            left = self._inside[key] - 1
-            if left:
-                self._inside[key] = left
-            else:
-                del self._inside[key]
+            self._inside.remove(key)
         self.number -= 1
 
     def _take_rate(self, rate: Bound, key: str, now_s: float) -> Refused | None:

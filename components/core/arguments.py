@@ -6,7 +6,7 @@ What cannot be taken is said in one line: the argument, the rule, and what came,
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -31,8 +31,10 @@ class NoArguments(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """What a procedure takes that takes nothing."""
 
 
-def checked(schema: type[Schema], args: Sequence[object], kwargs: Mapping[str, object]) -> Schema:
-    """Return a call's arguments as a schema's object.
+def checked(
+    schema: type[Schema], args: Sequence[object], kwargs: Mapping[str, object], secret: Collection[str] = ()
+) -> Schema:
+    """Return a call's arguments as a schema's object. Of ``secret`` ones an error says the rule alone.
 
     Raises:
         InvalidArgument: one is missing, unknown, given twice, or breaks its rule.
@@ -50,7 +52,7 @@ def checked(schema: type[Schema], args: Sequence[object], kwargs: Mapping[str, o
     try:
         return msgspec.convert(values, schema)
     except msgspec.ValidationError as error:
-        raise InvalidArgument(_told(str(error), values)) from None
+        raise InvalidArgument(_told(str(error), values, secret)) from None
     except (RecursionError, UnicodeError):
         raise InvalidArgument("is nested too deeply, or no text") from None
 
@@ -78,19 +80,22 @@ def _number(names: Sequence[str]) -> str:
     return f"at most {len(names)} argument{'s' if len(names) > 1 else ''} ({', '.join(names)})"
 
 
-def _told(rule: str, values: Mapping[str, object]) -> str:
+def _told(rule: str, values: Mapping[str, object], secret: Collection[str]) -> str:
     """Return msgspec's rule with the argument that breaks it before, and what that was behind."""
     found = _PLACE.search(rule)
     if found is None:
         return escaped(_begun_small(rule), 200)
     place, rule = found.group(1), _begun_small(rule[: found.start()])
+    told = f"{escaped(place, MAX_EXCERPT_CHARS)}: {escaped(rule, 200)}"
+    if place in secret:
+        return told
     value: Any = values
     for index, name in _STEP.findall(place):
         try:
             value = value[int(index)] if index else value[name]
         except (LookupError, TypeError):
             break
-    return f"{escaped(place, MAX_EXCERPT_CHARS)}: {escaped(rule, 200)}, was {excerpt(value)}"
+    return f"{told}, was {excerpt(value)}"
 
 
 def _begun_small(text: str) -> str:

@@ -25,6 +25,14 @@ class TokenBucket:
         self._tokens = tokens - taken
         return taken
 
+    def left(self, now_s: float) -> float:
+        """Return how many tokens there are."""
+        return min(self._tokens + (now_s - self._at_s) * self.rate, self.burst)
+
+    def lower_to(self, tokens: float) -> None:
+        """Have no more than so many tokens."""
+        self._tokens = min(self._tokens, tokens)
+
     def give_back(self, number: int) -> None:
         """Return tokens that were taken and not used."""
         self._tokens = min(self._tokens + number, self.burst)

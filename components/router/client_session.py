@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from autobahn import util
 from autobahn.wamp import message
+from autobahn.wamp.exception import ProtocolError
 from autobahn.wamp.types import Accept, Deny
 from crossbar.router import session as crossbar_session
 from twisted.internet.defer import Deferred
@@ -21,7 +22,7 @@ from components.core.seats import Seat, Seats
 from components.router import runtime
 from components.router.access.gate import Gate
 from components.router.access.lifetimes import Lifetime
-from components.router.seam import GatewayRouter, limit_error, limit_text
+from components.router.gateway_router import GatewayRouter, limit_error, limit_text
 from components.tokens import INTERNAL_ROLES
 from components.uris import ERROR_LIMIT_EXCEEDED, ERROR_NOT_READY
 
@@ -30,6 +31,8 @@ ARRIVING = Limits(messages_per_s=2.0, messages_burst=10, max_message_bytes=16_38
 
 _NEVER_REFUSED = (message.Yield, message.Error, message.Goodbye, message.Abort)
 """Answers, for which somebody waits and which none but an invocation asks for, and the end."""
+
+_JOINING = (message.Hello, message.Authenticate)
 
 _REQUESTS = (
     message.Publish,
@@ -59,6 +62,15 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
     _place: tuple[Seats, Seat] | None = None
     """Where the session is counted, while it is joined."""
 
+    _deciding = False
+    """Whether a HELLO or AUTHENTICATE has not been decided on: a key may have to be fetched."""
+
+    _arrival: Gate | None = None
+    """The gate before a join: one for all joins of a connection, so that none gives a new start."""
+
+    _last_gate: Gate | None = None
+    """The gate of the session before on this connection, or of the token before."""
+
     _lifetime: Lifetime | None = None
     _authextra: dict[str, Any]
 
@@ -85,7 +97,9 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
 
     def _arrive(self) -> None:
         """Be a connection that has not joined."""
-        self._use(Gate(ARRIVING, self.clock.seconds, self._not_counted, self._close_for_abuse))
+        if self._arrival is None:
+            self._arrival = Gate(ARRIVING, self.clock.seconds, self._not_counted, self._close_for_abuse)
+        self._use(self._arrival)
         self._greeted = False
         self._set_deadline(self._transport.hello_timeout_s)
 
@@ -116,11 +130,22 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
         return self._when_decided(super().onAuthenticate(signature, extra))
 
     def _when_decided(self, decision: Any) -> Any:
-        return decision.addCallback(self._admit) if isinstance(decision, Deferred) else self._admit(decision)
+        if not isinstance(decision, Deferred):
+            return self._admit(decision)
+        self._deciding = True
+        return decision.addBoth(self._decided).addCallback(self._admit)
+
+    def _decided(self, decision: Any) -> Any:
+        self._deciding = False
+        return decision
 
     def _admit(self, decision: Any) -> Any:
         """Return what Crossbar decided on a join, or that there is no room; what follows happens in the same turn."""
-        if not isinstance(decision, Accept) or decision.authrole in INTERNAL_ROLES:
+        if not isinstance(decision, Accept):
+            return decision
+        if self._pending_session_id is None:
+            return Deny(message="the join was given up")
+        if decision.authrole in INTERNAL_ROLES:
             return decision
         seats = runtime.gatekeeper(decision.realm)
         if seats is None:
@@ -161,7 +186,9 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
         seats = self._place[0]
         limits = seats.limits.of(self._authrole, self._authextra.get("tier"))
         if self.gate is None or self.gate.limits is not limits:
-            self._use(Gate(limits, self.clock.seconds, seats.count, self._close_for_abuse))
+            gate = Gate(limits, self.clock.seconds, seats.count, self._close_for_abuse, self._last_gate)
+            self._last_gate = gate
+            self._use(gate)
 
     # With another token
 
@@ -199,6 +226,8 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
         if outlet is not None and outlet.given_up and not isinstance(msg, message.Goodbye):
             # It has been told that it is closed, and does nothing more in the second that it may take to go.
             return
+        if self._deciding and isinstance(msg, _JOINING):
+            raise ProtocolError(f"{type(msg).__name__} while the one before is being decided on")
         gate = self.gate
         if gate is not None and not gate.counted and not isinstance(msg, _NEVER_REFUSED):
             refusal = gate.message()

@@ -15,22 +15,18 @@ something.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
-from http import HTTPStatus
 from typing import Any
 
 import txaio
 from autobahn.twisted import websocket as autobahn_twisted_websocket
 from autobahn.wamp import websocket as autobahn_wamp_websocket
 from autobahn.websocket import protocol as autobahn_websocket
-from autobahn.websocket.types import ConnectionDeny
 from crossbar.router import protocol as crossbar_protocol
 from crossbar.router import router as crossbar_router
 from crossbar.router import session as crossbar_session
 
-from components.core.admission import Refused
 from components.core.client_frames import TEXT, first_frame_bytes, plain_messages
 from components.core.closing import CLOSE_CODES, CloseReason
 from components.core.outbox import OutboxCounters
@@ -43,22 +39,20 @@ from components.router.engine.ingress import take
 from components.router.engine.outlet import Outlet
 from components.router.engine.requests import CODECS, RequestCodec
 from components.router.engine.sockets import writer
-from components.router.listeners.connection import listener_of
+from components.router.gateway_router import GatewayRouter
 from components.router.listeners.handshake import CheckedHandshake
-from components.router.listeners.listener import HANDSHAKE, MAX_CONNECTIONS, retry_after_s
 from components.router.listeners.listening import install_listeners
 from components.router.rawsocket import GatewayRawSocketProtocol
-from components.router.seam import GatewayRouter, RouterSeam
+from components.router.seam import RouterSeam
 from components.router.transports import (
     GOODBYE_TIME_S,
-    ClientConnection,
     TransportSettings,
     last_words,
     limit_queue,
     prepare,
     use_wrapping_serializer,
 )
-from components.uris import ERROR_LIMIT_EXCEEDED
+from components.router.upgrade import AdmittedUpgrade
 
 MAX_ANSWER_BYTES = 4096
 """A connection that is given up may answer by so much at a time; what is longer is not looked at."""
@@ -122,7 +116,7 @@ def _unmarked(value: Any, *_markup: Any, **_options: Any) -> Any:
 
 
 class GatewayWebSocketProtocol(
-    ClientConnection,
+    AdmittedUpgrade,
     CheckedHandshake,
     ReadsMessages,
     crossbar_protocol.WampWebSocketServerProtocol,  # type: ignore[misc]
@@ -147,52 +141,6 @@ class GatewayWebSocketProtocol(
 
     _begun_at = 0
     _message_deadline: Any = None
-
-    _refused: Refused | None = None
-
-    def onConnect(self, request: Any) -> Any:
-        # The bytes rather than Autobahn's headers: see ``header_values``.
-        self._refused = self.arrive(self.http_request_data)
-        if self._refused is not None:
-            is_total = self._refused.limit.name == MAX_CONNECTIONS
-            status = HTTPStatus.SERVICE_UNAVAILABLE if is_total else HTTPStatus.TOO_MANY_REQUESTS
-            raise ConnectionDeny(status.value)
-        return super().onConnect(request)
-
-    def failHandshake(self, reason: str, code: int = 400, responseHeaders: Any = None) -> None:
-        headers = dict(responseHeaders or ())
-        if self._refused is None:
-            # Whose connection it is has not been found out where the request is not one for an upgrade.
-            listener = listener_of(self.transport)
-            if listener is not None:
-                listener.count_refusal(HANDSHAKE)
-            self._refuse_upgrade(code, {"message": reason}, headers)
-            return
-        limit = self._refused.limit
-        headers["Retry-After"] = str(retry_after_s(self._refused))
-        self._refuse_upgrade(code, {"code": ERROR_LIMIT_EXCEEDED, "limit": limit.name, "value": limit.value}, headers)
-
-    def _refuse_upgrade(self, status: int, body: dict[str, Any], headers: dict[str, str]) -> None:
-        """Answer the opening handshake with an error, and close.
-
-        What the client sent may be in the body, where JSON escapes it: never in the response's line or in the log.
-        """
-        content = json.dumps(body).encode() + b"\n"
-        headers = {
-            "Content-Type": "application/json",
-            "Content-Length": str(len(content)),
-            "Cache-Control": "no-store",
-            "X-Content-Type-Options": "nosniff",
-            "Connection": "close",
-            **headers,
-        }
-        known = HTTPStatus(status)
-        lines = [f"HTTP/1.1 {known.value} {known.phrase}", *(f"{name}: {value}" for name, value in headers.items())]
-        self.sendData("\r\n".join([*lines, "", ""]).encode("ascii") + content)
-        # Autobahn would log at level warn why it was not.
-        self.wasClean = True
-        self.wasNotCleanReason = "the opening handshake was refused"
-        self.dropConnection(abort=False)
 
     def onOpen(self) -> None:
         kind = use_wrapping_serializer(self)

@@ -7,15 +7,15 @@ from typing import Annotated, Any
 
 import msgspec
 from autobahn.wamp import ApplicationError
-from autobahn.wamp.types import CallDetails, RegisterOptions
+from autobahn.wamp.types import CallDetails
 from msgspec import Meta
 
-from components.core.arguments import InvalidArgument, NoArguments, Schema, checked
+from components.core.arguments import NoArguments
 from components.core.grants import Grants
 from components.core.market import Market
 from components.core.payload import EncodedPayload
+from components.router.checked_procedures import register_checked
 from components.uris import (
-    ERROR_INVALID_ARGUMENT,
     ERROR_NOT_READY,
     ERROR_UNKNOWN_SYMBOL,
     MARKET_SNAPSHOT,
@@ -32,24 +32,6 @@ class SnapshotArguments(msgspec.Struct, forbid_unknown_fields=True, frozen=True)
     """What ``market.snapshot`` takes."""
 
     symbols: Annotated[list[Symbol], Meta(max_length=MAX_SNAPSHOT_SYMBOLS)] | None = None
-
-
-async def register_checked(
-    session: Any, procedure: str, schema: type[Schema], answer: Callable[[Schema, CallDetails], Any]
-) -> None:
-    """Register a procedure whose arguments are those of a schema; ``answer`` gets them, and who calls.
-
-    A call with others is answered with ``wamp.error.invalid_argument`` and what is wrong with which.
-    """
-
-    def call(*args: object, details: CallDetails, **kwargs: object) -> Any:
-        try:
-            arguments = checked(schema, args, kwargs)
-        except InvalidArgument as error:
-            raise ApplicationError(ERROR_INVALID_ARGUMENT, str(error)) from None
-        return answer(arguments, details)
-
-    await session.register(call, procedure, options=RegisterOptions(details_arg="details"))
 
 
 class MarketApi:

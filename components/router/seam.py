@@ -21,17 +21,10 @@ from typing import Any, ClassVar, Protocol
 from autobahn import util
 from autobahn.wamp import ApplicationError, message
 from autobahn.wamp.message import _URI_PAT_LOOSE_NON_EMPTY
-from crossbar.router.broker import Broker
-from crossbar.router.dealer import Dealer
-from crossbar.router.observation import UriObservationMap
-from crossbar.router.router import Router
-from twisted.internet.defer import succeed
 from twisted.logger import Logger
 
 from components.core.closing import CloseReason
-from components.core.limits import Refusal
 from components.core.payload import EncodedPayload, is_plain_value
-from components.core.topics import is_rate_topic, receives
 from components.router.access.gate import Gate
 from components.router.engine.backlog import MakeCondenser
 from components.router.engine.blocked import HoldLimits
@@ -40,7 +33,8 @@ from components.router.engine.groups import Subscriber
 from components.router.engine.pending import frames_of
 from components.router.engine.requests import is_plain_json
 from components.router.engine.serializers import WrappingJsonSerializer
-from components.uris import ERROR_LIMIT_EXCEEDED, ERROR_RUNTIME, SUBSCRIPTION_REVOKED
+from components.router.gateway_router import GatewayBroker, GatewayDealer, GatewayRouter, WatchedSubscriptions
+from components.uris import ERROR_RUNTIME, SUBSCRIPTION_REVOKED
 
 Decide = Callable[[Any, str, str, dict[str, Any]], dict[str, Any] | None]
 """``(session, action, uri, options)`` → Crossbar's authorization, or ``None`` where the role is not ours to decide."""
@@ -62,131 +56,6 @@ class SubscriptionListener(Protocol):
 META_TOPICS = tuple(
     f"wamp.subscription.{event}" for event in ("on_create", "on_subscribe", "on_unsubscribe", "on_delete")
 )
-
-
-class WatchedSubscriptions(UriObservationMap):  # type: ignore[misc]
-    """Crossbar's map of subscriptions, whose changes the seam is told; patterns reach derived topics as ``topics`` says."""
-
-    def __init__(self, watched: UriObservationMap, seam: RouterSeam) -> None:
-        """Take over what a map holds."""
-        super().__init__()
-        for name in UriObservationMap.__slots__:
-            setattr(self, name, getattr(watched, name))
-        self.seam = seam
-
-    def match_observations(self, uri: str) -> Any:
-        found = super().match_observations(uri)
-        if is_rate_topic(uri):
-            return [observation for observation in found if receives(observation.uri, observation.match, uri)]
-        return found
-
-    def add_observer(self, observer: Any, *arguments: Any, **options: Any) -> Any:
-        added = super().add_observer(observer, *arguments, **options)
-        observation, was_already_observed, _ = added
-        if not was_already_observed:
-            self.seam.observer_added(observer, observation)
-        return added
-
-    def drop_observer(self, observer: Any, observation: Any) -> Any:
-        dropped = super().drop_observer(observer, observation)
-        was_observed, _ = dropped
-        if was_observed:
-            self.seam.observer_dropped(observer, observation)
-        return dropped
-
-
-class GatewayRouter(Router):  # type: ignore[misc]
-    """Crossbar's router, which decides on client roles without a call."""
-
-    seam: RouterSeam
-
-    def authorize(self, session: Any, uri: str, action: str, options: dict[str, Any]) -> Any:
-        decision = self.seam.decide(session, action, uri, options or {})
-        return super().authorize(session, uri, action, options) if decision is None else succeed(decision)
-
-
-class GatewayBroker(Broker):  # type: ignore[misc]
-    """Crossbar's broker, with the fast path and the retained events of the market."""
-
-    seam: RouterSeam
-
-    def detach(self, session: Any) -> None:
-        if not self.seam.leave(session):
-            super().detach(session)
-
-    def processPublish(self, session: Any, publish: Any) -> None:
-        gate: Gate | None = getattr(session, "gate", None)
-        refusal = None if gate is None else gate.publish()
-        if refusal is not None:
-            # Who wants no acknowledgement cannot be answered: its client library would take an ERROR for a mistake.
-            if publish.acknowledge:
-                self._router.send(session, limit_error(publish, refusal))
-        elif not self.seam.published_fast(session, publish):
-            super().processPublish(session, publish)
-
-    def processSubscribe(self, session: Any, subscribe: Any) -> None:
-        topic, match, get_retained = subscribe.topic, subscribe.match, bool(subscribe.get_retained)
-        made = None
-        if self.seam.plain and not subscribe.forward_for:
-            made = self.seam.add_subscriber(session, topic, match, get_retained)
-        if made is None:
-            if not self.seam.room_for_subscription(session, topic, match):
-                self._router.send(session, limit_error(subscribe, session.gate.refuse("max_subscriptions")))
-                return
-            super().processSubscribe(session, subscribe)
-        else:
-            self._router.send(session, message.Subscribed(subscribe.request, made))
-        if get_retained:
-            self.seam.send_retained(session, topic, match)
-
-    def processUnsubscribe(self, session: Any, unsubscribe: Any) -> None:
-        if (
-            self.seam.plain
-            and not unsubscribe.forward_for
-            and self.seam.drop_subscriber(session, unsubscribe.subscription)
-        ):
-            self._router.send(session, message.Unsubscribed(unsubscribe.request))
-        else:
-            super().processUnsubscribe(session, unsubscribe)
-
-
-class GatewayDealer(Dealer):  # type: ignore[misc]
-    """Crossbar's dealer, which answers some calls without an invocation."""
-
-    seam: RouterSeam
-
-    def processCall(self, session: Any, call: Any) -> None:
-        gate: Gate | None = getattr(session, "gate", None)
-        refusal = None if gate is None else gate.call(len(self._caller_to_invocations.get(session, ())))
-        if refusal is not None:
-            self._router.send(session, limit_error(call, refusal))
-        elif not self.seam.answered_directly(session, call):
-            super().processCall(session, call)
-
-    def processRegister(self, session: Any, register: Any) -> None:
-        gate: Gate | None = getattr(session, "gate", None)
-        if gate is None or gate.room_for_registration(len(self._session_to_registrations.get(session, ()))):
-            super().processRegister(session, register)
-        else:
-            self._router.send(session, limit_error(register, gate.refuse("max_registrations")))
-
-
-def limit_error(request: Any, refusal: Refusal) -> Any:
-    """Return the ERROR by which a request is refused for a limit."""
-    limit, value = refusal
-    return message.Error(
-        request.MESSAGE_TYPE,
-        request.request,
-        ERROR_LIMIT_EXCEEDED,
-        args=[limit_text(refusal)],
-        kwargs={"limit": limit, "value": value},
-    )
-
-
-def limit_text(refusal: Refusal) -> str:
-    """Return what a client is told of a limit."""
-    limit, value = refusal
-    return f"{limit} is {int(value) if value == int(value) else value}"
 
 
 def _error(call: Any, uri: str, *arguments: object) -> Any:

@@ -348,6 +348,39 @@ async def test_who_leaves_without_closing_has_as_long_to_join_again(
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_further_join_of_a_connection_gives_no_new_start(
+    limited: Node, clients: Clients, bystander: Bystander
+) -> None:
+    peer = await clients.peer(limited.ws_url)
+    ticket = limited.token("calls", tier="calls")
+    await peer.join("calls", ticket)
+    for request in range(1, 4):
+        peer.say(48, request, {}, "market.symbols")
+        await peer.hear(50)
+    peer.say(6, {}, "wamp.close.normal")
+    await peer.hear(6)
+    await peer.join("calls", ticket)
+    peer.say(48, 1, {}, "market.symbols")
+    assert (await peer.hear(8))[4:] == [LIMIT_EXCEEDED, ["calls_per_s is 0.001"], exceeded("calls_per_s", SELDOM)[1]]
+
+
+@pytest_twisted.ensureDeferred
+async def test_joining_and_leaving_in_turns_ends_a_connection(
+    limited: Node, clients: Clients, bystander: Bystander
+) -> None:
+    peer = await clients.peer(limited.ws_url)
+    ticket = limited.token("turns")
+    for _ in range(20):
+        try:
+            await peer.join("turns", ticket)
+            peer.say(6, {}, "wamp.close.normal")
+            await peer.hear(6)
+        except ConnectionError:
+            break
+    assert await peer.closed == (4007, "crosstick.close.not_joined")
+
+
+@pytest_twisted.ensureDeferred
 async def test_authenticate_timeout(limited: Node, clients: Clients, bystander: Bystander) -> None:
     peer = await clients.peer(limited.ws_url)
     peer.hello("late")

@@ -25,8 +25,12 @@ class Gate:
         clock: Callable[[], float],
         count: Callable[[str], None],
         close: Callable[[], None],
+        before: Gate | None = None,
     ) -> None:
-        """``clock`` never goes back; ``count`` is told of each refusal's limit; ``close`` ends the session for abuse."""
+        """``clock`` never goes back; ``count`` is told of each refusal's limit; ``close`` ends the session for abuse.
+
+        With the gate that a client had ``before``, it has no more left at once than it had there.
+        """
         now_s = clock()
         self.limits = limits
         self.counted = False
@@ -41,6 +45,11 @@ class Gate:
         """Publications of the messages that are handled at the moment which have been counted ahead."""
 
         self._refusals = TokenBucket(limits.refusals_per_s, limits.refusals_burst, now_s)
+        if before is not None:
+            for name in _BUCKETS:
+                bucket, other = getattr(self, name), getattr(before, name)
+                if bucket is not None and other is not None:
+                    bucket.lower_to(other.left(now_s))
 
     def begin(self, number: int) -> int:
         """Return how many of a number of messages may be taken, without being asked for, until ``end`` is called.
@@ -104,6 +113,9 @@ class Gate:
             self._close()
         value: float = getattr(self.limits, limit)
         return limit, value
+
+
+_BUCKETS = ("_messages", "_publishes", "_calls", "_refusals")
 
 
 def _bucket(rate: float | None, burst: int, now_s: float) -> TokenBucket | None:

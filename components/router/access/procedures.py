@@ -9,11 +9,12 @@ from typing import Annotated, Any, ClassVar
 
 import msgspec
 from autobahn.wamp import ApplicationError
-from autobahn.wamp.types import CallDetails, RegisterOptions
+from autobahn.wamp.types import CallDetails
 from msgspec import Meta
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from components.core.arguments import NoArguments
 from components.core.revocations import (
     MAX_REVOCATIONS,
     Name,
@@ -24,10 +25,10 @@ from components.core.revocations import (
     TooManyRevocations,
 )
 from components.router import runtime
-from components.router.access.arguments import arguments
 from components.router.access.live_tokens import LiveTokens
 from components.router.access.revocation_store import RevocationStoreError
 from components.router.authenticator import check_not_revoked, noted, refusal
+from components.router.checked_procedures import register_checked
 from components.tokens import Claims, TokenCause, TokenError
 from components.tokens.authority import MAX_TOKEN_CHARS
 from components.uris import (
@@ -41,17 +42,11 @@ from components.uris import (
     ERROR_NOT_READY,
 )
 
-_WITH_CALLER = RegisterOptions(details_arg="details")
-
 
 class _Renewal(msgspec.Struct):
     token: Annotated[str, Meta(min_length=1, max_length=MAX_TOKEN_CHARS)]
     announce: bool = False
     """Whether an UNSUBSCRIBED is to come for each subscription that ends."""
-
-
-class _Nothing(msgspec.Struct):
-    pass
 
 
 class _Named(msgspec.Struct):
@@ -74,15 +69,14 @@ class TokenProcedures:
 
     async def register(self, session: Any, for_operators: bool) -> None:
         """Register what clients may call, and in the operators' realm what they may."""
-        await session.register(self._renew, AUTH_RENEW, options=_WITH_CALLER)
+        await register_checked(session, AUTH_RENEW, _Renewal, self._renew, secret=("token",))
         if for_operators:
-            await session.register(self._revoke, AUTH_REVOKE, options=_WITH_CALLER)
-            await session.register(self._list, AUTH_REVOCATIONS, options=_WITH_CALLER)
-            await session.register(self._lift, AUTH_LIFT, options=_WITH_CALLER)
+            await register_checked(session, AUTH_REVOKE, _Revocation, self._revoke)
+            await register_checked(session, AUTH_REVOCATIONS, NoArguments, self._list)
+            await register_checked(session, AUTH_LIFT, _Named, self._lift)
 
-    async def _renew(self, *args: object, details: CallDetails, **kwargs: object) -> dict[str, Any]:
+    async def _renew(self, wanted: _Renewal, details: CallDetails) -> dict[str, Any]:
         """Let the calling session go on with another token: answered when it is in force."""
-        wanted = arguments(_Renewal, args, kwargs)
         node = runtime.current()
         if node is None:
             raise ApplicationError(ERROR_NOT_READY, "the gateway is not up")
@@ -107,8 +101,7 @@ class TokenProcedures:
         self._tokens.lifetimes.renew(lifetime.session_id, extra)
         return {"exp": extra["exp"], "symbols": extra["symbols"], "ended": session.end_ungranted(wanted.announce)}
 
-    async def _revoke(self, *args: object, details: CallDetails, **kwargs: object) -> dict[str, Any]:
-        wanted = arguments(_Revocation, args, kwargs)
+    async def _revoke(self, wanted: _Revocation, details: CallDetails) -> dict[str, Any]:
         _one_of(wanted)
         try:
             closed = self._tokens.revoke(jti=wanted.jti, sub=wanted.sub, exp=wanted.exp)
@@ -133,14 +126,12 @@ class TokenProcedures:
             ) from error
         return {"closed": closed}
 
-    def _list(self, *args: object, details: CallDetails, **kwargs: object) -> list[dict[str, Any]]:
-        arguments(_Nothing, args, kwargs)
+    def _list(self, _nothing: NoArguments, details: CallDetails) -> list[dict[str, Any]]:
         revocations = self._tokens.listing()
         self.life_log.info("{operator!r} has listed the revocations", operator=details.caller_authid)
         return [_shown(revocation) for revocation in revocations]
 
-    async def _lift(self, *args: object, details: CallDetails, **kwargs: object) -> dict[str, Any]:
-        wanted = arguments(_Named, args, kwargs)
+    async def _lift(self, wanted: _Named, details: CallDetails) -> dict[str, Any]:
         _one_of(wanted)
         kind, name = (RevokedToken, wanted.jti) if wanted.jti is not None else (RevokedSubject, wanted.sub)
         self.life_log.info(

@@ -9,10 +9,11 @@ from autobahn.twisted.wamp import ApplicationSession
 from autobahn.wamp.types import SessionDetails
 from twisted.logger import Logger
 
+from components.core.entries import InvalidEntry
 from components.environment import refuse_to_start
 from components.router.listeners.listener import registry
 from components.router.listeners.listening import install_listeners
-from components.router.listeners.settings import ListenerSettingsError, check_ids, parse_listeners
+from components.router.listeners.settings import check_ids, parse_listeners
 from components.router.listeners.transports import transport_ids
 
 
@@ -30,7 +31,7 @@ class Listeners(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no 
             if known is not None:
                 check_ids(settings, known)
             registry().configure(settings)
-        except ListenerSettingsError as error:
+        except InvalidEntry as error:
             refuse_to_start(str(error))
         if known is None:
             self.life_log.warn(

@@ -11,9 +11,10 @@ from twisted.logger import Logger
 
 from components.core.admission import Admission, Bound, Refused
 from components.core.client_address import client_address, header_values, network_key
+from components.core.entries import InvalidEntry
 from components.core.origins import OriginPolicy
 from components.router.listeners.http_channel import HttpLimits, HttpPolicy
-from components.router.listeners.settings import ListenerSettings, ListenerSettingsError
+from components.router.listeners.settings import ListenerSettings
 from components.router.listeners.tls import Certificates
 
 SPARE_SOCKETS = 1_024
@@ -122,12 +123,12 @@ class ListenerRegistry:
         """Put the settings in place, before anything listens.
 
         Raises:
-            ListenerSettingsError: there are some, or something listens.
+            InvalidEntry: there are some, or something listens.
         """
         if self._settings is not None:
-            raise ListenerSettingsError("the worker's listeners are set up by another component already")
+            raise InvalidEntry("the worker's listeners are set up by another component already")
         if self.listeners:
-            raise ListenerSettingsError("the worker listens already")
+            raise InvalidEntry("the worker listens already")
         self._settings = settings
 
     def listen(self, name: str, seconds: Callable[[], float], max_sockets: int | None = None) -> Listener:

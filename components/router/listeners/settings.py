@@ -9,16 +9,13 @@ import msgspec
 from msgspec import Meta
 
 from components.core.client_address import InvalidNetwork, TrustedProxies
+from components.core.entries import InvalidEntry, checked, mapping
 from components.core.origins import OriginError, OriginPolicy
 
 Count = Annotated[int, Meta(ge=1, le=10**9)]
 PerSecond = Annotated[float, Meta(gt=0, le=1e6)]
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
 Bytes = Annotated[int, Meta(ge=0, le=2**24)]
-
-
-class ListenerSettingsError(ValueError):
-    """An entry is unknown or impossible; the text is one line for the operator."""
 
 
 class ListenerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -52,7 +49,7 @@ class ListenerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     """From a connection's first byte, or the end of its last request, to the end of its next request."""
 
     handshake_timeout: Seconds = 5.0
-    """For what comes before a request: the PROXY protocol's header, and TLS."""
+    """For the PROXY protocol's header."""
 
     hello_timeout: Seconds = 5.0
     """From the end of the WebSocket or RawSocket handshake to a session's HELLO; also for the RawSocket handshake itself."""
@@ -72,16 +69,16 @@ def parse_listeners(extra: Mapping[str, Any] | None) -> dict[str, ListenerSettin
     """Return the settings in a component's ``extra``, by transport id; what is left out has its default.
 
     Raises:
-        ListenerSettingsError: a key is unknown or a value impossible.
+        InvalidEntry: a key is unknown or a value impossible.
     """
     # Crossbar adds the folder of its configuration.
     given = {name: value for name, value in (extra or {}).items() if name != "cbdir"}
     unknown = [name for name in given if name != "listeners"]
     if unknown:
-        raise ListenerSettingsError(f"extra has an unknown key {unknown[0]!r}; known is listeners")
-    entries = _mapping(given.get("listeners", {}), "listeners")
+        raise InvalidEntry(f"extra has an unknown key {unknown[0]!r}; known is listeners")
+    entries = mapping(given.get("listeners", {}), "listeners")
     return {
-        name: _settings(_mapping(entry, f"listeners.{name}"), f"listeners.{name}") for name, entry in entries.items()
+        name: _settings(mapping(entry, f"listeners.{name}"), f"listeners.{name}") for name, entry in entries.items()
     }
 
 
@@ -89,40 +86,24 @@ def check_ids(settings: Mapping[str, ListenerSettings], transports: Collection[s
     """See to it that all settings are those of a transport.
 
     Raises:
-        ListenerSettingsError: some are not.
+        InvalidEntry: some are not.
     """
     for name in settings:
         if name not in transports:
             which = ", ".join(transports) or "none"
-            raise ListenerSettingsError(f"listeners.{name}: no TCP transport has this id; there are {which}")
+            raise InvalidEntry(f"listeners.{name}: no TCP transport has this id; there are {which}")
 
 
 def _settings(values: Mapping[str, Any], where: str) -> ListenerSettings:
-    known = ListenerSettings.__struct_fields__
-    for name, value in values.items():
-        if name not in known:
-            raise ListenerSettingsError(f"{where} has an unknown key {name!r}; known are {', '.join(known)}")
-        try:
-            # One by one, so that the line says which value it was.
-            msgspec.convert({name: value}, ListenerSettings)
-        except msgspec.ValidationError as error:
-            rule = str(error).split(" - at ")[0]
-            raise ListenerSettingsError(f"{where}.{name}: {rule[0].lower()}{rule[1:]}, was {value!r}") from None
-    settings = msgspec.convert(dict(values), ListenerSettings)
+    settings = checked(values, ListenerSettings, where)
     try:
         proxies = settings.proxies
     except InvalidNetwork as error:
-        raise ListenerSettingsError(f"{where}.trusted_proxies: {error}") from None
+        raise InvalidEntry(f"{where}.trusted_proxies: {error}") from None
     try:
         OriginPolicy.parse(settings.allowed_origins)
     except OriginError as error:
-        raise ListenerSettingsError(f"{where}.allowed_origins: {error}") from None
+        raise InvalidEntry(f"{where}.allowed_origins: {error}") from None
     if settings.proxy_protocol and not proxies:
-        raise ListenerSettingsError(f"{where}.proxy_protocol needs trusted_proxies: whose headers are taken")
+        raise InvalidEntry(f"{where}.proxy_protocol needs trusted_proxies: whose headers are taken")
     return settings
-
-
-def _mapping(value: object, where: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
-        raise ListenerSettingsError(f"{where} must be a mapping, was {value!r}")
-    return value

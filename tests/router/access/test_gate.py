@@ -100,3 +100,15 @@ def test_who_is_refused_again_and_again_is_closed_and_who_is_now_and_then_is_not
     for _ in range(4):
         session.gate.refuse("max_subscriptions")
     assert session.closed == 1
+
+
+def test_a_gate_after_another_gives_no_new_start() -> None:
+    session = Session(calls_per_s=1.0, calls_burst=5)
+    for _ in range(4):
+        assert session.gate.call(0) is None
+    limits = Limits(calls_per_s=1.0, calls_burst=50)
+    after = Gate(limits, session.clock.seconds, session._count, session._close, session.gate)
+    assert after.call(0) is None
+    assert after.call(0) == ("calls_per_s", 1.0)
+    session.clock.advance(2.0)
+    assert after.call(0) is None

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
+from components.core.entries import InvalidEntry
 from components.router.listeners.listener import ListenerRegistry
-from components.router.listeners.settings import ListenerSettings, ListenerSettingsError, check_ids, parse_listeners
+from components.router.listeners.settings import ListenerSettings, check_ids, parse_listeners
 from components.router.listeners.transports import CLASSNAME, transport_ids
 from tests.harness.node import REPOSITORY
 
@@ -78,13 +79,13 @@ def test_proxies_are_addresses_and_networks() -> None:
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(entry: Any, reason: str) -> None:
-    with pytest.raises(ListenerSettingsError, match=reason) as raised:
+    with pytest.raises(InvalidEntry, match=reason) as raised:
         parse_listeners({"listeners": {"public": entry}})
     assert "\n" not in str(raised.value)
 
 
 def test_a_misspelt_block_is_not_passed_over() -> None:
-    with pytest.raises(ListenerSettingsError, match="extra has an unknown key 'listener'; known is listeners"):
+    with pytest.raises(InvalidEntry, match="extra has an unknown key 'listener'; known is listeners"):
         parse_listeners({"listener": {}})
 
 
@@ -92,19 +93,17 @@ def test_the_worker_has_one_component_that_sets_its_listeners_up() -> None:
     registry = ListenerRegistry()
     registry.configure({"public": ListenerSettings(max_connections=5)})
     assert registry.listen("public", lambda: 0.0).settings.max_connections == 5
-    with pytest.raises(ListenerSettingsError, match="by another component already"):
+    with pytest.raises(InvalidEntry, match="by another component already"):
         registry.configure({})
     late = ListenerRegistry()
     late.listen("public", lambda: 0.0)
-    with pytest.raises(ListenerSettingsError, match="listens already"):
+    with pytest.raises(InvalidEntry, match="listens already"):
         late.configure({})
 
 
 def test_an_id_that_no_transport_has_is_named() -> None:
     settings = {"public": ListenerSettings(), "pubic": ListenerSettings()}
-    with pytest.raises(
-        ListenerSettingsError, match=r"listeners.pubic: no TCP transport has this id; there are public, x"
-    ):
+    with pytest.raises(InvalidEntry, match=r"listeners.pubic: no TCP transport has this id; there are public, x"):
         check_ids(settings, ["public", "x"])
     check_ids({"public": ListenerSettings()}, ["public", "x"])
 

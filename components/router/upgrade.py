@@ -1,0 +1,71 @@
+"""The WebSocket upgrade of a client: whether there is room, and how it is told that there is none; see ``connections``."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+from autobahn.websocket.types import ConnectionDeny
+
+from components.core.admission import Refused
+from components.router.listeners.connection import listener_of
+from components.router.listeners.listener import HANDSHAKE, MAX_CONNECTIONS, retry_after_s
+from components.router.transports import ClientConnection
+from components.uris import ERROR_LIMIT_EXCEEDED
+
+
+class AdmittedUpgrade(ClientConnection):
+    """Of a WebSocket connection: to come before Autobahn's own class, whose names these are."""
+
+    http_request_data: bytes
+    wasClean: bool
+    wasNotCleanReason: str
+    sendData: Any
+    dropConnection: Any
+
+    _refused: Refused | None = None
+
+    def onConnect(self, request: Any) -> Any:
+        # The bytes rather than Autobahn's headers: see ``header_values``.
+        self._refused = self.arrive(self.http_request_data)
+        if self._refused is not None:
+            is_total = self._refused.limit.name == MAX_CONNECTIONS
+            status = HTTPStatus.SERVICE_UNAVAILABLE if is_total else HTTPStatus.TOO_MANY_REQUESTS
+            raise ConnectionDeny(status.value)
+        return super().onConnect(request)  # type: ignore[misc]  # Autobahn's, of the class that this one is mixed into
+
+    def failHandshake(self, reason: str, code: int = 400, responseHeaders: Any = None) -> None:
+        headers = dict(responseHeaders or ())
+        if self._refused is None:
+            # Whose connection it is has not been found out where the request is not one for an upgrade.
+            listener = listener_of(self.transport)
+            if listener is not None:
+                listener.count_refusal(HANDSHAKE)
+            self._refuse_upgrade(code, {"message": reason}, headers)
+            return
+        limit = self._refused.limit
+        headers["Retry-After"] = str(retry_after_s(self._refused))
+        self._refuse_upgrade(code, {"code": ERROR_LIMIT_EXCEEDED, "limit": limit.name, "value": limit.value}, headers)
+
+    def _refuse_upgrade(self, status: int, body: dict[str, Any], headers: dict[str, str]) -> None:
+        """Answer the opening handshake with an error, and close.
+
+        What the client sent may be in the body, where JSON escapes it: never in the response's line or in the log.
+        """
+        content = json.dumps(body).encode() + b"\n"
+        headers = {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(content)),
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+            "Connection": "close",
+            **headers,
+        }
+        known = HTTPStatus(status)
+        lines = [f"HTTP/1.1 {known.value} {known.phrase}", *(f"{name}: {value}" for name, value in headers.items())]
+        self.sendData("\r\n".join([*lines, "", ""]).encode("ascii") + content)
+        # Autobahn would log at level warn why it was not.
+        self.wasClean = True
+        self.wasNotCleanReason = "the opening handshake was refused"
+        self.dropConnection(abort=False)
