@@ -17,7 +17,6 @@ from components.bench.hostile.wire import (
     EOF,
     GOODBYE,
     LEFT,
-    OPEN,
     PUBLISH,
     REGISTER,
     RESET,
@@ -28,6 +27,7 @@ from components.bench.hostile.wire import (
 from components.bench.websocket import PING, PONG, TEXT, client_frame
 from components.uris import (
     CLOSE_LIMIT_EXCEEDED,
+    CLOSE_NOT_JOINED,
     CLOSE_STALLED,
     CLOSE_TOO_MANY_BYTES,
     ERROR_LIMIT_EXCEEDED,
@@ -48,6 +48,7 @@ DEAF_S = 14.0
 """Longer than buffers take to fill, and ``stall_timeout`` after it."""
 
 LONG_BYTES = 60_000
+LONG_FRAMES = 40
 JOINS = 10
 STAY_S = 3.0
 
@@ -84,6 +85,8 @@ class Flood:
     """Whether nothing is read from the join on."""
 
     service: bool = False
+    leaves: bool = False
+    """Whether the attacker goes away when it has sent everything."""
 
     async def __call__(self, attacker: Attacker) -> None:
         async with attacker.connection(deaf=self.deaf) as wire:
@@ -100,7 +103,10 @@ class Flood:
                 await asyncio.sleep(max(BLOCK_S, len(block) / FLOOD_BYTES_PER_S))
             if self.deaf:
                 wire.listen()
-            await wire.gone()
+            if self.leaves:
+                wire.leave()
+            else:
+                await wire.gone()
 
 
 def _subscribe_to_one(attacker: Attacker) -> Iterator[bytes]:
@@ -148,7 +154,7 @@ def _publish_and_ask(attacker: Attacker) -> Iterator[bytes]:
 
 
 def _publish_long(attacker: Attacker) -> Iterator[bytes]:
-    for number in itertools.count(1):
+    for number in range(1, LONG_FRAMES + 1):
         yield message(PUBLISH, number, {}, "services.x.y", ["a" * LONG_BYTES])
 
 
@@ -197,7 +203,7 @@ async def join_and_leave(attacker: Attacker) -> None:
             wire.leave()
 
 
-@attack(LEFT, CLOSE_LIMIT_EXCEEDED, at_once=4)
+@attack(CLOSE_NOT_JOINED, CLOSE_LIMIT_EXCEEDED, LEFT, at_once=4, timeout_s=HELLO_S)
 async def join_again_and_again(attacker: Attacker) -> None:
     account = next(attacker.field.accounts)
     async with attacker.connection() as wire:
@@ -247,7 +253,7 @@ ATTACKS: tuple[Attack, ...] = (
         }.items()
     ),
     # What is never answered is never refused either, and bytes have no limit of their own.
-    Attack("flood: PUBLISH of 60 kB", Flood(_publish_long), _ENDED | {OPEN}, 2, FLOOD_S),
+    Attack("flood: PUBLISH of 60 kB", Flood(_publish_long, leaves=True), _ENDED | {LEFT}, 2, FLOOD_S),
     *(
         Attack(f"flood: {name}", Flood(frames), _ENDED, 2, FLOOD_S)
         for name, frames in {
