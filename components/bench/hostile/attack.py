@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import random
 import socket
 from collections import Counter
@@ -12,11 +11,14 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from components.bench.hostile.governor import Governor
-from components.bench.hostile.wire import DEAF_BUFFER_BYTES, READ_BYTES, Ended, Wire
+from components.bench.hostile.wire import DEAF_BUFFER_BYTES, LEFT, READ_BYTES, Ended, Wire
 from components.bench.load import Account
 
 REFUSED = "refused"
 """The connection did not come about."""
+
+OVER = "over"
+"""The attack ended before the gateway had had its time."""
 
 ATTACKER_HOSTS = tuple(f"127.0.0.{number}" for number in range(2, 10))
 """Addresses of the loopback from which attackers come; honest clients use 127.0.0.1."""
@@ -65,14 +67,29 @@ class Field:
 class Attacker:
     """One attacker of a kind; each connection that it makes is noted in the kind's outcome."""
 
-    def __init__(self, field_: Field, outcome: Outcome, number: int) -> None:
+    def __init__(self, field_: Field, outcome: Outcome, number: int, until_s: float) -> None:
         self.field = field_
         self.outcome = outcome
         self.number = number
         """Of this attacker among those of its kind."""
 
         self.random = random.Random(number)  # noqa: S311 - to be repeatable, not secret
-        self.requests = itertools.count(1)
+        self.until_s = until_s
+        """When the attack is over, by the loop's time."""
+
+        self._deadline: asyncio.Timeout | None = None
+        self._lasts_s = 0.0
+
+    @asynccontextmanager
+    async def turn(self, lasts_s: float) -> AsyncIterator[None]:
+        """Give the gateway ``lasts_s`` to end each connection that is made in it.
+
+        Raises:
+            TimeoutError: it did not.
+        """
+        async with asyncio.timeout_at(self.until_s) as self._deadline:
+            self._lasts_s = lasts_s
+            yield
 
     @asynccontextmanager
     async def connection(self, *, deaf: bool = False) -> AsyncIterator[Wire]:
@@ -93,6 +110,10 @@ class Attacker:
         except asyncio.CancelledError:
             handle.close()
             raise
+        # From here on: the attackers wait for one another before.
+        due_s = asyncio.get_running_loop().time() + self._lasts_s
+        if self._deadline is not None:
+            self._deadline.reschedule(min(due_s, self.until_s))
         wire = Wire(reader, writer, self.field.governor, f"127.0.0.1:{self.field.port}")
         if not deaf:
             wire.listen()
@@ -103,7 +124,8 @@ class Attacker:
             await wire.gone()
             raise
         finally:
-            self.outcome.endings[wire.ending] += 1
+            had_its_time = due_s <= self.until_s or wire.dropped or wire.ending == LEFT
+            self.outcome.endings[wire.ending if had_its_time else OVER] += 1
             self.outcome.errors += wire.errors
             self.outcome.answers += Counter({str(kind): count for kind, count in wire.heard.items()})
             wire.close()
@@ -152,15 +174,15 @@ def attack(*allowed: str, at_once: int = 6, timeout_s: float = 0.0, repeated: bo
     return make
 
 
-async def run_attacker(kind: Attack, attacker: Attacker, until_s: float, repeat: bool) -> None:
-    """Attack until a time of the loop's; no turn begins that could not end before."""
+async def run_attacker(kind: Attack, attacker: Attacker, repeat: bool) -> None:
+    """Attack until the attack is over; no turn begins that could not end before."""
     loop = asyncio.get_running_loop()
     lasts_s = kind.lasts_s(attacker.field)
     for _ in range(MAX_TURNS):
-        if loop.time() + lasts_s > until_s:
+        if loop.time() + lasts_s > attacker.until_s:
             break
         with suppress(Ended, TimeoutError):
-            async with asyncio.timeout(lasts_s):
+            async with attacker.turn(lasts_s):
                 await kind.act(attacker)
         if not (repeat and kind.repeated):
             break

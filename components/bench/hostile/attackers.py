@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from components.bench.errors import BenchError
+from components.bench.hostile.attack import OVER
 from components.bench.hostile.catalogue import ATTACKS
 from components.bench.hostile.tickets import AUTHID, SESSION_S, forgeries, public_pem
 from components.bench.processes import pinned
@@ -22,7 +23,7 @@ VIEWERS = 64
 SERVICE = "hostile-service"
 TICKETS_LAST_S = 3600
 GRACE_S = 30.0
-REFUSED_ADDRESS = frozenset({"http 429", "http 503"})
+NO_MATTER = frozenset({"http 429", "http 503", OVER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,16 +107,16 @@ class Attackers:
 def unexpected(attacks: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return a line for each ending that an attack may not have, and for each attack that never came about.
 
-    Any may be refused for its address, before the upgrade; but some must have come further.
+    Any may be refused for its address, before the upgrade, or be cut short by the attack's end; some must have come further.
     """
     found = []
     for name, outcome in attacks.items():
-        if outcome["endings"].keys() <= REFUSED_ADDRESS:
+        if outcome["endings"].keys() <= NO_MATTER:
             found.append(f"{name}: never came about")
         found += [
             f"{name}: {count} × {ending}"
             for ending, count in outcome["endings"].items()
-            if ending not in ATTACKS[name].allowed | REFUSED_ADDRESS
+            if ending not in ATTACKS[name].allowed | NO_MATTER
         ]
     return found
 

@@ -19,7 +19,7 @@ from components.bench.hostile.catalogue import ATTACKS
 from components.bench.hostile.governor import Governor
 from components.bench.load import Account
 
-COME_WITHIN_S = 2.0
+COME_WITHIN_S = 4.0
 """All attackers begin in this time."""
 
 
@@ -48,8 +48,8 @@ async def attack(setup: Mapping[str, Any]) -> dict[str, Any]:
             for number in range(count):
                 # Spread, but alike in each run.
                 delay_s = COME_WITHIN_S * (number / count + place / len(setup["attacks"])) / 2
-                attacker = Attacker(field, outcome, place + number)
-                group.create_task(_come(delay_s, run_attacker(kind, attacker, until_s, setup["repeat"])))
+                attacker = Attacker(field, outcome, place + number, until_s)
+                group.create_task(_come(delay_s, run_attacker(kind, attacker, setup["repeat"])))
     return {
         "attacks": {
             name: {field.name: dict(getattr(outcome, field.name)) for field in dataclasses.fields(outcome)}

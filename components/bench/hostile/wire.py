@@ -79,6 +79,11 @@ class Wire:
             return f"{why} (not dropped)"
         return why or self._dropped or (LEFT if self._left else OPEN)
 
+    @property
+    def dropped(self) -> bool:
+        """Whether the gateway has ended the connection."""
+        return self._dropped is not None
+
     def listen(self) -> None:
         """Read all that comes, from here on."""
         self._listening = asyncio.get_running_loop().create_task(self._listen())
