@@ -34,7 +34,7 @@ class Plan:
     topics: int = 100
     ticks_per_s: int = 2_000
     warm_s: float = 1.0
-    measured_s: float = 24.0
+    measured_s: float = 28.0
     """Of a phase."""
 
     intensity: float = 1.0
