@@ -1,0 +1,61 @@
+"""A join that takes its time: nothing else is decided meanwhile, and who has gone is not let in."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from autobahn.wamp import message
+from autobahn.wamp.exception import ProtocolError
+from autobahn.wamp.role import RoleCallerFeatures
+from autobahn.wamp.types import Accept, Deny
+from twisted.internet.defer import Deferred, succeed
+
+from components.router.client_session import GatewaySession
+
+
+@pytest.fixture
+def session() -> Any:
+    """Return a session in the middle of a join, without a connection."""
+    session = GatewaySession(SimpleNamespace())
+    session._session_id = None
+    session._pending_session_id = 7
+    session._transport = SimpleNamespace(outlet=None)
+    return session
+
+
+def accepted(role: str = "feed") -> Accept:
+    return Accept(realm="market", authid="a", authrole=role, authmethod="ticket", authprovider="function", authextra={})
+
+
+@pytest.mark.parametrize(
+    "said",
+    [message.Authenticate("another"), message.Hello("market", {"caller": RoleCallerFeatures()})],
+    ids=["authenticate", "hello"],
+)
+def test_nothing_is_authenticated_twice_at_once(session: Any, said: Any) -> None:
+    decision: Deferred[Any] = Deferred()
+    results: list[Any] = []
+    session._when_decided(decision).addCallback(results.append)
+    with pytest.raises(ProtocolError):
+        session.onMessage(said)
+    decision.callback(accepted())
+    assert isinstance(results[0], Accept)
+    assert not session._deciding
+
+
+def test_who_gave_the_join_up_meanwhile_is_not_let_in(session: Any) -> None:
+    decision: Deferred[Any] = Deferred()
+    results: list[Any] = []
+    session._when_decided(decision).addCallback(results.append)
+    session._pending_session_id = None
+    decision.callback(accepted())
+    assert isinstance(results[0], Deny)
+
+
+def test_a_refusal_that_takes_its_time_is_passed_on(session: Any) -> None:
+    refusal = Deny("crosstick.error.authentication_failed", "no")
+    results: list[Any] = []
+    session._when_decided(succeed(refusal)).addCallback(results.append)
+    assert results == [refusal]
