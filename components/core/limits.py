@@ -69,9 +69,9 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 LIMIT_NAMES = (
     *("max_sessions", "max_sessions_per_authid", "max_sessions_per_address"),
     *("max_subscriptions", "max_registrations", "max_concurrent_calls"),
-    *("messages_per_s", "publishes_per_s", "calls_per_s"),
+    *("messages_per_s", "publishes_per_s", "calls_per_s", "max_message_bytes"),
 )
-"""The limits by which something is refused; those of sizes and times end a connection instead."""
+"""The limits by which something is refused; the times end a connection instead, as does a message that is too long."""
 
 
 class _RealmOnly(msgspec.Struct, frozen=True):

@@ -33,6 +33,10 @@ def deliver(
     except Exception as error:
         close(f"WAMP Protocol Error ({error})")
         return False
+    if not messages:
+        # A batch of none, which would pass every count.
+        close("WAMP Protocol Error (no message)")
+        return False
     for message in messages:
         try:
             session.onMessage(message)

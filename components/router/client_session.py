@@ -22,15 +22,12 @@ from components.core.seats import Seat, Seats
 from components.router import runtime
 from components.router.access.gate import Gate
 from components.router.access.lifetimes import Lifetime
-from components.router.gateway_router import GatewayRouter, limit_error, limit_text
+from components.router.gateway_router import GatewayRouter, is_awaited, limit_error, limit_text
 from components.tokens import INTERNAL_ROLES
 from components.uris import ERROR_LIMIT_EXCEEDED, ERROR_NOT_READY
 
 ARRIVING = Limits(messages_per_s=2.0, messages_burst=10, max_message_bytes=16_384, refusals_burst=1)
 """What a connection may do before it has joined: a few tries, and none of them long."""
-
-_NEVER_REFUSED = (message.Yield, message.Error, message.Goodbye, message.Abort)
-"""Answers, for which somebody waits and which none but an invocation asks for, and the end."""
 
 _JOINING = (message.Hello, message.Authenticate)
 
@@ -59,6 +56,9 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
 
     _deadline: Any = None
     _greeted = False
+    _was_joined = False
+    """Whether it has joined since it arrived: Crossbar takes an ABORT that comes before for one more leave."""
+
     _place: tuple[Seats, Seat] | None = None
     """Where the session is counted, while it is joined."""
 
@@ -159,6 +159,7 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
 
     def onJoin(self, details: Any) -> None:
         self._set_deadline(None)
+        self._was_joined = True
         super().onJoin(details)
         # It holds a second copy of all that is known of the connection.
         self._pending_auth = None
@@ -229,14 +230,23 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
         if self._deciding and isinstance(msg, _JOINING):
             raise ProtocolError(f"{type(msg).__name__} while the one before is being decided on")
         gate = self.gate
-        if gate is not None and not gate.counted and not isinstance(msg, _NEVER_REFUSED):
-            refusal = gate.message()
-            if refusal is not None:
-                # What is no request, such as AUTHENTICATE, cannot be answered.
-                if isinstance(msg, _REQUESTS) and (msg.MESSAGE_TYPE != message.Publish.MESSAGE_TYPE or msg.acknowledge):
-                    self._transport.send(limit_error(msg, refusal))
-                return
+        if gate is not None and not gate.counted and not gate.take_message() and not self._is_due(msg):
+            refusal = gate.refuse("messages_per_s")
+            # What is no request, such as AUTHENTICATE, cannot be answered.
+            if isinstance(msg, _REQUESTS) and (msg.MESSAGE_TYPE != message.Publish.MESSAGE_TYPE or msg.acknowledge):
+                self._transport.send(limit_error(msg, refusal))
+            return
         super().onMessage(msg)
+
+    def _is_due(self, msg: Any) -> bool:
+        """Tell whether a message is one that is never refused: an answer that somebody waits for, or the session's end."""
+        if self._session_id is None:
+            return False
+        if isinstance(msg, message.Yield) and not msg.progress:
+            return is_awaited(self._router, self, msg.request)
+        if isinstance(msg, message.Error) and msg.request_type == message.Invocation.MESSAGE_TYPE:
+            return is_awaited(self._router, self, msg.request)
+        return isinstance(msg, message.Goodbye)
 
     @staticmethod
     def _not_counted(limit: str) -> None:
@@ -264,8 +274,9 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
             seats, seat = self._place
             seats.leave(seat)
             self._place = None
-        if self._transport is not None:
+        if self._was_joined and self._transport is not None:
             # The connection stays, for another join.
+            self._was_joined = False
             self._arrive()
 
     def onClose(self, wasClean: bool) -> None:

@@ -249,8 +249,9 @@ class GatewayWebSocketProtocol(
 
     def onFrameBegin(self) -> None:
         # Messages are counted where they are handled; here what else there is, pings and the parts of a message.
-        if self._gate is not None and (self.inside_message or self.current_frame.opcode > 7):
-            self._gate.message()
+        gate = self._gate
+        if gate is not None and (self.inside_message or self.current_frame.opcode > 7) and not gate.take_message():
+            gate.refuse("messages_per_s")
         super().onFrameBegin()
 
     def _max_plain_bytes(self) -> int:
@@ -345,6 +346,11 @@ class GatewayWebSocketProtocol(
             super().sendMessage(payload, *arguments, **options)
         finally:
             self.maxMessagePayloadSize = limit
+
+    def _max_message_size_exceeded(self, *arguments: Any, **options: Any) -> Any:
+        if self._gate is not None:
+            self._gate.refuse("max_message_bytes")
+        return super()._max_message_size_exceeded(*arguments, **options)
 
     def onAutoPingTimeout(self) -> None:
         TransportSettings.on_ping_failure()

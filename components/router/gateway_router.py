@@ -65,8 +65,37 @@ class GatewayRouter(Router):  # type: ignore[misc]
         return super().authorize(session, uri, action, options) if decision is None else succeed(decision)
 
 
-class GatewayBroker(Broker):  # type: ignore[misc]
-    """Crossbar's broker, with the fast path and the retained events of the market."""
+class LimitedBroker(Broker):  # type: ignore[misc]
+    """Crossbar's broker, with the limits of sessions."""
+
+    def processPublish(self, session: Any, publish: Any) -> None:
+        gate: Gate | None = getattr(session, "gate", None)
+        refusal = None if gate is None else gate.publish()
+        if refusal is None:
+            self.publish_allowed(session, publish)
+        elif publish.acknowledge:
+            # Who wants no acknowledgement cannot be answered: its client library would take an ERROR for a mistake.
+            self._router.send(session, limit_error(publish, refusal))
+
+    def processSubscribe(self, session: Any, subscribe: Any) -> None:
+        gate: Gate | None = getattr(session, "gate", None)
+        own = self._session_to_subscriptions.get(session, ())
+        if (
+            gate is None
+            or gate.room_for_subscription(len(own))
+            or self._subscription_map.get_observation(subscribe.topic, subscribe.match) in own
+        ):
+            super().processSubscribe(session, subscribe)
+        else:
+            self._router.send(session, limit_error(subscribe, gate.refuse("max_subscriptions")))
+
+    def publish_allowed(self, session: Any, publish: Any) -> None:
+        """Do what Crossbar's ``processPublish`` does."""
+        super().processPublish(session, publish)
+
+
+class GatewayBroker(LimitedBroker):
+    """The broker with the fast path and the retained events of the market."""
 
     seam: RouterSeam
 
@@ -74,15 +103,9 @@ class GatewayBroker(Broker):  # type: ignore[misc]
         if not self.seam.leave(session):
             super().detach(session)
 
-    def processPublish(self, session: Any, publish: Any) -> None:
-        gate: Gate | None = getattr(session, "gate", None)
-        refusal = None if gate is None else gate.publish()
-        if refusal is not None:
-            # Who wants no acknowledgement cannot be answered: its client library would take an ERROR for a mistake.
-            if publish.acknowledge:
-                self._router.send(session, limit_error(publish, refusal))
-        elif not self.seam.published_fast(session, publish):
-            super().processPublish(session, publish)
+    def publish_allowed(self, session: Any, publish: Any) -> None:
+        if not self.seam.published_fast(session, publish):
+            super().publish_allowed(session, publish)
 
     def processSubscribe(self, session: Any, subscribe: Any) -> None:
         topic, match, get_retained = subscribe.topic, subscribe.match, bool(subscribe.get_retained)
@@ -90,9 +113,6 @@ class GatewayBroker(Broker):  # type: ignore[misc]
         if self.seam.plain and not subscribe.forward_for:
             made = self.seam.add_subscriber(session, topic, match, get_retained)
         if made is None:
-            if not self.seam.room_for_subscription(session, topic, match):
-                self._router.send(session, limit_error(subscribe, session.gate.refuse("max_subscriptions")))
-                return
             super().processSubscribe(session, subscribe)
         else:
             self._router.send(session, message.Subscribed(subscribe.request, made))
@@ -110,18 +130,16 @@ class GatewayBroker(Broker):  # type: ignore[misc]
             super().processUnsubscribe(session, unsubscribe)
 
 
-class GatewayDealer(Dealer):  # type: ignore[misc]
-    """Crossbar's dealer, which answers some calls without an invocation."""
-
-    seam: RouterSeam
+class LimitedDealer(Dealer):  # type: ignore[misc]
+    """Crossbar's dealer, with the limits of sessions."""
 
     def processCall(self, session: Any, call: Any) -> None:
         gate: Gate | None = getattr(session, "gate", None)
         refusal = None if gate is None else gate.call(len(self._caller_to_invocations.get(session, ())))
-        if refusal is not None:
+        if refusal is None:
+            self.call_allowed(session, call)
+        else:
             self._router.send(session, limit_error(call, refusal))
-        elif not self.seam.answered_directly(session, call):
-            super().processCall(session, call)
 
     def processRegister(self, session: Any, register: Any) -> None:
         gate: Gate | None = getattr(session, "gate", None)
@@ -129,6 +147,35 @@ class GatewayDealer(Dealer):  # type: ignore[misc]
             super().processRegister(session, register)
         else:
             self._router.send(session, limit_error(register, gate.refuse("max_registrations")))
+
+    def call_allowed(self, session: Any, call: Any) -> None:
+        """Do what Crossbar's ``processCall`` does."""
+        super().processCall(session, call)
+
+
+class GatewayDealer(LimitedDealer):
+    """The dealer which answers some calls without an invocation."""
+
+    seam: RouterSeam
+
+    def call_allowed(self, session: Any, call: Any) -> None:
+        if not self.seam.answered_directly(session, call):
+            super().call_allowed(session, call)
+
+
+def install_limits(session: Any) -> None:
+    """Let the router of a realm keep its sessions to their limits; ``session`` is that of an in-router component."""
+    router = session._transport._router
+    for part, limited in ((router._broker, LimitedBroker), (router._dealer, LimitedDealer)):
+        # A realm with the fan-out has them already.
+        if not isinstance(part, limited):
+            part.__class__ = limited
+
+
+def is_awaited(router: Any, session: Any, invocation: int) -> bool:
+    """Tell whether a session has been asked for something and has not answered yet."""
+    request = router._dealer._invocations.get(invocation)
+    return request is not None and request.callee is session
 
 
 def limit_error(request: Any, refusal: Refusal) -> Any:

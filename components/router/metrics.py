@@ -6,6 +6,7 @@ choose.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -22,6 +23,9 @@ from components.router import runtime
 from components.router.listeners.http_channel import REFUSAL_CAUSES
 from components.router.listeners.listener import REFUSALS, registry
 from components.tokens import TokenCause
+
+MAX_AGE_S = 0.5
+"""Who asks more often is given the same again: making the text takes a millisecond."""
 
 
 class WorkerCollector(Collector):
@@ -50,6 +54,14 @@ class WorkerCollector(Collector):
             "crosstick_ping_failures", "Connections dropped since they did not answer a ping", worker.ping_failures
         )
 
+        status = worker.environment.authority.source.status()
+        yield GaugeMetricFamily("crosstick_token_keys", "Keys that verify tokens", status.keys)
+        yield GaugeMetricFamily(
+            "crosstick_token_keys_age_seconds",
+            "Time since the keys were last found to be in force",
+            status.age_s or 0.0,
+        )
+
     def _listeners(self) -> Iterator[Metric]:
         connections = GaugeMetricFamily(
             "crosstick_connections", "WebSocket and RawSocket connections", labels=["listener"]
@@ -65,6 +77,21 @@ class WorkerCollector(Collector):
                 refused.add_metric([name, cause], listener.http_policy.refused[cause])
         yield connections
         yield refused
+        yield from self._certificates()
+
+    def _certificates(self) -> Iterator[Metric]:
+        not_after = GaugeMetricFamily(
+            "crosstick_tls_certificate_not_after_seconds", "Unix time at which it expires", labels=["listener"]
+        )
+        stale = GaugeMetricFamily(
+            "crosstick_tls_certificate_stale", "1: the files hold others, which cannot be used", labels=["listener"]
+        )
+        for name, listener in registry().listeners.items():
+            if listener.certificates is not None:
+                not_after.add_metric([name], listener.certificates.not_after_s)
+                stale.add_metric([name], listener.certificates.stale)
+        yield not_after
+        yield stale
 
     def _gatekeepers(self) -> Iterator[Metric]:
         sessions = GaugeMetricFamily("crosstick_sessions", "Sessions of clients that have joined", labels=["realm"])
@@ -93,9 +120,15 @@ class Metrics(Resource):
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted has no types here
         self._registry = CollectorRegistry()
         self._registry.register(WorkerCollector())
+        self._text = b""
+        self._until_s = 0.0
 
     def render_GET(self, request: Request) -> bytes:
         """Answer in the text format."""
         request.setHeader(b"Content-Type", CONTENT_TYPE_LATEST.encode())
         request.setHeader(b"Cache-Control", b"no-store")
-        return generate_latest(self._registry)
+        now_s = time.monotonic()
+        if now_s >= self._until_s:
+            self._text = generate_latest(self._registry)
+            self._until_s = now_s + MAX_AGE_S
+        return self._text

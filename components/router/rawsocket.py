@@ -38,6 +38,10 @@ class GatewayRawSocketProtocol(ClientConnection, crossbar_protocol.WampRawSocket
     outlet: Outlet | None = None
     _refused: Refused | None = None
     _gate: Gate | None = None
+    MAX_LENGTH: int
+    _max_message_bytes: int | None = None
+    """What the handshake has told the client; a gate may say less."""
+
     _deadline: Any = None
     """Of the handshake, then of the message that has been begun."""
 
@@ -53,6 +57,10 @@ class GatewayRawSocketProtocol(ClientConnection, crossbar_protocol.WampRawSocket
         """Be told what the session on this connection may do."""
         self._gate = gate
         limit_queue(self.outlet, gate)
+        if self._max_message_bytes is None:
+            self._max_message_bytes = self.MAX_LENGTH
+        most = self._max_message_bytes
+        self.MAX_LENGTH = most if gate is None else min(most, gate.limits.max_message_bytes)
 
     def dataReceived(self, data: bytes) -> None:
         """Take what was read, unless the connection is being closed or there is no room for it."""
@@ -98,6 +106,8 @@ class GatewayRawSocketProtocol(ClientConnection, crossbar_protocol.WampRawSocket
             self._deadline = None
 
     def lengthLimitExceeded(self, length: int) -> None:
+        if self._gate is not None:
+            self._gate.refuse("max_message_bytes")
         # Its text would be an unhandled error.
         self.transport.abortConnection()
 

@@ -292,16 +292,6 @@ class RouterSeam:
         observation_id: int = observation.id
         return observation_id
 
-    def room_for_subscription(self, session: Any, topic: str, match: str) -> bool:
-        """Tell whether a session's limits leave room for a subscription, or it has that one already."""
-        gate: Gate | None = getattr(session, "gate", None)
-        own = self._broker._session_to_subscriptions.get(session, ())
-        return (
-            gate is None
-            or gate.room_for_subscription(len(own))
-            or self._subscriptions.get_observation(topic, match) in own
-        )
-
     def drop_subscriber(self, session: Any, subscription: int) -> bool:
         """Do what ``Broker.processUnsubscribe`` does for a subscription that others keep, where no meta event is due."""
         observation = self._subscriptions.get_observation_by_id(subscription)

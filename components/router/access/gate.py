@@ -70,11 +70,9 @@ class Gate:
             self._publishes.give_back(self._ready_to_publish)
             self._ready_to_publish = 0
 
-    def message(self) -> Refusal | None:
-        """Ask for a message, or a frame without one, that has not been counted."""
-        if self.counted or self._messages is None or self._messages.take(self._clock()):
-            return None
-        return self.refuse("messages_per_s")
+    def take_message(self) -> bool:
+        """Count a message that has not been counted, or a frame without one; return whether there was room for it."""
+        return self.counted or self._messages is None or self._messages.take(self._clock()) == 1
 
     def may_publish(self) -> bool:
         """Tell whether a publication may be taken, and count it; what is refused here is to be asked for again."""

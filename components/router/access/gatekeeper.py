@@ -23,6 +23,7 @@ from components.router import runtime
 from components.router.access.live_tokens import LiveTokens
 from components.router.access.procedures import TokenProcedures
 from components.router.access.revocation_store import FileRevocationStore, RevocationStoreError
+from components.router.gateway_router import install_limits
 from components.tokens import CLIENT_ROLES
 from components.uris import OPERATORS_REALM
 
@@ -54,6 +55,7 @@ class Gatekeeper(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no
 
     async def onJoin(self, details: SessionDetails) -> None:
         try:
+            install_limits(self)
             await self._procedures.register(self, for_operators=details.realm == OPERATORS_REALM)
         except Exception as error:
             # Crossbar would go on and open the transports.

@@ -13,6 +13,7 @@ Leans on Twisted's ``HTTPChannel`` calling ``allHeadersReceived``, ``allContentR
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
@@ -61,6 +62,9 @@ class HttpPolicy:
     limits: HttpLimits = field(default_factory=HttpLimits)
     headers: SecurityHeaders = field(default_factory=SecurityHeaders)
     origins: OriginPolicy = SAME_ORIGIN
+    may_request: Callable[[str], bool] = lambda _address: True
+    """Tells whether an address may have one more request answered, and counts it."""
+
     refused: Counter[str] = field(default_factory=Counter)
     """Connections that were ended before they were of use, by cause (``REFUSAL_CAUSES``)."""
 

@@ -26,9 +26,13 @@ LOG_INTERVAL_S = 60.0
 MAX_CONNECTIONS = "max_connections"
 MAX_CONNECTIONS_PER_ADDRESS = "max_connections_per_address"
 CONNECTIONS_PER_S_PER_ADDRESS = "connections_per_s_per_address"
+REQUESTS_PER_S_PER_ADDRESS = "requests_per_s_per_address"
 PROXY_PROTOCOL = "proxy_protocol"
 HANDSHAKE = "handshake"
-REFUSALS = (MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS, CONNECTIONS_PER_S_PER_ADDRESS, PROXY_PROTOCOL, HANDSHAKE)
+REFUSALS = (
+    *(MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS, CONNECTIONS_PER_S_PER_ADDRESS, REQUESTS_PER_S_PER_ADDRESS),
+    *(PROXY_PROTOCOL, HANDSHAKE),
+)
 """What a refusal is counted by: a limit, a PROXY protocol header that is missing or not allowed, a bad handshake."""
 
 
@@ -63,9 +67,14 @@ class Listener:
             Bound(total.name, min(settings.max_connections + SPARE_SOCKETS, max_sockets or inf)),
             None if of_address is None else Bound(of_address.name, of_address.value + SPARE_SOCKETS_PER_ADDRESS),
         )
+        self._requests = Admission(
+            rate_per_key=_bound(REQUESTS_PER_S_PER_ADDRESS, settings.requests_per_s_per_address),
+            burst_per_key=settings.requests_burst_per_address,
+        )
         self.http_policy = HttpPolicy(
             HttpLimits(request_timeout_s=settings.request_timeout, max_body_bytes=settings.max_body_bytes),
             origins=OriginPolicy.parse(settings.allowed_origins),
+            may_request=self._may_request,
         )
         self.certificates: Certificates | None = None
         """What its TLS uses; ``None`` without TLS."""
@@ -88,6 +97,16 @@ class Listener:
         if refused is not None:
             self.count_refusal(refused.limit.name)
         return refused
+
+    def _may_request(self, address: str) -> bool:
+        """Count an HTTP request, and tell whether its sender may have it answered."""
+        key = self.socket_key(address)
+        if self._requests.take(key, self.seconds()) is not None:
+            self.count_refusal(REQUESTS_PER_S_PER_ADDRESS)
+            return False
+        # Only how fast they come counts.
+        self._requests.release(key)
+        return True
 
     def count_refusal(self, cause: str) -> None:
         """Count, and log now and then what has been counted."""

@@ -15,7 +15,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from crossbar.common.twisted import endpoint as crossbar_endpoint
+from crossbar.router.protocol import WampRawSocketServerFactory, WampWebSocketServerFactory
 from crossbar.worker import transport as crossbar_transport
+from twisted.web.server import Site
 
 from components.environment import refuse_to_start
 from components.router.listeners.connection import ListenerFactory
@@ -47,6 +49,9 @@ def create_listening_port(
     if config["type"] != "tcp":
         # What such an endpoint puts around our connections could take them away.
         refuse_to_start(f"transport {name}: an endpoint must be of type tcp or unix, was {config['type']!r}")
+    if not isinstance(factory, Site | WampWebSocketServerFactory | WampRawSocketServerFactory):
+        # Its connections would pass the limits by.
+        refuse_to_start(f"transport {name}: its type must be web, websocket or rawsocket")
     listener = registry().listen(str(name), reactor.seconds, max_connections)
     problem = check_plaintext(config, listener.settings.allow_plaintext)
     if problem is not None:

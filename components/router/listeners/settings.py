@@ -45,6 +45,11 @@ class ListenerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     connections_burst_per_address: Count = 200
     """Enough for all clients of an address to come back at once."""
 
+    requests_per_s_per_address: PerSecond | None = 50.0
+    """HTTP requests, after ``requests_burst_per_address`` at once; not those of a trusted proxy. ``None`` means no limit."""
+
+    requests_burst_per_address: Count = 500
+
     request_timeout: Seconds = 10.0
     """From a connection's first byte, or the end of its last request, to the end of its next request."""
 

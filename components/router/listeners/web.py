@@ -16,6 +16,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 from twisted.web.static import File
 
+from components.core.client_address import LOCAL
 from components.router.listeners.headers import SERVER
 from components.router.listeners.http_channel import BoundedHttpChannel, HttpPolicy
 
@@ -47,6 +48,7 @@ class PlainAnswer(Resource):
 
 NOT_FOUND = PlainAnswer(404, "Not found")
 NOT_ALLOWED = PlainAnswer(405, "Method not allowed", {b"Allow": b"GET, HEAD"})
+TOO_MANY = PlainAnswer(429, "Too many requests", {b"Retry-After": b"1"})
 UPGRADE_REQUIRED = PlainAnswer(
     426, "WebSocket connections only", {b"Upgrade": b"websocket", b"Connection": b"Upgrade, close"}
 )
@@ -77,9 +79,13 @@ def harden_site(site: Any, policy: HttpPolicy) -> None:
 
 
 def _resource_for(site: Any, policy: HttpPolicy, request: Any) -> Any:
+    # Many ranges of one file would be many times the file.
+    request.requestHeaders.removeHeader(b"range")
     # As Twisted's Site does it.
     request.site = site
     request.sitepath = list(request.prepath)
+    if not policy.may_request(getattr(request.getClientAddress(), "host", LOCAL)):
+        return TOO_MANY
     if not all(map(_is_plain_segment, request.postpath)):
         return NOT_FOUND
     resource: Any = site.resource
