@@ -12,6 +12,7 @@ TEXT = 0x81
 BINARY = 0x82
 """First octet of a plain binary frame."""
 
+ALL = 2**31
 _MASKED = 0x80
 _NO_KEY = b"\0\0\0\0"
 
@@ -23,16 +24,16 @@ def unmasked(payload: bytes, key: bytes) -> bytes:
     return (int.from_bytes(payload, "little") ^ int.from_bytes(mask, "little")).to_bytes(size, "little")
 
 
-def plain_messages(data: bytes, first_octet: int, max_bytes: int) -> tuple[list[bytes], int]:
+def plain_messages(data: bytes, first_octet: int, max_bytes: int, most: int = ALL) -> tuple[list[bytes], int]:
     """Return the messages of the plain frames that ``data`` begins with, and how many bytes those frames are.
 
     ``first_octet`` is ``TEXT`` or ``BINARY``: a frame of the other kind is not plain. Nor is one whose payload is longer than
-    ``max_bytes`` (0: no limit). It ends before the first frame that is not plain or not complete.
+    ``max_bytes`` (0: no limit). It ends before the first frame that is not plain or not complete, and after ``most`` messages.
     """
-    messages = []
+    messages: list[bytes] = []
     position = 0
     end = len(data)
-    while position + 6 <= end:
+    while position + 6 <= end and len(messages) < most:
         octet = data[position + 1]
         if data[position] != first_octet or octet < _MASKED:
             break

@@ -14,6 +14,9 @@ from twisted.logger import Logger
 
 PROTOCOL_ERROR = 1002
 
+MAX_BATCH = 100
+"""Messages in one of a batched serializer's: they are handled in one go, while everybody else waits."""
+
 life_log = Logger()
 
 
@@ -36,6 +39,9 @@ def deliver(
     if not messages:
         # A batch of none, which would pass every count.
         close("WAMP Protocol Error (no message)")
+        return False
+    if len(messages) > MAX_BATCH:
+        close(f"WAMP Protocol Error (a batch of {len(messages)} messages, more than {MAX_BATCH})")
         return False
     for message in messages:
         try:

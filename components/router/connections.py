@@ -39,6 +39,7 @@ from components.router.engine.ingress import take
 from components.router.engine.outlet import Outlet
 from components.router.engine.requests import CODECS, RequestCodec
 from components.router.engine.sockets import writer
+from components.router.engine.turns import SLICE_S, Turns
 from components.router.gateway_router import GatewayRouter
 from components.router.listeners.handshake import CheckedHandshake
 from components.router.listeners.listening import install_listeners
@@ -53,6 +54,9 @@ from components.router.transports import (
     use_wrapping_serializer,
 )
 from components.router.upgrade import AdmittedUpgrade
+
+FIRST_CHUNK = 8
+MAX_CHUNK = 1024
 
 MAX_ANSWER_BYTES = 4096
 """A connection that is given up may answer by so much at a time; what is longer is not looked at."""
@@ -76,6 +80,7 @@ def install_transports(
     ``on_cut`` is told of a connection that is given up: why, and its authid; ``on_ping_failure`` of one that did not answer.
     """
     TransportSettings.clock = clock
+    TransportSettings.turns = Turns(clock)
     TransportSettings.queue = queue
     TransportSettings.counters = counters
     TransportSettings.send_buffer_bytes = send_buffer_bytes
@@ -139,6 +144,15 @@ class GatewayWebSocketProtocol(
     _begun_s: float | None = None
     """When the message was begun that is not complete."""
 
+    _unread = b""
+    """What was read and waits for this connection's turn; at most one read, since nothing is read meanwhile."""
+
+    _chunk = FIRST_CHUNK
+    """How many messages are handled before the clock is looked at: more of those that take no time."""
+
+    _waits = False
+    """Whether it waits for its turn, and nothing is read."""
+
     _begun_at = 0
     _message_deadline: Any = None
 
@@ -182,9 +196,33 @@ class GatewayWebSocketProtocol(
             if len(data) < MAX_ANSWER_BYTES:
                 super().dataReceived(data)
             return
-        self._take_data(data)
-        if self.state == self.STATE_OPEN:
-            self._watch_message()
+        if self._unread:
+            # TLS may have more of what was read before.
+            self._unread += data
+            return
+        self._unread = data
+        TransportSettings.turns.ready(self)
+        if self._unread and not self.transport.disconnecting:
+            self.transport.pauseProducing()
+
+    def take_turn(self, until_s: float) -> bool:
+        """Handle what was read, until a time; return whether more waits."""
+        waited = self._waits
+        data, self._unread = self._unread, b""
+        if self.outlet is None or not self.outlet.given_up:
+            self._unread = self._take_data(data, until_s)
+        self._waits = bool(self._unread)
+        if not self._waits:
+            if waited and not self.transport.disconnecting:
+                self.transport.resumeProducing()
+            if self.state == self.STATE_OPEN:
+                self._watch_message()
+        return self._waits
+
+    def fail(self) -> None:
+        """Be dropped."""
+        self._unread = b""
+        self.transport.abortConnection()
 
     def _watch_message(self) -> None:
         """See to it that a message that has been begun is complete in time."""
@@ -208,13 +246,19 @@ class GatewayWebSocketProtocol(
         else:
             self.cut(CloseReason.MESSAGE_TIMEOUT)
 
-    def _take_data(self, data: bytes) -> None:
-        """Take plain frames from the head of what comes; Autobahn gets the others, one by one, and what is not complete."""
+    def _take_data(self, data: bytes, until_s: float) -> bytes:
+        """Take plain frames from the head of what comes; Autobahn gets the others, one by one, and what is not complete.
+
+        Return what there was no time for.
+        """
+        seconds = TransportSettings.clock.seconds
+        began_s = seconds()
         while data:
             codec = self.codec
-            if codec is None or self.state != self.STATE_OPEN or self.failedByMe:
+            if self.state != self.STATE_OPEN or self.failedByMe or not self.applyMask:
                 super().dataReceived(data)
-                return
+                return b""
+            handled = 0
             if self.current_frame is not None:
                 size = self.current_frame.length - self.current_frame_masker.pointer()
             else:
@@ -222,16 +266,30 @@ class GatewayWebSocketProtocol(
                     # A header that was cut; it has been counted.
                     self.trafficStats.incomingOctetsWireLevel -= len(self.data)
                     data, self.data = self.data + data, b""
-                if not self.inside_message:
-                    messages, size = plain_messages(data, codec.first_octet, self._max_plain_bytes())
-                    if messages:
+                if codec is not None and not self.inside_message:
+                    messages, size = plain_messages(data, codec.first_octet, self._max_plain_bytes(), self._chunk)
+                    handled = len(messages)
+                    if handled:
                         self._count_received(messages, size)
                         self._take_messages(codec, messages)
-                        data = data[size:]
-                        continue
-                size = first_frame_bytes(data)
-            super().dataReceived(data[:size])
+                if not handled:
+                    size = first_frame_bytes(data)
+            if not handled:
+                super().dataReceived(data[:size])
             data = data[size:]
+            now_s = seconds()
+            if handled == self._chunk:
+                self._fit_chunk(now_s - began_s)
+            if now_s >= until_s:
+                return data
+            began_s = now_s
+        return b""
+
+    def _fit_chunk(self, took_s: float) -> None:
+        if took_s < SLICE_S / 4:
+            self._chunk = min(self._chunk * 2, MAX_CHUNK)
+        elif took_s > SLICE_S:
+            self._chunk = max(self._chunk // 2, 1)
 
     def _take_messages(self, codec: RequestCodec, messages: list[bytes]) -> None:
         gate = self._gate

@@ -23,6 +23,7 @@ from components.core.outbox_settings import OutboxSettings
 from components.router.access.gate import Gate
 from components.router.engine.outlet import Outlet
 from components.router.engine.serializers import WRAPPING
+from components.router.engine.turns import Turns
 from components.router.listeners.connection import ListenerConnection, connection_of
 from components.router.listeners.listener import Listener
 from components.router.listeners.settings import ListenerSettings
@@ -38,6 +39,7 @@ class TransportSettings:
     """What all connections of this worker share; set once by ``install_transports``."""
 
     clock: Any
+    turns: Turns
     queue: OutboxSettings
     counters: OutboxCounters
     send_buffer_bytes: int | None

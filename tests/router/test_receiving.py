@@ -17,6 +17,7 @@ from components.core.client_frames import unmasked
 from components.core.outbox import OutboxCounters
 from components.core.outbox_settings import OutboxSettings
 from components.router import connections
+from components.router.engine.turns import Turns
 
 HANDSHAKE = (
     b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -62,6 +63,12 @@ class Gateway(connections.GatewayWebSocketProtocol):
         super().handle(data)
 
 
+def let_all_have_their_turn() -> None:
+    settings = connections.TransportSettings
+    while len(settings.turns):
+        settings.clock.advance(0)
+
+
 def connection(
     monkeypatch: pytest.MonkeyPatch, protocol: type[Any], options: dict[str, Any]
 ) -> tuple[Any, Session, Transport]:
@@ -73,15 +80,28 @@ def connection(
     transport = Transport()
     made.makeConnection(transport)
     made.dataReceived(HANDSHAKE)
+    let_all_have_their_turn()
     assert transport.value().startswith(b"HTTP/1.1 101")
     transport.clear()
     return made, session, transport
 
 
+class HurriedClock(Clock):
+    """By which every look at it is a millisecond later: no more is handled in one go than has to be."""
+
+    hurried = False
+
+    def seconds(self) -> float:
+        self.rightNow += 0.001 * self.hurried
+        return super().seconds()
+
+
 @pytest.fixture(autouse=True)
 def transport_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = HurriedClock()
     for name, value in {
-        "clock": Clock(),
+        "clock": clock,
+        "turns": Turns(clock),
         "queue": OutboxSettings(),
         "counters": OutboxCounters(),
         "send_buffer_bytes": None,
@@ -158,11 +178,13 @@ SETTINGS = [
 ]
 
 
+@pytest.mark.parametrize("hurried", [False, True], ids=["at once", "in turns"])
 @pytest.mark.parametrize("options", SETTINGS, ids=str)
 def test_the_same_arrives_and_is_answered_as_with_autobahn(
-    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], hurried: bool
 ) -> None:
     Gateway.plain = 0
+    connections.TransportSettings.clock.hurried = hurried
 
     @settings(max_examples=400, deadline=None)
     @given(st.lists(FRAMES, max_size=8), st.data())
@@ -175,6 +197,7 @@ def test_the_same_arrives_and_is_answered_as_with_autobahn(
             made, session, transport = connection(monkeypatch, protocol, options)
             for read in filter(None, reads):
                 made.dataReceived(read)
+                let_all_have_their_turn()
             # What comes in the read that ends a connection is counted at once here, and frame by frame by Autobahn.
             stats = made.trafficStats.__json__() if made.state == made.STATE_OPEN else None
             outcomes.append((session.received, transport.value(), transport.disconnecting, made.state, stats))
@@ -189,12 +212,17 @@ def test_the_same_arrives_and_is_answered_as_with_autobahn(
     assert (Gateway.plain > 0) is (options != {"validate_utf8": False})
 
 
-def test_a_burst_in_one_read_arrives_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    made, session, _ = connection(monkeypatch, Gateway, {})
+@pytest.mark.parametrize("hurried", [False, True], ids=["at once", "in turns"])
+def test_a_burst_in_one_read_arrives_whole(monkeypatch: pytest.MonkeyPatch, hurried: bool) -> None:
+    made, session, transport = connection(monkeypatch, Gateway, {})
     requests = [b'[32,%d,{},"a.b"]' % number for number in range(1, 2000)]
     stream = b"".join(frame(0x81, request, struct.pack("!L", number)) for number, request in enumerate(requests))
+    connections.TransportSettings.clock.hurried = hurried
     for start in range(0, len(stream), 65_536):
         made.dataReceived(stream[start : start + 65_536])
+        assert (transport.producerState == "paused") is hurried
+        let_all_have_their_turn()
+        assert transport.producerState == "producing"
     assert [received[1] for received in session.received] == list(range(1, 2000))
 
 
