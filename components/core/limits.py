@@ -35,11 +35,14 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """By the client's address, an IPv6 one by its /64."""
 
     max_subscriptions: Count | None = 5_000
+    max_pattern_subscriptions: Count | None = 50
+    """Prefixes and wildcards among them: each is looked at for every topic."""
+
     max_registrations: Count | None = 100
     messages_per_s: PerSecond | None = 200.0
     """What a client sends, frames that carry no message of their own included; more at once as ``messages_burst`` says."""
 
-    messages_burst: Count = 10_000
+    messages_burst: Count = 2_000
     """Enough to subscribe to everything after a reconnect."""
 
     publishes_per_s: PerSecond | None = 1_000.0
@@ -68,7 +71,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 LIMIT_NAMES = (
     *("max_sessions", "max_sessions_per_authid", "max_sessions_per_address"),
-    *("max_subscriptions", "max_registrations", "max_concurrent_calls"),
+    *("max_subscriptions", "max_pattern_subscriptions", "max_registrations", "max_concurrent_calls"),
     *("messages_per_s", "publishes_per_s", "calls_per_s", "max_message_bytes"),
 )
 """The limits by which something is refused; the times end a connection instead, as does a message that is too long."""

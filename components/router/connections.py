@@ -55,7 +55,7 @@ from components.router.transports import (
 )
 from components.router.upgrade import AdmittedUpgrade
 
-FIRST_CHUNK = 8
+FIRST_CHUNK = 2
 MAX_CHUNK = 1024
 
 MAX_ANSWER_BYTES = 4096
@@ -203,21 +203,23 @@ class GatewayWebSocketProtocol(
         self._unread = data
         TransportSettings.turns.ready(self)
         if self._unread and not self.transport.disconnecting:
+            self._waits = True
             self.transport.pauseProducing()
 
     def take_turn(self, until_s: float) -> bool:
         """Handle what was read, until a time; return whether more waits."""
-        waited = self._waits
         data, self._unread = self._unread, b""
         if self.outlet is None or not self.outlet.given_up:
             self._unread = self._take_data(data, until_s)
-        self._waits = bool(self._unread)
-        if not self._waits:
-            if waited and not self.transport.disconnecting:
+        if self._unread:
+            return True
+        if self._waits:
+            self._waits = False
+            if not self.transport.disconnecting:
                 self.transport.resumeProducing()
-            if self.state == self.STATE_OPEN:
-                self._watch_message()
-        return self._waits
+        if self.state == self.STATE_OPEN:
+            self._watch_message()
+        return False
 
     def fail(self) -> None:
         """Be dropped."""

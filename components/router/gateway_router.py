@@ -6,6 +6,7 @@ is refused here.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from autobahn.wamp import message
@@ -80,14 +81,15 @@ class LimitedBroker(Broker):  # type: ignore[misc]
     def processSubscribe(self, session: Any, subscribe: Any) -> None:
         gate: Gate | None = getattr(session, "gate", None)
         own = self._session_to_subscriptions.get(session, ())
+        limit = None if gate is None else full_of_subscriptions(gate, own, subscribe.match)
         if (
             gate is None
-            or gate.room_for_subscription(len(own))
+            or limit is None
             or self._subscription_map.get_observation(subscribe.topic, subscribe.match) in own
         ):
             super().processSubscribe(session, subscribe)
         else:
-            self._router.send(session, limit_error(subscribe, gate.refuse("max_subscriptions")))
+            self._router.send(session, limit_error(subscribe, gate.refuse(limit)))
 
     def publish_allowed(self, session: Any, publish: Any) -> None:
         """Do what Crossbar's ``processPublish`` does."""
@@ -161,6 +163,16 @@ class GatewayDealer(LimitedDealer):
     def call_allowed(self, session: Any, call: Any) -> None:
         if not self.seam.answered_directly(session, call):
             super().call_allowed(session, call)
+
+
+def full_of_subscriptions(gate: Gate, own: Collection[Any], match: str) -> str | None:
+    """Return the limit that leaves a session with its own subscriptions no room for one more."""
+    if not gate.room_for_subscription(len(own)):
+        return "max_subscriptions"
+    if match == message.Subscribe.MATCH_EXACT:
+        return None
+    patterns = sum(observation.match != message.Subscribe.MATCH_EXACT for observation in own)
+    return None if gate.room_for_pattern(patterns) else "max_pattern_subscriptions"
 
 
 def install_limits(session: Any) -> None:

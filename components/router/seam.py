@@ -33,7 +33,13 @@ from components.router.engine.groups import Subscriber
 from components.router.engine.pending import frames_of
 from components.router.engine.requests import is_plain_json
 from components.router.engine.serializers import WrappingJsonSerializer
-from components.router.gateway_router import GatewayBroker, GatewayDealer, GatewayRouter, WatchedSubscriptions
+from components.router.gateway_router import (
+    GatewayBroker,
+    GatewayDealer,
+    GatewayRouter,
+    WatchedSubscriptions,
+    full_of_subscriptions,
+)
 from components.uris import ERROR_RUNTIME, SUBSCRIPTION_REVOKED
 
 Decide = Callable[[Any, str, str, dict[str, Any]], dict[str, Any] | None]
@@ -60,6 +66,12 @@ META_TOPICS = tuple(
 
 def _error(call: Any, uri: str, *arguments: object) -> Any:
     return message.Error(message.Call.MESSAGE_TYPE, call.request, uri, args=list(arguments))
+
+
+def _topic_of(observation: Any) -> str | None:
+    """Return the one topic that a subscription matches, ``None`` for a pattern."""
+    topic: str = observation.uri
+    return topic if observation.match == message.Subscribe.MATCH_EXACT else None
 
 
 class RouterSeam:
@@ -280,7 +292,7 @@ class RouterSeam:
         if observation is None or own is None or self._meta_is_heard():
             return None
         gate: Gate | None = getattr(session, "gate", None)
-        if gate is not None and not gate.room_for_subscription(len(own)) and observation not in own:
+        if gate is not None and observation not in own and full_of_subscriptions(gate, own, match):
             return None
         if get_retained and match == message.Subscribe.MATCH_EXACT and observation.extra.retained_events:
             return None
@@ -408,7 +420,7 @@ class RouterSeam:
         count = self._counts.get(observation.id, 0)
         self._counts[observation.id] = count + 1
         if count == 0:
-            self.fanout.subscriptions_changed()
+            self.fanout.subscriptions_changed(_topic_of(observation))
             self._listener.subscribed(observation.uri, observation.match)
 
     def observer_dropped(self, observer: Any, observation: Any) -> None:
@@ -424,7 +436,7 @@ class RouterSeam:
         if count:
             self._counts[observation.id] = count
         else:
-            self.fanout.subscriptions_changed()
+            self.fanout.subscriptions_changed(_topic_of(observation))
             self._listener.unsubscribed(observation.uri, observation.match)
         if not subscriber.subscriptions:
             del self._subscribers[observer]

@@ -28,6 +28,7 @@ TIERS: dict[str, dict[str, Any]] = {
     "authid": {"max_sessions_per_authid": 2},
     "address": {"max_sessions_per_address": 2},
     "subscriptions": {"max_subscriptions": 3},
+    "patterns": {"max_pattern_subscriptions": 2},
     "registrations": {"max_registrations": 2},
     "messages": {"messages_per_s": SELDOM, "messages_burst": 4},
     "publishes": {"publishes_per_s": SELDOM, "publishes_burst": 3},
@@ -190,6 +191,16 @@ async def test_max_subscriptions_where_others_have_the_subscription(join: Join, 
         await client.subscribe(lambda tick: None, f"market.{name}USDT")
     fourth = client.subscribe(lambda tick: None, "market.BTCUSDT")
     assert await refused(fourth) == exceeded("max_subscriptions", 3)
+
+
+@pytest_twisted.ensureDeferred
+async def test_max_pattern_subscriptions(join: Join) -> None:
+    client = await join("patterns")
+    await client.events("market.", "prefix")
+    await client.events("market..book", "wildcard")
+    assert await refused(client.events("market.B", "prefix")) == exceeded("max_pattern_subscriptions", 2)
+    await client.events("market.", "prefix")
+    await client.subscribe(lambda tick: None, "market.BTCUSDT")
 
 
 @pytest_twisted.ensureDeferred

@@ -253,3 +253,14 @@ def test_autobahns_connection_has_what_receiving_leans_on(monkeypatch: pytest.Mo
     made, _, _ = connection(monkeypatch, WampWebSocketServerProtocol, {})
     made.dataReceived(frame(0x81, b"[]")[:8])
     assert hasattr(made, name)
+
+
+def test_a_connection_that_waited_for_others_is_read_from_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy, _, _ = connection(monkeypatch, Gateway, {})
+    made, session, transport = connection(monkeypatch, Gateway, {})
+    connections.TransportSettings.clock.hurried = True
+    busy.dataReceived(frame(0x81, b'[32,1,{},"a"]') * 2000)
+    made.dataReceived(frame(0x81, b'[32,1,{},"a"]'))
+    assert (transport.producerState, session.received) == ("paused", [])
+    let_all_have_their_turn()
+    assert (transport.producerState, len(session.received)) == ("producing", 1)

@@ -99,6 +99,11 @@ class Gate:
         most = self.limits.max_subscriptions
         return most is None or subscriptions < most
 
+    def room_for_pattern(self, patterns: int) -> bool:
+        """Tell whether a session that is subscribed to so many patterns may subscribe to one more."""
+        most = self.limits.max_pattern_subscriptions
+        return most is None or patterns < most
+
     def room_for_registration(self, registrations: int) -> bool:
         """Tell whether a session that has so many may have one more."""
         most = self.limits.max_registrations

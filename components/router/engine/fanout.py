@@ -184,9 +184,15 @@ class FanOut:
         subscriber.subscriptions.pop(subscription, None)
         self._regroup(subscriber)
 
-    def subscriptions_changed(self) -> None:
-        """Forget which subscriptions match a topic: some subscription got its first subscriber, or lost its last."""
-        self._matches.clear()
+    def subscriptions_changed(self, topic: str | None = None) -> None:
+        """Forget which subscriptions match: some subscription got its first subscriber, or lost its last.
+
+        ``topic`` is that of an exact subscription; a pattern, for which it is ``None``, may match any.
+        """
+        if topic is None:
+            self._matches.clear()
+        else:
+            self._matches.pop(topic, None)
 
     def left(self, subscriber: Subscriber) -> None:
         """Write nothing more to a session: its connection is closing, or gone."""

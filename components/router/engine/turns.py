@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Protocol
 
 from twisted.logger import Logger
 
-TURN_S = 0.003
+TURN_S = 0.002
 """For clients' messages in each turn of the reactor, all connections together."""
 
 SLICE_S = 0.0005
