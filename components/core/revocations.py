@@ -18,10 +18,12 @@ MAX_REVOCATIONS = 100_000
 KEPT_AFTER_EXP_S = 3600
 """Longer than any grace of a session and any difference between clocks."""
 
-MAX_NAME_CHARS = 256
+MAX_NAME_CHARS = 128
 MAX_TIME_S = 2**53
 
-Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARS)]
+Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARS, pattern=r"^[\x21-\x7e]+\Z")]
+"""What a token can have as its ``jti`` or ``sub``."""
+
 Time = Annotated[int, Meta(ge=0, le=MAX_TIME_S)]
 
 

@@ -11,11 +11,14 @@ from typing import Any
 
 from autobahn.wamp import ApplicationError
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 
 from components.environment import NodeEnvironment
 from components.router import runtime
 from components.tokens import CLIENT_ROLES, INTERNAL_ROLES, Claims, TokenAuthority, TokenCause, TokenError
 from components.uris import ERROR_AUTHENTICATION_FAILED
+
+_log = Logger()
 
 Principal = dict[str, Any]
 Authenticator = Callable[[str | None, str | None, Mapping[str, Any]], Principal | Deferred[Principal]]
@@ -50,19 +53,30 @@ def _authenticator(
             if not isinstance(verified, Deferred):
                 return principal(verified, realm, authid)
         except TokenError as error:
-            raise counted_refusal(node, error) from None
-        return Deferred.fromCoroutine(authenticate_later(node, verified, realm, authid))
+            raise counted_refusal(node, error, authid, details) from None
+        return Deferred.fromCoroutine(authenticate_later(node, verified, realm, authid, details))
 
     async def authenticate_later(
-        node: runtime.Runtime, verified: Deferred[Claims], realm: str | None, authid: str | None
+        node: runtime.Runtime,
+        verified: Deferred[Claims],
+        realm: str | None,
+        authid: str | None,
+        details: Mapping[str, Any],
     ) -> Principal:
         try:
             return principal(await verified, realm, authid)
         except TokenError as error:
-            raise counted_refusal(node, error) from None
+            raise counted_refusal(node, error, authid, details) from None
 
-    def counted_refusal(node: runtime.Runtime, error: TokenError) -> ApplicationError:
+    def counted_refusal(
+        node: runtime.Runtime, error: TokenError, authid: str | None, details: Mapping[str, Any]
+    ) -> ApplicationError:
         node.refused_tickets[str(error)] += 1
+        # Of who asks no more is known than what it says; the log escapes it, and bounds how many such lines there are.
+        peer = (details.get("transport") or {}).get("peer")
+        _log.info(
+            "ticket refused: {cause}, for authid {authid!r}, peer {peer}", cause=str(error), authid=authid, peer=peer
+        )
         return refusal()
 
     def principal(claims: Claims, realm: str | None, authid: str | None) -> Principal:

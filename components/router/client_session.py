@@ -29,6 +29,9 @@ from components.uris import ERROR_LIMIT_EXCEEDED, ERROR_NOT_READY
 ARRIVING = Limits(messages_per_s=2.0, messages_burst=10, max_message_bytes=16_384, refusals_burst=1)
 """What a connection may do before it has joined: a few tries, and none of them long."""
 
+DENIED_TIME_S = 1.0
+"""How long a connection may stay after its join was denied, however often."""
+
 _JOINING = (message.Hello, message.Authenticate)
 
 _REQUESTS = (
@@ -56,6 +59,7 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
 
     _deadline: Any = None
     _greeted = False
+    _denied = False
     _was_joined = False
     """Whether it has joined since it arrived: Crossbar takes an ABORT that comes before for one more leave."""
 
@@ -100,7 +104,7 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
         if self._arrival is None:
             self._arrival = Gate(ARRIVING, self.clock.seconds, self._not_counted, self._close_for_abuse)
         self._use(self._arrival)
-        self._greeted = False
+        self._greeted = self._denied = False
         self._set_deadline(self._transport.hello_timeout_s)
 
     def _use(self, gate: Gate | None) -> None:
@@ -115,7 +119,12 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
 
     def _not_joined_in_time(self) -> None:
         self._deadline = None
-        if self._transport is not None:
+        if self._transport is None:
+            return
+        if self._denied:
+            # It has been told why, and has not gone.
+            self._transport.finish()
+        else:
             self._transport.cut(CloseReason.NOT_JOINED)
 
     def onHello(self, realm: str, details: Any) -> Any:
@@ -131,9 +140,16 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
 
     def _when_decided(self, decision: Any) -> Any:
         if not isinstance(decision, Deferred):
-            return self._admit(decision)
+            return self._note_denial(self._admit(decision))
         self._deciding = True
-        return decision.addBoth(self._decided).addCallback(self._admit)
+        return decision.addBoth(self._decided).addCallback(self._admit).addCallback(self._note_denial)
+
+    def _note_denial(self, decision: Any) -> Any:
+        """Leave who is told that it may not join a moment to go, or to try once more."""
+        if isinstance(decision, Deny) and self._transport is not None and not self._denied:
+            self._denied = True
+            self._set_deadline(DENIED_TIME_S)
+        return decision
 
     def _decided(self, decision: Any) -> Any:
         self._deciding = False

@@ -72,12 +72,14 @@ def install_transports(
     queue: OutboxSettings,
     counters: OutboxCounters,
     send_buffer_bytes: int | None,
-    on_cut: Callable[[CloseReason, Any], None],
+    on_cut: Callable[[CloseReason, Any, str], None],
     on_ping_failure: Callable[[], None],
+    on_violation: Callable[[], None],
 ) -> None:
     """Make all WAMP transports that start from here on use this module's protocols.
 
-    ``on_cut`` is told of a connection that is given up: why, and its authid; ``on_ping_failure`` of one that did not answer.
+    ``on_cut`` is told of a connection that is given up: why, its authid and its client's address; ``on_ping_failure``
+    of one that did not answer, ``on_violation`` of one that broke a protocol's rules.
     """
     TransportSettings.clock = clock
     TransportSettings.turns = Turns(clock)
@@ -86,6 +88,7 @@ def install_transports(
     TransportSettings.send_buffer_bytes = send_buffer_bytes
     TransportSettings.on_cut = staticmethod(on_cut)
     TransportSettings.on_ping_failure = staticmethod(on_ping_failure)
+    TransportSettings.on_violation = staticmethod(on_violation)
     crossbar_protocol.WampWebSocketServerFactory.protocol = GatewayWebSocketProtocol
     crossbar_protocol.WampRawSocketServerFactory.protocol = GatewayRawSocketProtocol
     GatewaySession.clock = clock
@@ -382,6 +385,10 @@ class GatewayWebSocketProtocol(
         if self.state == self.STATE_OPEN:
             self.sendMessage(data, self._serializer._serializer.BINARY)
 
+    def finish(self) -> None:
+        """Close the connection, which has been told why."""
+        self.sendClose(1000)
+
     def cut(self, reason: CloseReason) -> None:
         """Close the connection, and say why."""
         if self.outlet is not None:
@@ -389,7 +396,7 @@ class GatewayWebSocketProtocol(
 
     def _give_up(self, reason: CloseReason | None) -> None:
         if reason is not None:
-            TransportSettings.on_cut(reason, getattr(self._session, "_authid", None))
+            TransportSettings.on_cut(reason, getattr(self._session, "_authid", None), self.client_address)
         if reason is None or self.state != self.STATE_OPEN:
             # Behind a close frame nothing may follow, and it may wait for ever in a buffer that nobody empties.
             self.transport.abortConnection()
@@ -406,6 +413,10 @@ class GatewayWebSocketProtocol(
             super().sendMessage(payload, *arguments, **options)
         finally:
             self.maxMessagePayloadSize = limit
+
+    def _fail_connection(self, *arguments: Any, **options: Any) -> None:
+        TransportSettings.on_violation()
+        super()._fail_connection(*arguments, **options)
 
     def _max_message_size_exceeded(self, *arguments: Any, **options: Any) -> Any:
         if self._gate is not None:

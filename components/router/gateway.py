@@ -47,6 +47,20 @@ from components.uris import (
 _RETAINED = PublishOptions(retain=True)
 
 
+SETTLED_S = 2.0
+"""After so long everything has been started that a worker starts."""
+
+
+def freeze() -> None:
+    """Take what there is out of the garbage collector's sight.
+
+    A collection goes through everything that Crossbar and its libraries made at their start, none of which is ever let go: a
+    tenth of a second in which nobody gets a tick.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no types
     """Turns batches of the bus into events, and answers for the market."""
 
@@ -73,6 +87,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
             self._fanout_settings.send_buffer_bytes,
             self._count_cut,
             self._count_ping_failure,
+            self._count_violation,
         )
         self._market = Market(time.monotonic)
         conflator = RateConflator(self._fanout_settings.rates)
@@ -113,10 +128,9 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         await WampBusReader(self, self._seam.answer_directly).start(self._take_batch, self._take_status)
         self._watch.start(1.0).addErrback(self._watch_failed)
         self._joined = True
-        # A collection goes through everything that Crossbar and its libraries made at their start, none of which is ever let
-        # go: a tenth of a second in which nobody gets a tick.
-        gc.collect()
-        gc.freeze()
+        freeze()
+        # The transports come after the components, and with them as much again.
+        self._reactor.callLater(SETTLED_S, freeze)
         self.life_log.info("gateway of realm {realm} is up", realm=details.realm)
 
     def onLeave(self, details: Any) -> None:
@@ -142,12 +156,20 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         events = self._retained_events.received_by(uri, match, grants)
         return [(topic, EncodedPayload(payload)) for topic, payload in events]
 
-    def _count_cut(self, reason: CloseReason, authid: str | None) -> None:
+    def _count_cut(self, reason: CloseReason, authid: str | None, address: str) -> None:
         self._runtime.closed[reason] += 1
-        self.life_log.info("session closed: {reason}, authid {authid!r}", reason=reason.value, authid=authid)
+        self.life_log.info(
+            "session closed: {reason}, authid {authid!r}, from {address}",
+            reason=reason.value,
+            authid=authid,
+            address=address,
+        )
 
     def _count_ping_failure(self) -> None:
         self._runtime.ping_failures += 1
+
+    def _count_violation(self) -> None:
+        self._runtime.violations += 1
 
     def _take_status(self, status: bytes) -> None:
         try:
@@ -177,6 +199,8 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
     def _market_not_ready_because(self) -> list[str]:
         if not self._joined:
             return ["the gateway component has not joined its realm"]
+        if runtime.gatekeeper(self.config.realm) is None:
+            return [f"realm {self.config.realm} has no gatekeeper, and is closed to clients"]
         if self._market.feed_lost:
             return ["no feed has reported"]
         state = self._market.status()["state"]

@@ -54,6 +54,9 @@ class WorkerCollector(Collector):
             "crosstick_ping_failures", "Connections dropped since they did not answer a ping", worker.ping_failures
         )
 
+        yield CounterMetricFamily(
+            "crosstick_protocol_violations", "Connections failed since a client broke the rules", worker.violations
+        )
         status = worker.environment.authority.source.status()
         yield GaugeMetricFamily("crosstick_token_keys", "Keys that verify tokens", status.keys)
         yield GaugeMetricFamily(

@@ -111,6 +111,10 @@ class GatewayRawSocketProtocol(ClientConnection, crossbar_protocol.WampRawSocket
         # Its text would be an unhandled error.
         self.transport.abortConnection()
 
+    def finish(self) -> None:
+        """Close the connection, which has been told why."""
+        self.transport.loseConnection()
+
     def cut(self, reason: CloseReason) -> None:
         """Close the connection, and say why."""
         if self.outlet is not None:
@@ -157,7 +161,7 @@ class GatewayRawSocketProtocol(ClientConnection, crossbar_protocol.WampRawSocket
         if reason is None:
             self.transport.abortConnection()
             return
-        TransportSettings.on_cut(reason, getattr(self._session, "_authid", None))
+        TransportSettings.on_cut(reason, getattr(self._session, "_authid", None), self.client_address)
         if self.isOpen():
             super().send(last_words(self._session, reason))
         TransportSettings.clock.callLater(GOODBYE_TIME_S, self.transport.abortConnection)

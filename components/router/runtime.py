@@ -30,6 +30,9 @@ class Runtime:
     closed: Counter[CloseReason] = field(default_factory=Counter)
     """Connections that were given up, by why."""
 
+    violations: int = 0
+    """WebSocket connections that were failed since what came broke WebSocket's or WAMP's rules, or was too long."""
+
     ping_failures: int = 0
     """Connections that were dropped since they did not answer a ping."""
 

@@ -45,8 +45,9 @@ class TransportSettings:
     send_buffer_bytes: int | None
     """SO_SNDBUF of TCP connections, ``None`` for the system's choice."""
 
-    on_cut: Callable[[CloseReason, Any], None]
+    on_cut: Callable[[CloseReason, Any, str], None]
     on_ping_failure: Callable[[], None]
+    on_violation: Callable[[], None]
 
 
 class ClientConnection:

@@ -128,7 +128,13 @@ class World:
         self.clock.advance(NOW_S)
         self.log = LogWatch()
         install_transports(
-            self.clock, OutboxSettings(), OutboxCounters(), None, lambda reason, authid: None, lambda: None
+            self.clock,
+            OutboxSettings(),
+            OutboxCounters(),
+            None,
+            lambda reason, authid, address: None,
+            lambda: None,
+            lambda: None,
         )
         environment: Any = SimpleNamespace(authority=AUTHORITY)
         runtime.install(runtime.Runtime(environment, list))

@@ -11,8 +11,9 @@ from autobahn.wamp.exception import ProtocolError
 from autobahn.wamp.role import RoleCallerFeatures
 from autobahn.wamp.types import Accept, Deny
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
 
-from components.router.client_session import GatewaySession
+from components.router.client_session import DENIED_TIME_S, GatewaySession
 
 
 @pytest.fixture
@@ -22,6 +23,7 @@ def session() -> Any:
     session._session_id = None
     session._pending_session_id = 7
     session._transport = SimpleNamespace(outlet=None)
+    session.clock = Clock()
     return session
 
 
@@ -59,3 +61,11 @@ def test_a_refusal_that_takes_its_time_is_passed_on(session: Any) -> None:
     results: list[Any] = []
     session._when_decided(succeed(refusal)).addCallback(results.append)
     assert results == [refusal]
+
+
+def test_who_is_told_no_and_stays_is_closed_without_another_reason(session: Any) -> None:
+    finished: list[bool] = []
+    session._transport.finish = lambda: finished.append(True)
+    session._when_decided(Deny("crosstick.error.authentication_failed", "no"))
+    session.clock.advance(DENIED_TIME_S)
+    assert finished == [True]

@@ -105,7 +105,8 @@ def transport_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         "queue": OutboxSettings(),
         "counters": OutboxCounters(),
         "send_buffer_bytes": None,
-        "on_cut": lambda reason, authid: None,
+        "on_violation": lambda: None,
+        "on_cut": lambda reason, authid, address: None,
     }.items():
         monkeypatch.setattr(connections.TransportSettings, name, value, raising=False)
 

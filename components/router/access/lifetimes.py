@@ -117,6 +117,14 @@ class Lifetimes:
         self._close([(lifetime, CloseReason.TOKEN_REVOKED) for lifetime in revoked])
         return len(revoked)
 
+    def ends_of(self, jti: str | None, sub: str | None) -> list[int]:
+        """Return when the tokens of live sessions end that have a ``jti``, or else those of a ``sub``."""
+        return [
+            lifetime.exp
+            for lifetime in self._live.values()
+            if (lifetime.jti == jti if jti is not None else lifetime.sub == sub)
+        ]
+
     def _is_current(self, entry: tuple[float, int, Lifetime]) -> bool:
         ends_s, _, lifetime = entry
         return ends_s == lifetime.ends_s and self._live.get(lifetime.session_id) is lifetime

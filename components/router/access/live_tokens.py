@@ -63,6 +63,9 @@ class LiveTokens:
             TooManyRevocations: there is no room; nothing has changed.
         """
         now_s = int(self._wall())
+        if exp is not None:
+            # A token that is known here is not let in again, whatever was thought of its end.
+            exp = max([exp, *self.lifetimes.ends_of(jti, sub)])
         revocation: Revocation = (
             self._revocations.revoke_jti(jti, now_s, exp)
             if jti is not None

@@ -5,6 +5,7 @@ Owns arguments, answers and errors; what happens to sessions and revocations is 
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Any, ClassVar
 
 import msgspec
@@ -103,6 +104,10 @@ class TokenProcedures:
 
     async def _revoke(self, wanted: _Revocation, details: CallDetails) -> dict[str, Any]:
         _one_of(wanted)
+        if wanted.exp is not None and wanted.exp <= time.time():
+            raise ApplicationError(
+                ERROR_INVALID_ARGUMENT, f"exp: is when the token ends, a Unix time to come, was {wanted.exp}"
+            )
         try:
             closed = self._tokens.revoke(jti=wanted.jti, sub=wanted.sub, exp=wanted.exp)
         except TooManyRevocations as error:
