@@ -6,7 +6,10 @@ Each row has a tier of its own, so that one node serves them all. Rates are so l
 
 from __future__ import annotations
 
+import json
+import socket
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -15,6 +18,7 @@ from autobahn.wamp import ApplicationError
 from autobahn.wamp.types import PublishOptions
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.threads import deferToThread
 
 from tests.harness.client import Client, Clients, Refused, follows, until
 from tests.harness.node import Node, component, free_port, with_limits
@@ -49,7 +53,13 @@ def let_operators_subscribe(config: dict[str, Any]) -> None:
 
 
 @pytest.fixture(scope="module")
-def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+def rawsocket_port() -> int:
+    """Return the port of the node's RawSocket transport."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def limited(tmp_path_factory: pytest.TempPathFactory, rawsocket_port: int) -> Iterator[Node]:
     """Return a running node with a tier for each limit."""
 
     def change(config: dict[str, Any]) -> None:
@@ -57,6 +67,15 @@ def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
         with_limits("ops", max_sessions=2, max_subscriptions=2, calls_per_s=SELDOM, calls_burst=3)(config)
         let_operators_subscribe(config)
         component(config, "listeners")["extra"]["listeners"]["public"]["hello_timeout"] = 1
+        transports = config["workers"][0]["transports"]
+        rawsocket = {
+            "id": "rawsocket",
+            "type": "rawsocket",
+            "endpoint": {"type": "tcp", "interface": "127.0.0.1", "port": rawsocket_port},
+            "serializers": ["json"],
+            "auth": transports[1]["paths"]["ws"]["auth"],
+        }
+        transports.append(rawsocket)
 
     node = Node(
         tmp_path_factory.mktemp("limited"),
@@ -552,6 +571,91 @@ async def test_progressive_results_beyond_the_rate_are_not_passed_on(
     # One message of its burst was the registration.
     results = [message for message in caller.received if message[0] == 50]
     assert [message[3] for message in results] == [[number] for number in range(19)]
+
+
+@pytest.mark.parametrize("serializer", ["json", "msgpack", "cbor"])
+@pytest_twisted.ensureDeferred
+async def test_a_batch_of_no_message_ends_its_connection(
+    limited: Node, clients: Clients, bystander: Bystander, serializer: str
+) -> None:
+    peer = await clients.peer(limited.ws_url, subprotocol=f"wamp.2.{serializer}.batched")
+    peer.sendMessage(b"", isBinary=serializer != "json")
+    code, _ = await peer.closed
+    assert code == 1002
+
+
+class RawSocketPeer:
+    """A RawSocket connection by hand, that speaks WAMP in JSON."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self._socket.sendall(b"\x7f\xf1\0\0")
+        assert self._read(4)[:1] == b"\x7f"
+
+    def say(self, *message: Any, size: int = 0) -> None:
+        """Send a message, with spaces behind it up to a size in bytes."""
+        text = json.dumps(message).encode().ljust(size)
+        self.announce(len(text), text)
+
+    def announce(self, size: int, text: bytes = b"") -> None:
+        """Send the header of a message, and what of it there is."""
+        self._socket.sendall(size.to_bytes(4, "big") + text)
+
+    def hear(self) -> list[Any]:
+        """Return the next message; an empty one when the connection has been closed."""
+        header = self._read(4)
+        message: list[Any] = json.loads(self._read(int.from_bytes(header, "big"))) if header else []
+        return message
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _read(self, size: int) -> bytes:
+        data = b""
+        try:
+            while len(data) < size and (more := self._socket.recv(size - len(data))):
+                data += more
+        except ConnectionResetError:
+            return b""
+        return data
+
+
+@pytest_twisted.ensureDeferred
+async def test_max_message_bytes_of_rawsocket(limited: Node, rawsocket_port: int, bystander: Bystander) -> None:
+    def refused_messages() -> float:
+        return limited.metrics()["crosstick_refusals_total", "max_message_bytes", "market"]
+
+    before = await deferToThread(refused_messages)
+    ticket = limited.token("bytes", tier="bytes")
+
+    def talk() -> None:
+        with closing(RawSocketPeer(rawsocket_port)) as peer:
+            details = {"roles": {"caller": {}}, "authmethods": ["ticket"], "authid": "bytes"}
+            peer.say(1, "market", details, size=16_384)
+            assert peer.hear()[0] == 4
+            peer.say(5, ticket, {})
+            assert peer.hear()[0] == 2
+            peer.say(48, 1, {}, "market.symbols", size=2048)
+            assert peer.hear()[:2] == [50, 1]
+            # Its length alone is enough: nothing of it is waited for.
+            peer.announce(2049)
+            assert peer.hear() == []
+
+    await deferToThread(talk)
+    await until(reactor, lambda: refused_messages() == before + 1)
+
+
+@pytest_twisted.ensureDeferred
+async def test_before_the_join_messages_of_rawsocket_are_short(
+    limited: Node, rawsocket_port: int, bystander: Bystander
+) -> None:
+    def talk() -> list[Any]:
+        with closing(RawSocketPeer(rawsocket_port)) as peer:
+            peer.announce(16_385)
+            return peer.hear()
+
+    # The default of ``hello_timeout``, after which the connection would be told why it is closed, is longer.
+    assert await deferToThread(talk) == []
 
 
 @pytest_twisted.ensureDeferred
