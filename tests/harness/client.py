@@ -139,9 +139,12 @@ class Clients:
         texts: list[str] = protocol.texts
         return texts
 
-    async def peer(self, url: str, bind: str = "127.0.0.1") -> Peer:
-        """Return an open WebSocket connection that speaks WAMP in JSON by hand, from an address of the loopback."""
-        factory = WebSocketClientFactory(url, protocols=["wamp.2.json"])
+    async def peer(self, url: str, bind: str = "127.0.0.1", subprotocol: str = "wamp.2.json") -> Peer:
+        """Return an open WebSocket connection that speaks WAMP in JSON by hand, from an address of the loopback.
+
+        With another ``subprotocol`` it can send bytes, and is sent nothing that it understands.
+        """
+        factory = WebSocketClientFactory(url, protocols=[subprotocol])
         factory.protocol = Peer
         peer: Peer = await self._connect(url, factory, bind)
         await peer.is_open

@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 from components.tokens import TokenAuthority, create_development_key, load_authority, load_internal_authority
 
@@ -144,6 +145,17 @@ class Node:
             return False, [f"HTTP {status}"]
         answer = json.loads(body)
         return answer["ready"], answer["because"]
+
+    def metrics(self) -> dict[tuple[str, ...], float]:
+        """Return the samples of ``/metrics`` by name and the values of their labels, in the order of the labels' names."""
+        status, headers, body = self.get("/metrics")
+        assert status == 200
+        assert headers["content-type"].startswith("text/plain; version=")
+        return {
+            (sample.name, *(sample.labels[label] for label in sorted(sample.labels))): sample.value
+            for family in text_string_to_metric_families(body.decode())
+            for sample in family.samples
+        }
 
     def worker(self, name: str) -> psutil.Process:
         """Return the process of a worker: ``router``, ``exchange`` or ``feed``."""

@@ -6,7 +6,10 @@ Each row has a tier of its own, so that one node serves them all. Rates are so l
 
 from __future__ import annotations
 
+import json
+import socket
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -15,6 +18,7 @@ from autobahn.wamp import ApplicationError
 from autobahn.wamp.types import PublishOptions
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.threads import deferToThread
 
 from tests.harness.client import Client, Clients, Refused, follows, until
 from tests.harness.node import Node, component, free_port, with_limits
@@ -41,14 +45,38 @@ TIERS: dict[str, dict[str, Any]] = {
 }
 
 
+def let_operators_subscribe(config: dict[str, Any]) -> None:
+    """Let operators in realm ``ops`` subscribe, which by themselves they may not do, to what nobody publishes."""
+    ops = config["workers"][0]["realms"][1]
+    operator = next(role for role in ops["roles"] if role["name"] == "operator")
+    allow = {"call": False, "register": False, "publish": False, "subscribe": True}
+    operator["permissions"].append({"uri": "notes.", "match": "prefix", "allow": allow})
+
+
 @pytest.fixture(scope="module")
-def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+def rawsocket_port() -> int:
+    """Return the port of the node's RawSocket transport."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def limited(tmp_path_factory: pytest.TempPathFactory, rawsocket_port: int) -> Iterator[Node]:
     """Return a running node with a tier for each limit."""
 
     def change(config: dict[str, Any]) -> None:
         with_limits(max_sessions=60, authenticate_timeout=1.0, tiers=TIERS)(config)
-        with_limits("ops", max_sessions=2)(config)
+        with_limits("ops", max_sessions=2, max_subscriptions=2, calls_per_s=SELDOM, calls_burst=3)(config)
+        let_operators_subscribe(config)
         component(config, "listeners")["extra"]["listeners"]["public"]["hello_timeout"] = 1
+        transports = config["workers"][0]["transports"]
+        rawsocket = {
+            "id": "rawsocket",
+            "type": "rawsocket",
+            "endpoint": {"type": "tcp", "interface": "127.0.0.1", "port": rawsocket_port},
+            "serializers": ["json"],
+            "auth": transports[1]["paths"]["ws"]["auth"],
+        }
+        transports.append(rawsocket)
 
     node = Node(
         tmp_path_factory.mktemp("limited"),
@@ -128,6 +156,12 @@ def exceeded(limit: str, value: float) -> tuple[str, dict[str, Any]]:
     return LIMIT_EXCEEDED, {"limit": limit, "value": value}
 
 
+def join_ops(limited: Node, clients: Clients, authid: str) -> Awaitable[Client]:
+    """Join the realm of operators, which has no gateway, but limits as every realm."""
+    ticket = limited.token(authid, "operator", "ops")
+    return clients.join(limited.ws_url, authid=authid, ticket=ticket, realm="ops")
+
+
 async def left(client: Client) -> None:
     """Leave, and return when the router has let go of the session."""
     client.leave()
@@ -144,13 +178,33 @@ async def test_max_sessions_of_a_tier(join: Join) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_max_sessions_of_a_realm(limited: Node, clients: Clients) -> None:
-    def join_ops(authid: str) -> Awaitable[Client]:
-        ticket = limited.token(authid, "operator", "ops")
-        return clients.join(limited.ws_url, authid=authid, ticket=ticket, realm="ops")
+    first, _ = [await join_ops(limited, clients, name) for name in ("o1", "o2")]
+    third = join_ops(limited, clients, "o3")
+    assert await refused_join(third) == (LIMIT_EXCEEDED, "max_sessions is 2")
+    await left(first)
+    await join_ops(limited, clients, "o3")
 
-    await join_ops("o1")
-    await join_ops("o2")
-    assert await refused_join(join_ops("o3")) == (LIMIT_EXCEEDED, "max_sessions is 2")
+
+@pytest_twisted.ensureDeferred
+async def test_calls_per_s_of_a_realm_without_a_gateway(limited: Node, clients: Clients) -> None:
+    operator = await join_ops(limited, clients, "caller")
+    for _ in range(3):
+        assert await operator.call("auth.revocations") is not None
+    assert await refused(operator.call("auth.revocations")) == exceeded("calls_per_s", SELDOM)
+    # Another session has a burst of its own.
+    assert await (await join_ops(limited, clients, "other")).call("auth.revocations") is not None
+
+
+@pytest_twisted.ensureDeferred
+async def test_max_subscriptions_of_a_realm_without_a_gateway(limited: Node, clients: Clients) -> None:
+    operator = await join_ops(limited, clients, "reader")
+    first, _ = [await operator.subscribe(lambda: None, topic) for topic in ("notes.a", "notes.b")]
+    third = operator.subscribe(lambda: None, "notes.c")
+    assert await refused(third) == exceeded("max_subscriptions", 2)
+    # One that it has already is none more.
+    await operator.subscribe(lambda: None, "notes.b")
+    await first.unsubscribe()
+    await operator.subscribe(lambda: None, "notes.c")
 
 
 @pytest_twisted.ensureDeferred
@@ -457,6 +511,162 @@ async def test_a_flood_that_cannot_be_answered_ends_its_connection(
         else:
             peer.say(16, number + 1, {}, "services.flood.x", [1])
     assert await peer.closed == (4006, "crosstick.close.limit_exceeded")
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_only_says_abort_now_and_then_has_no_more_time_to_join(
+    limited: Node, clients: Clients, bystander: Bystander
+) -> None:
+    peer = await clients.peer(limited.ws_url)
+    aborts = [0]
+
+    def abort() -> None:
+        if peer.state == peer.STATE_OPEN and aborts[0] < 10:
+            aborts[0] += 1
+            peer.say(3, {}, "x")
+            reactor.callLater(0.4, abort)  # type: ignore[attr-defined]
+
+    abort()
+    assert await peer.closed == (4007, "crosstick.close.not_joined")
+    # The first deadline is after 1 s; with a new one for each ABORT all ten would have been said.
+    assert 1 < aborts[0] < 10
+
+
+@pytest.mark.parametrize(
+    "message",
+    [(3, {}, "x"), (6, {}, "wamp.close.normal"), (70, 1, {}), (8, 68, 1, {}, "x.y")],
+    ids=["abort", "goodbye", "yield", "error"],
+)
+@pytest_twisted.ensureDeferred
+async def test_a_flood_of_what_asks_for_nothing_ends_a_connection_that_has_not_joined(
+    limited: Node, clients: Clients, bystander: Bystander, message: tuple[Any, ...]
+) -> None:
+    peer = await clients.peer(limited.ws_url)
+    for _ in range(20):
+        peer.say(*message)
+    assert await peer.closed == (4006, "crosstick.close.limit_exceeded")
+
+
+@pytest.mark.parametrize("kind", ["yield", "error"])
+@pytest_twisted.ensureDeferred
+async def test_a_flood_of_answers_that_nobody_waits_for_ends_its_connection(
+    limited: Node, clients: Clients, bystander: Bystander, kind: str
+) -> None:
+    peer = await clients.peer(limited.ws_url)
+    await peer.join("flood", limited.token("flood", "service", tier="flood"))
+    for invocation in range(1, 51):
+        if kind == "yield":
+            peer.say(70, invocation, {})
+        else:
+            peer.say(8, 68, invocation, {}, "x.y")
+    # Those within the burst are no reason yet to close: who asked may have gone in the meantime.
+    assert await peer.closed == (4006, "crosstick.close.limit_exceeded")
+
+
+@pytest_twisted.ensureDeferred
+async def test_progressive_results_beyond_the_rate_are_not_passed_on(
+    limited: Node, clients: Clients, bystander: Bystander
+) -> None:
+    service = await clients.peer(limited.ws_url)
+    await service.join("quotes", limited.token("quotes", "service", tier="flood"))
+    service.say(64, 1, {}, "services.quotes.stream")
+    await service.hear(65)
+    caller = await clients.peer(limited.ws_url)
+    await caller.join("caller", limited.token("caller", services=["quotes"]))
+    caller.say(48, 1, {"receive_progress": True}, "services.quotes.stream")
+    invocation = (await service.hear(68))[1]
+    for number in range(50):
+        service.say(70, invocation, {"progress": True}, [number])
+    assert await service.closed == (4006, "crosstick.close.limit_exceeded")
+    assert (await caller.hear(8))[1:3] == [48, 1]
+    # One message of its burst was the registration.
+    results = [message for message in caller.received if message[0] == 50]
+    assert [message[3] for message in results] == [[number] for number in range(19)]
+
+
+@pytest.mark.parametrize("serializer", ["json", "msgpack", "cbor"])
+@pytest_twisted.ensureDeferred
+async def test_a_batch_of_no_message_ends_its_connection(
+    limited: Node, clients: Clients, bystander: Bystander, serializer: str
+) -> None:
+    peer = await clients.peer(limited.ws_url, subprotocol=f"wamp.2.{serializer}.batched")
+    peer.sendMessage(b"", isBinary=serializer != "json")
+    code, _ = await peer.closed
+    assert code == 1002
+
+
+class RawSocketPeer:
+    """A RawSocket connection by hand, that speaks WAMP in JSON."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self._socket.sendall(b"\x7f\xf1\0\0")
+        assert self._read(4)[:1] == b"\x7f"
+
+    def say(self, *message: Any, size: int = 0) -> None:
+        """Send a message, with spaces behind it up to a size in bytes."""
+        text = json.dumps(message).encode().ljust(size)
+        self.announce(len(text), text)
+
+    def announce(self, size: int, text: bytes = b"") -> None:
+        """Send the header of a message, and what of it there is."""
+        self._socket.sendall(size.to_bytes(4, "big") + text)
+
+    def hear(self) -> list[Any]:
+        """Return the next message; an empty one when the connection has been closed."""
+        header = self._read(4)
+        message: list[Any] = json.loads(self._read(int.from_bytes(header, "big"))) if header else []
+        return message
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _read(self, size: int) -> bytes:
+        data = b""
+        try:
+            while len(data) < size and (more := self._socket.recv(size - len(data))):
+                data += more
+        except ConnectionResetError:
+            return b""
+        return data
+
+
+@pytest_twisted.ensureDeferred
+async def test_max_message_bytes_of_rawsocket(limited: Node, rawsocket_port: int, bystander: Bystander) -> None:
+    def refused_messages() -> float:
+        return limited.metrics()["crosstick_refusals_total", "max_message_bytes", "market"]
+
+    before = await deferToThread(refused_messages)
+    ticket = limited.token("bytes", tier="bytes")
+
+    def talk() -> None:
+        with closing(RawSocketPeer(rawsocket_port)) as peer:
+            details = {"roles": {"caller": {}}, "authmethods": ["ticket"], "authid": "bytes"}
+            peer.say(1, "market", details, size=16_384)
+            assert peer.hear()[0] == 4
+            peer.say(5, ticket, {})
+            assert peer.hear()[0] == 2
+            peer.say(48, 1, {}, "market.symbols", size=2048)
+            assert peer.hear()[:2] == [50, 1]
+            # Its length alone is enough: nothing of it is waited for.
+            peer.announce(2049)
+            assert peer.hear() == []
+
+    await deferToThread(talk)
+    await until(reactor, lambda: refused_messages() == before + 1)
+
+
+@pytest_twisted.ensureDeferred
+async def test_before_the_join_messages_of_rawsocket_are_short(
+    limited: Node, rawsocket_port: int, bystander: Bystander
+) -> None:
+    def talk() -> list[Any]:
+        with closing(RawSocketPeer(rawsocket_port)) as peer:
+            peer.announce(16_385)
+            return peer.hear()
+
+    # The default of ``hello_timeout``, after which the connection would be told why it is closed, is longer.
+    assert await deferToThread(talk) == []
 
 
 @pytest_twisted.ensureDeferred

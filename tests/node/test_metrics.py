@@ -6,23 +6,10 @@ from collections.abc import Callable
 
 import pytest_twisted
 from autobahn.wamp import ApplicationError
-from prometheus_client.parser import text_string_to_metric_families
 from twisted.internet import reactor
 
 from tests.harness.client import Clients, Refused, until
 from tests.harness.node import Node, with_limits
-
-
-def metrics(node: Node) -> dict[tuple[str, ...], float]:
-    """Return the node's samples by name and the values of its labels, in the order of their names."""
-    status, headers, body = node.get("/metrics")
-    assert status == 200
-    assert headers["content-type"].startswith("text/plain; version=")
-    return {
-        (sample.name, *(sample.labels[label] for label in sorted(sample.labels))): sample.value
-        for family in text_string_to_metric_families(body.decode())
-        for sample in family.samples
-    }
 
 
 @pytest_twisted.ensureDeferred
@@ -38,7 +25,8 @@ async def test_refusals_and_closed_connections_are_counted(make_node: Callable[.
         except Refused:
             continue
         raise AssertionError("was let in")
-    before = metrics(node)
+    before = node.metrics()
+    assert before["crosstick_token_keys",] == 1
     assert before["crosstick_sessions", "market"] == 1
     assert before["crosstick_refusals_total", "max_sessions", "market"] == 1
     assert before["crosstick_refusals_total", "max_subscriptions", "market"] == 0
@@ -51,7 +39,7 @@ async def test_refusals_and_closed_connections_are_counted(make_node: Callable[.
             lambda failure: failure.trap(ApplicationError, ConnectionError)
         )
     assert (await client.left).reason == "crosstick.close.limit_exceeded"
-    await until(reactor, lambda: metrics(node)["crosstick_sessions", "market"] == 0)
-    after = metrics(node)
+    await until(reactor, lambda: node.metrics()["crosstick_sessions", "market"] == 0)
+    after = node.metrics()
     assert after["crosstick_refusals_total", "max_subscriptions", "market"] == 2
     assert after["crosstick_closed_connections_total", "crosstick.close.limit_exceeded"] == 1

@@ -31,6 +31,22 @@ def with_a_missing_certificate(config: dict[str, Any]) -> None:
     config["workers"][0]["transports"][1]["endpoint"]["tls"] = {"key": "no.pem", "certificate": "no.pem"}
 
 
+def as_a_universal_transport(config: dict[str, Any]) -> None:
+    transport = config["workers"][0]["transports"][1]
+    universal = {name: transport[name] for name in ("id", "endpoint")} | {"type": "universal"}
+    universal["websocket"] = {"ws": {"type": "websocket", "auth": transport["paths"]["ws"]["auth"]}}
+    config["workers"][0]["transports"][1] = universal
+
+
+def with_mqtt(config: dict[str, Any]) -> None:
+    transport = config["workers"][0]["transports"][1]
+    options = {"realm": "market", "role": "viewer"}
+    config["workers"][0]["transports"][1] = {name: transport[name] for name in ("id", "endpoint")} | {
+        "type": "mqtt",
+        "options": options,
+    }
+
+
 @pytest.mark.parametrize(
     ("change_config", "reason"),
     [
@@ -44,9 +60,11 @@ def with_a_missing_certificate(config: dict[str, Any]) -> None:
         ),
         (on_all_interfaces, "transport public: the listener on all interfaces, port "),
         (with_a_missing_certificate, "transport public: TLS file "),
+        (as_a_universal_transport, "transport public: its type must be web, websocket or rawsocket"),
+        (with_mqtt, "transport public: its type must be web, websocket or rawsocket"),
         (without_the_right_to_register, "the gateway cannot install itself: "),
     ],
-    ids=["value", "key", "rate", "limit", "tier", "plaintext", "tls", "right"],
+    ids=["value", "key", "rate", "limit", "tier", "plaintext", "tls", "universal", "mqtt", "right"],
 )
 def test_it_refuses_to_start_with_one_line(
     make_node: Callable[..., Node], change_config: Callable[[dict[str, Any]], None], reason: str

@@ -20,8 +20,8 @@ HERE = IPv4Address("TCP", "127.0.0.1", 50000)
 class Transport(StringTransport):
     """A TCP connection's server side; like a real one it is lost after the call that ends it."""
 
-    def __init__(self, clock: Clock) -> None:
-        super().__init__(peerAddress=HERE)
+    def __init__(self, clock: Clock, address: str = HERE.host) -> None:
+        super().__init__(peerAddress=IPv4Address("TCP", address, HERE.port))
         self.clock = clock
         self.protocol: Any = None
         self.aborted = False

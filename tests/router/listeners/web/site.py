@@ -59,9 +59,9 @@ class Slow(Resource):
 class Connection:
     """A client's connection to a site."""
 
-    def __init__(self, site: Any) -> None:
+    def __init__(self, site: Any, address: str = HERE.host) -> None:
         self.channel = site.buildProtocol(HERE)
-        self.transport = Transport(site.reactor)
+        self.transport = Transport(site.reactor, address)
         self.transport.protocol = self.channel
         self.channel.makeConnection(self.transport)
 
@@ -124,6 +124,6 @@ class HardenedSite:
         self.policy = HttpPolicy(**options)
         protect(self.site, self.policy)
 
-    def connect(self) -> Connection:
-        """Open a connection."""
-        return Connection(self.site)
+    def connect(self, address: str = HERE.host) -> Connection:
+        """Open a connection from an address."""
+        return Connection(self.site, address)

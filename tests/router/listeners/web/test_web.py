@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_twisted
@@ -18,6 +19,8 @@ from components.core.origins import OriginPolicy
 from components.router.listeners.handshake import CheckedHandshake
 from components.router.listeners.headers import COMMON_HEADERS, SecurityHeaders
 from components.router.listeners.http_channel import ORIGIN, HttpLimits, HttpPolicy
+from components.router.listeners.listener import Listener
+from components.router.listeners.settings import ListenerSettings
 from components.router.listeners.tls import tls_factory
 from components.router.listeners.web import protect
 from tests.harness.certificates import write_pair
@@ -110,11 +113,11 @@ def test_a_tls_handshake_that_is_not_completed_ends_at_the_deadline(static: Path
 # What there is and what not
 
 
-def get(port: int, path: str) -> tuple[int, dict[str, str], bytes]:
+def get(port: int, path: str, asked: dict[str, str] | None = None) -> tuple[int, dict[str, str], bytes]:
     """Return status, headers and body of an answer to a page of another origin."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        connection.request("GET", path, headers={"Origin": "https://evil.example"})
+        connection.request("GET", path, headers={"Origin": "https://evil.example"} | (asked or {}))
         answer = connection.getresponse()
         return answer.status, dict(answer.getheaders()), answer.read()
     finally:
@@ -190,6 +193,67 @@ def test_head_is_answered_without_a_body(hardened: HardenedSite) -> None:
         answer = hardened.connect().get(path, method="HEAD")
         assert (answer[0], answer[2]) == (status, b"")
         assert int(answer[1]["content-length"]) > 0
+
+
+# How much of it
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_request_for_ranges_is_given_the_whole_file_once(static: Path) -> None:
+    hardened = HardenedSite(static)
+    hardened.site.reactor = reactor
+    port = reactor.listenTCP(0, hardened.site, interface="127.0.0.1")
+    for ranges in ("0-3", "0-3,5-6", ",".join(["0-"] * 100)):
+        asked = {"Range": f"bytes={ranges}"}
+        status, headers, body = await deferToThread(get, port.getHost().port, "/vendor/autobahn.min.js", asked)
+        assert (status, body) == (200, b"library()")
+        assert headers["Content-Length"] == "9"
+        assert "Content-Range" not in headers
+    await port.stopListening()
+
+
+def site_of_a_listener(static: Path, **settings: Any) -> tuple[HardenedSite, Listener]:
+    """Return a site with the policy of a listener with settings; both have the site's clock."""
+    hardened = HardenedSite(static)
+    listener = Listener("public", ListenerSettings(**settings), hardened.clock.seconds)
+    protect(hardened.site, listener.http_policy)
+    return hardened, listener
+
+
+def test_too_many_requests_of_an_address_are_told_to_come_later(static: Path) -> None:
+    hardened, listener = site_of_a_listener(static, requests_per_s_per_address=1, requests_burst_per_address=3)
+    connection = hardened.connect()
+    assert [connection.get("/echo")[0] for _ in range(3)] == [200] * 3
+    # Another connection of the address is no new start; what is not there counts as well.
+    for path in ("/echo", "/index.html", "/nothing"):
+        status, headers, body = hardened.connect().get(path)
+        assert (status, headers["retry-after"], body) == (429, "1", b"Too many requests\n")
+    assert hardened.connect("192.0.2.7").get("/echo")[0] == 200
+    assert listener.refused == {"requests_per_s_per_address": 3}
+    hardened.clock.advance(1)
+    assert [connection.get("/echo")[0] for _ in range(2)] == [200, 429]
+    assert listener.refused == {"requests_per_s_per_address": 4}
+
+
+def test_requests_of_a_trusted_proxy_are_not_counted(static: Path) -> None:
+    hardened, listener = site_of_a_listener(
+        static,
+        requests_per_s_per_address=1,
+        requests_burst_per_address=1,
+        trusted_proxies=("192.0.2.0/24",),
+    )
+    proxy = hardened.connect("192.0.2.7")
+    assert [proxy.get("/echo")[0] for _ in range(5)] == [200] * 5
+    assert not listener.refused
+    client = hardened.connect()
+    assert [client.get("/echo")[0] for _ in range(2)] == [200, 429]
+
+
+def test_without_a_rate_requests_are_not_refused(static: Path) -> None:
+    hardened, listener = site_of_a_listener(static, requests_per_s_per_address=None, requests_burst_per_address=1)
+    connection = hardened.connect()
+    assert [connection.get("/echo")[0] for _ in range(5)] == [200] * 5
+    assert not listener.refused
 
 
 # WebSocket
