@@ -78,7 +78,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
             self._fanout_settings = FanOutSettings.from_extra(config.extra)
         except FanOutSettingsError as error:
             refuse_to_start(f"realm {config.realm}: {error}")
-        self._reactor = reactor
+        self._reactor: Any = reactor
         self._outbox_counters = OutboxCounters()
         install_transports(
             reactor,
