@@ -75,11 +75,13 @@ def install_transports(
     on_cut: Callable[[CloseReason, Any, str], None],
     on_ping_failure: Callable[[], None],
     on_violation: Callable[[], None],
+    on_gone: Callable[[], None],
 ) -> None:
     """Make all WAMP transports that start from here on use this module's protocols.
 
     ``on_cut`` is told of a connection that is given up: why, its authid and its client's address; ``on_ping_failure``
-    of one that did not answer, ``on_violation`` of one that broke a protocol's rules.
+    of one that did not answer, ``on_violation`` of one that broke a protocol's rules, ``on_gone`` of each that has
+    gone.
     """
     TransportSettings.clock = clock
     TransportSettings.turns = Turns(clock)
@@ -89,6 +91,7 @@ def install_transports(
     TransportSettings.on_cut = staticmethod(on_cut)
     TransportSettings.on_ping_failure = staticmethod(on_ping_failure)
     TransportSettings.on_violation = staticmethod(on_violation)
+    TransportSettings.on_gone = staticmethod(on_gone)
     crossbar_protocol.WampWebSocketServerFactory.protocol = GatewayWebSocketProtocol
     crossbar_protocol.WampRawSocketServerFactory.protocol = GatewayRawSocketProtocol
     GatewaySession.clock = clock
@@ -434,3 +437,4 @@ class GatewayWebSocketProtocol(
             self._message_deadline.cancel()
             self._message_deadline = None
         super().onClose(wasClean, code, reason)
+        TransportSettings.on_gone()

@@ -6,7 +6,6 @@ cannot be, the worker ends before its transports listen.
 
 from __future__ import annotations
 
-import gc
 import json
 import time
 from collections.abc import Sequence
@@ -33,6 +32,7 @@ from components.environment import NodeEnvironment, refuse_to_start
 from components.router import runtime, safe_log
 from components.router.connections import install_transports
 from components.router.fanout_settings import FanOutSettings, FanOutSettingsError
+from components.router.garbage import Garbage
 from components.router.market_api import MarketApi
 from components.router.rate_topics import RateTopics
 from components.router.seam import RouterSeam
@@ -45,20 +45,6 @@ from components.uris import (
 )
 
 _RETAINED = PublishOptions(retain=True)
-
-
-SETTLED_S = 2.0
-"""After so long everything has been started that a worker starts."""
-
-
-def freeze() -> None:
-    """Take what there is out of the garbage collector's sight.
-
-    A collection goes through everything that Crossbar and its libraries made at their start, none of which is ever let go: a
-    tenth of a second in which nobody gets a tick.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no types
@@ -80,6 +66,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
             refuse_to_start(f"realm {config.realm}: {error}")
         self._reactor: Any = reactor
         self._outbox_counters = OutboxCounters()
+        self._garbage = Garbage(reactor)
         install_transports(
             reactor,
             self._fanout_settings.outbox,
@@ -88,6 +75,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
             self._count_cut,
             self._count_ping_failure,
             self._count_violation,
+            self._garbage.connection_gone,
         )
         self._market = Market(time.monotonic)
         conflator = RateConflator(self._fanout_settings.rates)
@@ -128,9 +116,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         await WampBusReader(self, self._seam.answer_directly).start(self._take_batch, self._take_status)
         self._watch.start(1.0).addErrback(self._watch_failed)
         self._joined = True
-        freeze()
-        # The transports come after the components, and with them as much again.
-        self._reactor.callLater(SETTLED_S, freeze)
+        self._garbage.start()
         self.life_log.info("gateway of realm {realm} is up", realm=details.realm)
 
     def onLeave(self, details: Any) -> None:

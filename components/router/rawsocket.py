@@ -171,3 +171,4 @@ class GatewayRawSocketProtocol(ClientConnection, crossbar_protocol.WampRawSocket
         if self.outlet is not None:
             self.outlet.close()
         super().connectionLost(reason)
+        TransportSettings.on_gone()

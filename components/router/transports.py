@@ -48,6 +48,7 @@ class TransportSettings:
     on_cut: Callable[[CloseReason, Any, str], None]
     on_ping_failure: Callable[[], None]
     on_violation: Callable[[], None]
+    on_gone: Callable[[], None]
 
 
 class ClientConnection:

@@ -135,6 +135,7 @@ class World:
             lambda reason, authid, address: None,
             lambda: None,
             lambda: None,
+            lambda: None,
         )
         environment: Any = SimpleNamespace(authority=AUTHORITY)
         runtime.install(runtime.Runtime(environment, list))

@@ -1,0 +1,69 @@
+"""When garbage is collected: seldom, and when it is worth it.
+
+A collection of everything goes through all that is alive: with many sessions and subscriptions that is some ten milliseconds
+in which nobody gets a tick, and Python would do it whenever their number has grown by a quarter, several times a second
+while clients come and go. What Python counts by itself here is young; the old is gone through when connections have gone,
+whose objects refer to each other, and now and then.
+"""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+THRESHOLDS = (20_000, 10, 1_000_000)
+"""Objects more than went, young collections, and of those collections of everything, which is never. Going through 20,000
+takes a millisecond."""
+
+MAX_GONE = 2_000
+"""Connections that have gone, 15 kB each, before everything is gone through."""
+
+INTERVAL_S = 600.0
+SETTLED_S = 2.0
+"""After so long everything has been started that a worker starts."""
+
+
+class Garbage:
+    """One per router worker."""
+
+    log = Logger()
+
+    def __init__(self, clock: Any) -> None:
+        """``clock`` is the reactor."""
+        self._clock = clock
+        self._gone = 0
+        self._loop = LoopingCall(self.collect)
+        self._loop.clock = clock
+
+    def start(self) -> None:
+        """Take what there is out of the collector's sight, and again when the transports are up; collect seldom after that.
+
+        None of what Crossbar and its libraries make at their start is ever let go.
+        """
+        gc.set_threshold(*THRESHOLDS)
+        _freeze()
+        self._clock.callLater(SETTLED_S, _freeze)
+        self._loop.start(INTERVAL_S, now=False).addErrback(self._stopped)
+
+    def connection_gone(self) -> None:
+        """Be told that a connection has gone."""
+        self._gone += 1
+        if self._gone == MAX_GONE:
+            self._clock.callLater(0, self.collect)
+
+    def collect(self) -> None:
+        """Go through everything."""
+        self._gone = 0
+        gc.collect()
+
+    def _stopped(self, failure: Failure) -> None:
+        self.log.failure("garbage is collected no more but by number", failure=failure)
+
+
+def _freeze() -> None:
+    gc.collect()
+    gc.freeze()

@@ -1,0 +1,64 @@
+"""When garbage is collected."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+from twisted.internet.task import Clock
+
+from components.router.garbage import INTERVAL_S, MAX_GONE, SETTLED_S, THRESHOLDS, Garbage
+
+
+class Circle:
+    """Refers to itself, so that nothing but a collection lets it go."""
+
+    alive = 0
+
+    def __init__(self) -> None:
+        self.me = self
+        Circle.alive += 1
+
+    def __del__(self) -> None:
+        Circle.alive -= 1
+
+
+@pytest.fixture
+def started() -> Iterator[tuple[Clock, Garbage]]:
+    """Return a schedule that has begun; the collector is as it was at the test's end."""
+    thresholds = gc.get_threshold()
+    clock = Clock()
+    garbage = Garbage(clock)
+    garbage.start()
+    clock.advance(SETTLED_S)
+    yield clock, garbage
+    garbage._loop.stop()
+    gc.unfreeze()
+    gc.set_threshold(*thresholds)
+
+
+def test_old_garbage_goes_when_many_connections_have(started: tuple[Clock, Garbage]) -> None:
+    clock, garbage = started
+    assert gc.get_threshold() == THRESHOLDS
+    Circle()
+    gc.collect(1)
+    Circle()
+    for _ in range(MAX_GONE - 1):
+        garbage.connection_gone()
+    clock.advance(0)
+    assert Circle.alive == 1
+    garbage.connection_gone()
+    clock.advance(0)
+    assert Circle.alive == 0
+
+
+def test_it_goes_now_and_then_without(started: tuple[Clock, Garbage]) -> None:
+    clock, _ = started
+    Circle()
+    clock.advance(INTERVAL_S)
+    assert Circle.alive == 0
+
+
+def test_what_a_worker_starts_with_is_gone_through_no_more(started: tuple[Clock, Garbage]) -> None:
+    assert gc.get_freeze_count() > 10_000
