@@ -1,7 +1,7 @@
 """Whose turn it is: the worker's time, shared between the connections whose messages wait to be handled.
 
 A client may send thousands of requests at once, each of which takes a while; handled as they are read, they would hold up
-everybody's ticks. So in each turn of the reactor some milliseconds are for clients' messages, and no more: a connection whose
+everybody's ticks. So in each turn of the reactor a millisecond is for clients' messages, and no more: a connection whose
 messages are not all handled by then is read from no further until they are, and those that wait take turns, a slice each.
 
 Knows nothing of messages, sockets or Crossbar.
@@ -14,10 +14,10 @@ from typing import Any, ClassVar, Protocol
 
 from twisted.logger import Logger
 
-TURN_S = 0.002
+TURN_S = 0.001
 """For clients' messages in each turn of the reactor, all connections together."""
 
-SLICE_S = 0.0005
+SLICE_S = 0.0003
 """For one connection, before others that wait have their turn."""
 
 
