@@ -15,9 +15,9 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-THRESHOLDS = (5_000, 10, 1_000_000)
-"""Objects more than went, young collections, and of those collections of everything, which is never. Going through 5,000
-takes some milliseconds at most."""
+THRESHOLDS = (1_000, 10, 1_000_000)
+"""Objects more than went, young collections, and of those collections of everything, which is never. Going through a thousand
+takes part of a millisecond."""
 
 MAX_GONE = 5_000
 """Connections that have gone, 15 kB each, before everything is gone through."""
