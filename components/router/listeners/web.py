@@ -84,8 +84,6 @@ def _resource_for(site: Any, policy: HttpPolicy, request: Any) -> Any:
     # As Twisted's Site does it.
     request.site = site
     request.sitepath = list(request.prepath)
-    if not policy.may_request(getattr(request.getClientAddress(), "host", LOCAL)):
-        return TOO_MANY
     if not all(map(_is_plain_segment, request.postpath)):
         return NOT_FOUND
     resource: Any = site.resource
@@ -93,13 +91,15 @@ def _resource_for(site: Any, policy: HttpPolicy, request: Any) -> Any:
         segment = request.postpath.pop(0)
         request.prepath.append(segment)
         resource = resource.getChildWithDefault(segment, request)
-    if isinstance(resource, WebSocketResource):
-        upgrade = request.requestHeaders.getRawHeaders(b"Upgrade", [])
-        if not any(b"websocket" in value.lower() for value in upgrade):
-            # Autobahn would show a page with its version, or redirect to wherever the request says.
-            return UPGRADE_REQUIRED
+    if isinstance(resource, WebSocketResource) and _asks_for_upgrade(request):
+        # These have bounds of their own, which say so in their own words.
         _protect_websocket(resource._factory, policy)
         return resource
+    if not policy.may_request(getattr(request.getClientAddress(), "host", LOCAL)):
+        return TOO_MANY
+    if isinstance(resource, WebSocketResource):
+        # Autobahn would show a page with its version, or redirect to wherever the request says.
+        return UPGRADE_REQUIRED
     if isinstance(resource, File):
         if resource.isdir():
             # Twisted would redirect to where the request's Host header says.
@@ -112,6 +112,10 @@ def _resource_for(site: Any, policy: HttpPolicy, request: Any) -> Any:
     if _refuses_method(resource, request.method):
         return NOT_ALLOWED
     return resource
+
+
+def _asks_for_upgrade(request: Any) -> bool:
+    return any(b"websocket" in value.lower() for value in request.requestHeaders.getRawHeaders(b"Upgrade", []))
 
 
 def _protect_websocket(factory: Any, policy: HttpPolicy) -> None:
