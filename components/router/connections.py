@@ -215,6 +215,9 @@ class GatewayWebSocketProtocol(
     def take_turn(self, until_s: float) -> bool:
         """Handle what was read, until a time; return whether more waits."""
         data, self._unread = self._unread, b""
+        if not data:
+            # It has gone meanwhile.
+            return False
         if self.outlet is None or not self.outlet.given_up:
             self._unread = self._take_data(data, until_s)
         if self._unread:
@@ -263,6 +266,9 @@ class GatewayWebSocketProtocol(
         began_s = seconds()
         while data:
             codec = self.codec
+            if self.outlet is not None and self.outlet.given_up:
+                # It was given up for what came before.
+                return b""
             if self.state != self.STATE_OPEN or self.failedByMe or not self.applyMask:
                 super().dataReceived(data)
                 return b""
@@ -436,5 +442,7 @@ class GatewayWebSocketProtocol(
         if self._message_deadline is not None:
             self._message_deadline.cancel()
             self._message_deadline = None
+        self._unread = b""
+        self._waits = False
         super().onClose(wasClean, code, reason)
         TransportSettings.on_gone()

@@ -194,11 +194,17 @@ steps = st.one_of(
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.lists(steps, max_size=60), st.sampled_from([0.0, 0.05, 1.0]), st.sampled_from([1, 200, 10_000]))
+@given(
+    st.lists(steps, max_size=60),
+    st.sampled_from([0.0, 0.05, 1.0]),
+    st.sampled_from([1, 200, 10_000]),
+    st.sampled_from([0, 1, 64]),
+)
 def test_every_session_gets_exactly_what_immediate_delivery_would_give_it(
-    script: list[tuple[Any, ...]], hold_s: float, hold_bytes: int
+    script: list[tuple[Any, ...]], hold_s: float, hold_bytes: int, many: int
 ) -> None:
     world = World(hold=HoldLimits(hold_s, hold_bytes))
+    world.fanout.many = many
     for step, *words in script:
         match step:
             case "advance":
@@ -356,6 +362,22 @@ def test_a_session_that_left_gets_nothing_more() -> None:
     world.clock.advance(1.0)
     assert len(world.got()[0]) == 1
     assert len(world.got()[1]) == 2
+
+
+def test_a_session_that_goes_on_changing_many_subscriptions_is_in_no_group_until_it_settles() -> None:
+    world = World()
+    world.fanout.many = 1
+    for subscription in (10, 11, 12):
+        world.subscribe(0, subscription)
+        world.publish("market.S0")
+        world.clock.advance(1.0)
+    assert len(world.fanout._groups) == 0
+    world.publish("market.S0")
+    world.clock.advance(1.0)
+    assert len(world.fanout._groups) == 1
+    assert len(world.got()[0]) == 4
+    world.fanout.left(world.sessions[0])
+    assert not world.fanout._settling
 
 
 def test_groups_of_sessions_that_left_are_forgotten() -> None:

@@ -45,6 +45,8 @@ MAX_WINDOWS = 4
 ENOUGH = 256
 """As many events in one write cost about as much as the write itself."""
 
+MANY = 64
+
 MAX_CACHED_TOPICS = 10_000
 """Topics whose subscriptions are remembered; with more, all are forgotten and looked up again."""
 
@@ -91,6 +93,14 @@ class FanOut:
         self._matches: dict[str, tuple[tuple[int, bool], ...]] = {}
         self._groups = Groups()
         self._ungrouped: set[Subscriber] = set()
+        """Sessions whose subscriptions have changed since the last flush."""
+
+        self.many = MANY
+        """Subscriptions of a session, with more of which it is put into a group only when they have not changed for a flush."""
+
+        self._settling: set[Subscriber] = set()
+        """Those with many subscriptions that had changed before the last flush, and so are in no group yet."""
+
         self.delivered = 0
         """Events handed to connections."""
         self.flushes = 0
@@ -200,6 +210,7 @@ class FanOut:
         self._blocked.forget(subscriber)
         self._groups.leave(subscriber)
         self._ungrouped.discard(subscriber)
+        self._settling.discard(subscriber)
         self._pending.caught_up.discard(subscriber)
 
     def catch_up(self, subscriber: Subscriber) -> None:
@@ -284,9 +295,14 @@ class FanOut:
 
     def _write_pending(self, pending: Pending, began_s: float) -> None:
         self.flushes += 1
-        for subscriber in self._ungrouped:
+        # To put a session into a group takes a while for each of its subscriptions. One that has many and goes on changing
+        # them would leave its group at once; until it settles, what is for it is picked out for it alone.
+        changing = {each for each in self._ungrouped if len(each.subscriptions) > self.many and not each.blocked}
+        for subscriber in (self._ungrouped | self._settling) - changing:
             self._groups.join(subscriber)
+        self._settling = changing
         self._ungrouped.clear()
+        pending.caught_up |= changing
         subscriptions = pending.subscriptions()
         for group in self._groups.concerned(subscriptions):
             self._flush_group(group, pending, subscriptions, began_s)
@@ -339,3 +355,4 @@ class FanOut:
             self._ungrouped.add(subscriber)
         else:
             self._ungrouped.discard(subscriber)
+            self._settling.discard(subscriber)

@@ -74,6 +74,9 @@ class Turns:
     def _begin_turn(self) -> None:
         self._next = None
         self._spent_s = 0.0
+        if self._waiting:
+            # Before anything can go wrong: those that wait are read from no further until they have had their turn.
+            self._schedule()
         while self._waiting and self._spent_s < self._turn_s:
             connection = self._waiting.popleft()
             try:
@@ -82,5 +85,3 @@ class Turns:
                 # Twisted would drop a connection whose read raises; here nobody would.
                 self.log.failure("messages of a connection could not be handled; it is dropped")
                 connection.fail()
-        if self._waiting:
-            self._schedule()

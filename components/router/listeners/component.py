@@ -13,6 +13,7 @@ from components.core.entries import InvalidEntry
 from components.environment import refuse_to_start
 from components.router.listeners.listener import registry
 from components.router.listeners.listening import install_listeners
+from components.router.listeners.open_files import raise_limit, too_few
 from components.router.listeners.settings import check_ids, parse_listeners
 from components.router.listeners.transports import transport_ids
 
@@ -37,6 +38,9 @@ class Listeners(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no 
             self.life_log.warn(
                 "the node's configuration is not in its usual place: transport ids of listeners are not checked"
             )
+        files = too_few(raise_limit(), sum(each.max_connections for each in settings.values()))
+        if files is not None:
+            self.life_log.warn("{files}", files=files)
         install_listeners()
 
     async def onJoin(self, details: SessionDetails) -> None:
