@@ -62,9 +62,11 @@ soak: install-dev
 # Everything that reads a client's bytes, guided by coverage where there is an atheris for this machine.
 FUZZ_MINUTES ?= 5
 FUZZ_SEED ?= 1
+# atheris or mutation; empty: the first where there is one.
+FUZZ_ENGINE ?=
 fuzz: install-dev
 	@$(PIP_INSTALL) --editable '.[fuzz]'
-	$(BIN)/python -W ignore -m tests.fuzz --minutes $(FUZZ_MINUTES) --seed $(FUZZ_SEED)
+	$(BIN)/python -W ignore -m tests.fuzz --minutes $(FUZZ_MINUTES) --seed $(FUZZ_SEED) $(if $(FUZZ_ENGINE),--engine $(FUZZ_ENGINE))
 
 clean:
 	rm -rf $(VENV) clients/node_modules

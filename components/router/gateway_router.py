@@ -10,6 +10,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from autobahn.wamp import message
+from autobahn.wamp.exception import ProtocolError
 from crossbar.router.broker import Broker
 from crossbar.router.dealer import Dealer
 from crossbar.router.observation import UriObservationMap
@@ -137,6 +138,9 @@ class LimitedDealer(Dealer):  # type: ignore[misc]
 
     def processCall(self, session: Any, call: Any) -> None:
         gate: Gate | None = getattr(session, "gate", None)
+        if (session._session_id, call.request) in self._invocations_by_call:
+            # Crossbar would lose sight of the one before, and could not let the session go.
+            raise ProtocolError(f"CALL with the request id {call.request} of one that has not been answered")
         refusal = None if gate is None else gate.call(len(self._caller_to_invocations.get(session, ())))
         if refusal is None:
             self.call_allowed(session, call)

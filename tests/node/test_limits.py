@@ -681,3 +681,20 @@ async def test_a_realm_without_a_gatekeeper_is_closed(make_node: Callable[..., N
     refusal = await refused_join(clients.join(node.ws_url, authid="root", ticket=ticket, realm="ops"))
     assert refusal == ("crosstick.error.not_ready", "this realm has no gatekeeper")
     await clients.join(node.ws_url, authid="alice", ticket=node.token("alice"))
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_request_id_that_is_in_use_ends_its_connection(
+    limited: Node, clients: Clients, bystander: Bystander
+) -> None:
+    peer = await clients.peer(limited.ws_url)
+    await peer.join("quotes", limited.token("quotes", "service"))
+    peer.say(64, 1, {}, "services.quotes.self")
+    await peer.hear(65)
+    # Neither is answered.
+    peer.say(48, 12, {}, "services.quotes.self")
+    peer.say(48, 12, {}, "services.quotes.self")
+    assert (await peer.closed)[0] == 1002
+    sessions = limited.metrics()["crosstick_sessions", "market"]
+    await until(reactor, lambda: limited.metrics()["crosstick_sessions", "market"] < sessions or sessions == 1)
+    assert "Failed to detach" not in limited.log
