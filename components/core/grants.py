@@ -54,7 +54,7 @@ class Grants:
         ``match`` is the subscription's or registration's matching policy. A pattern is granted only where everything it
         could match is.
         """
-        if not is_sound(uri):
+        if not is_sound(uri, match):
             return False
         if action == "subscribe":
             return self._may_subscribe(uri, match)

@@ -34,7 +34,7 @@ def deliver(
     try:
         messages = serializer.unserialize(payload, is_binary)
     except Exception as error:
-        close(f"WAMP Protocol Error ({error})")
+        close(_text(f"WAMP Protocol Error ({error})"))
         return False
     if not messages:
         # A batch of none, which would pass every count.
@@ -47,9 +47,14 @@ def deliver(
         try:
             session.onMessage(message)
         except (ProtocolError, InvalidUriError) as error:
-            close(f"WAMP Protocol Error ({error})")
+            close(_text(f"WAMP Protocol Error ({error})"))
             return False
     return True
+
+
+def _text(reason: str) -> str:
+    """Return a reason that can be sent: what a client sent may be in it, and be no text."""
+    return reason.encode("ascii", "backslashreplace").decode()
 
 
 class ReadsMessages:
@@ -64,7 +69,7 @@ class ReadsMessages:
             deliver(self._session, self._serializer, payload, isBinary, self._violated)
         except Exception as error:
             life_log.failure("a message of a client could not be handled")
-            self._bailout(1011, f"WAMP Internal Error ({error})")
+            self._bailout(1011, _text(f"WAMP Internal Error ({error})"))
 
     def _violated(self, reason: str) -> None:
         self._bailout(PROTOCOL_ERROR, reason)

@@ -51,6 +51,7 @@ from components.router.transports import (
     last_words,
     limit_queue,
     prepare,
+    send_error_at_least,
     use_wrapping_serializer,
 )
 from components.router.upgrade import AdmittedUpgrade
@@ -372,7 +373,7 @@ class GatewayWebSocketProtocol(
                 # It answers our GOODBYE, and Crossbar would reply.
                 return
             self.outlet.catch_up()
-        super().send(msg)
+        send_error_at_least(super().send, msg)
 
     def sendData(self, data: bytes, *arguments: Any, **options: Any) -> None:
         was_blocked = self.outlet is not None and self.outlet.blocked

@@ -21,6 +21,7 @@ from components.router.transports import (
     last_words,
     limit_queue,
     prepare,
+    send_error_at_least,
     use_wrapping_serializer,
 )
 
@@ -142,7 +143,7 @@ class GatewayRawSocketProtocol(ClientConnection, crossbar_protocol.WampRawSocket
                 # It answers our GOODBYE, and Crossbar would reply.
                 return
             self.outlet.catch_up()
-        super().send(msg)
+        send_error_at_least(super().send, msg)
 
     def sendString(self, data: bytes) -> None:
         was_blocked = self.outlet is not None and self.outlet.blocked

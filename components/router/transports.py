@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from autobahn.wamp import message
+from autobahn.wamp.exception import SerializationError
 from twisted.internet.interfaces import ITCPTransport
 
 from components.core.admission import Refused
@@ -86,6 +87,20 @@ class ClientConnection:
         self.client_address = self.connection.listener.client_of(self.connection.address, request)
         self.network = network_key(self.client_address)
         return self.connection.admit(self.client_address)
+
+
+def send_error_at_least(send: Callable[[Any], None], msg: Any) -> None:
+    """Send a message; of an ERROR that quotes what is no text, and so cannot be sent, what it says without that.
+
+    Raises:
+        SerializationError: it is another message, and cannot be sent.
+    """
+    try:
+        send(msg)
+    except SerializationError:
+        if not isinstance(msg, message.Error):
+            raise
+        send(message.Error(msg.request_type, msg.request, msg.error))
 
 
 def use_wrapping_serializer(protocol: Any) -> tuple[str, bool]:

@@ -165,10 +165,11 @@ def client_frames(data: bytes) -> None:
         position = 0
         for payload in found:
             size, start = data[position + 1] & 0x7F, position + 2
+            require(size != 127, "a frame of the longest form was taken")
             if size == 126:
                 size, start = int.from_bytes(data[start : start + 2], "big"), start + 2
                 require(size >= 126, "a length that is not minimal was taken")
-            require(data[position] == first and data[position + 1] >= 0x80 and size != 127, "a frame that is not plain")
+            require(data[position] == first and data[position + 1] >= 0x80, "a frame that is not plain")
             require(size <= MAX_MESSAGE_BYTES, "a message that is too long was taken")
             key = data[start : start + 4]
             masked = data[start + 4 : start + 4 + size]
