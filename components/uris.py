@@ -50,6 +50,7 @@ ERROR_AUTHENTICATION_FAILED = "crosstick.error.authentication_failed"
 """The one answer to every ticket that is not accepted, whatever the cause."""
 
 ERROR_INVALID_ARGUMENT = "wamp.error.invalid_argument"
+ERROR_INVALID_PAYLOAD = "wamp.error.invalid_payload"
 ERROR_RUNTIME = "wamp.error.runtime_error"
 """What WAMP answers when a procedure failed by a mistake of its own."""
 

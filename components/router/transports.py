@@ -28,6 +28,7 @@ from components.router.engine.turns import Turns
 from components.router.listeners.connection import ListenerConnection, connection_of
 from components.router.listeners.listener import Listener
 from components.router.listeners.settings import ListenerSettings
+from components.uris import ERROR_INVALID_PAYLOAD
 
 GOODBYE_TIME_S = 1.0
 """How long a connection that is given up may take to send what says why."""
@@ -90,17 +91,21 @@ class ClientConnection:
 
 
 def send_error_at_least(send: Callable[[Any], None], msg: Any) -> None:
-    """Send a message; of an ERROR that quotes what is no text, and so cannot be sent, what it says without that.
+    """Send a message; where it holds what is no text, and so cannot be sent, the request that it answers has an ERROR.
 
     Raises:
-        SerializationError: it is another message, and cannot be sent.
+        SerializationError: it answers no request, and cannot be sent.
     """
     try:
         send(msg)
     except SerializationError:
-        if not isinstance(msg, message.Error):
+        if isinstance(msg, message.Error):
+            send(message.Error(msg.request_type, msg.request, msg.error))
+        elif isinstance(msg, message.Result):
+            text = "the result cannot be sent to this session: it has what is no text"
+            send(message.Error(message.Call.MESSAGE_TYPE, msg.request, ERROR_INVALID_PAYLOAD, args=[text]))
+        else:
             raise
-        send(message.Error(msg.request_type, msg.request, msg.error))
 
 
 def use_wrapping_serializer(protocol: Any) -> tuple[str, bool]:
