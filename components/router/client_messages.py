@@ -9,10 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from autobahn.wamp.exception import InvalidUriError, ProtocolError
 from twisted.logger import Logger
 
 PROTOCOL_ERROR = 1002
+
+JSON_SEPARATOR = b"\x18"
+"""Of the messages in a batch (WAMP specification, "Batched Transport")."""
 
 MAX_BATCH = 100
 """Messages in one of a batched serializer's: they are handled in one go, while everybody else waits."""
@@ -36,6 +40,10 @@ def deliver(
     except Exception as error:
         close(_text(f"WAMP Protocol Error ({error})"))
         return False
+    if _is_no_text(serializer, payload):
+        # It could neither be sent on nor quoted in an answer.
+        close("WAMP Protocol Error (a surrogate by itself is no text)")
+        return False
     if not messages:
         # A batch of none, which would pass every count.
         close("WAMP Protocol Error (no message)")
@@ -50,6 +58,18 @@ def deliver(
             close(_text(f"WAMP Protocol Error ({error})"))
             return False
     return True
+
+
+def _is_no_text(serializer: Any, payload: bytes) -> bool:
+    """Tell whether JSON has half of a surrogate pair as an escape, which Python takes for text."""
+    if (b"\\ud" not in payload and b"\\uD" not in payload) or serializer._serializer.NAME != "json":
+        return False
+    try:
+        for message in filter(None, payload.split(JSON_SEPARATOR)):
+            msgspec.json.decode(message)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return True
+    return False
 
 
 def _text(reason: str) -> str:
