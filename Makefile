@@ -65,7 +65,7 @@ FUZZ_SEED ?= 1
 # atheris or mutation; empty: the first where there is one.
 FUZZ_ENGINE ?=
 fuzz: install-dev
-	@$(PIP_INSTALL) --editable '.[fuzz]'
+	@$(if $(filter mutation,$(FUZZ_ENGINE)),,$(PIP_INSTALL) --editable '.[fuzz]')
 	$(BIN)/python -W ignore -m tests.fuzz --minutes $(FUZZ_MINUTES) --seed $(FUZZ_SEED) $(if $(FUZZ_ENGINE),--engine $(FUZZ_ENGINE))
 
 clean:
