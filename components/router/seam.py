@@ -1,7 +1,7 @@
 """The router with the fan-out put in: the seam's half inside Crossbar's router, broker and dealer.
 
-This, ``connections`` and what that names are the places that touch Crossbar's and Autobahn's private names. Written against
-crossbar 26.10.1 and autobahn 26.10.2; ``tests/router/test_seam.py`` fails loudly when an upgrade moves something.
+This, ``gateway_router``, ``connections`` and what that names are where Crossbar's and Autobahn's private names are. Written
+against crossbar 26.10.1 and autobahn 26.10.2; ``tests/router/test_seam.py`` fails loudly when an upgrade moves something.
 
 - ``RouterSeam`` puts the fan-out between a realm's broker and its sessions. Subscriptions stay Crossbar's: its map is
   watched, so authorisation, patterns and the meta API are what they were. A publish takes the fast path only when nothing
