@@ -22,6 +22,7 @@ from components.core.payload import EncodedPayload
 from components.router import client_session, connections, transports
 from components.router.engine.encodings import MESSAGES
 from components.router.engine.fanout import RetainedEvent
+from tests.harness.inside import InsideRouter, Nobody
 
 PAYLOAD = EncodedPayload(b'{"symbol":"NKNUSDT","price":0.35280000,"volume":58.00000000,"id":7}')
 VALUE = {"symbol": "NKNUSDT", "price": 0.3528, "volume": 58.0, "id": 7}
@@ -189,3 +190,10 @@ def test_crossbars_map_gives_a_subscription_and_its_sessions_back(match: str) ->
     assert found is added
     assert (found.uri, found.match, set(found.observers)) == ("market.", match, {"session"})
     assert subscriptions.get_observation("market.x", match) is None
+
+
+def test_crossbars_broker_and_dealer_have_what_limits_are_counted_by() -> None:
+    router = InsideRouter(lambda session, uri, match: [], Nobody()).router
+    assert router._broker._session_to_subscriptions == {}
+    for name in ("_session_to_registrations", "_caller_to_invocations", "_invocations_by_call", "_invocations"):
+        assert getattr(router._dealer, name) == {}, name
