@@ -77,8 +77,8 @@ def install_transports(
     on_ping_failure: Callable[[], None],
     on_violation: Callable[[], None],
     on_gone: Callable[[], None],
-) -> None:
-    """Make all WAMP transports that start from here on use this module's protocols.
+) -> Turns:
+    """Make all WAMP transports that start from here on use this module's protocols; return whose turn their messages wait for.
 
     ``on_cut`` is told of a connection that is given up: why, its authid and its client's address; ``on_ping_failure``
     of one that did not answer, ``on_violation`` of one that broke a protocol's rules, ``on_gone`` of each that has
@@ -101,6 +101,7 @@ def install_transports(
     install_listeners()
     if txaio.get_global_log_level() not in ("debug", "trace"):
         _log_no_sessions()
+    return TransportSettings.turns
 
 
 def _log_no_sessions() -> None:

@@ -15,12 +15,15 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-THRESHOLDS = (1_000, 10, 1_000_000)
+THRESHOLDS = (1_000, 5, 1_000_000)
 """Objects more than went, young collections, and of those collections of everything, which is never. Going through a thousand
 takes part of a millisecond."""
 
-MAX_GONE = 5_000
+MIN_GONE, MAX_GONE = 500, 5_000
 """Connections that have gone, 15 kB each, before everything is gone through."""
+
+GONE_PER_S = 50_000
+"""As many for each second that it took the last time: a worker that has much to go through does it less often."""
 
 INTERVAL_S = 600.0
 SETTLED_S = 2.0
@@ -36,6 +39,7 @@ class Garbage:
         """``clock`` is the reactor."""
         self._clock = clock
         self._gone = 0
+        self._enough = MIN_GONE
         self._loop = LoopingCall(self.collect)
         self._loop.clock = clock
 
@@ -52,13 +56,16 @@ class Garbage:
     def connection_gone(self) -> None:
         """Be told that a connection has gone."""
         self._gone += 1
-        if self._gone == MAX_GONE:
+        if self._gone == self._enough:
             self._clock.callLater(0, self.collect)
 
     def collect(self) -> None:
         """Go through everything."""
         self._gone = 0
+        began_s = self._clock.seconds()
         gc.collect()
+        took_s = self._clock.seconds() - began_s
+        self._enough = min(max(MIN_GONE, int(took_s * GONE_PER_S)), MAX_GONE)
 
     def _stopped(self, failure: Failure) -> None:
         self.log.failure("garbage is collected no more but by number", failure=failure)

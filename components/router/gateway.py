@@ -67,7 +67,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         self._reactor: Any = reactor
         self._outbox_counters = OutboxCounters()
         self._garbage = Garbage(reactor)
-        install_transports(
+        self._turns = install_transports(
             reactor,
             self._fanout_settings.outbox,
             self._outbox_counters,
@@ -111,6 +111,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
             settings.window_s,
             settings.hold,
         )
+        self._turns.come_first(self._seam.fanout.flush_if_due)
         await self.register(self._authorize, AUTHORIZE)
         await MarketApi(self._market, self._caller_grants).register(self)
         await WampBusReader(self, self._seam.answer_directly).start(self._take_batch, self._take_status)

@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 from components.core.payload import EncodedPayload
 from components.router.engine.blocked import MAX_MOVES, PORTION_BYTES, SLICE, HoldLimits
 from components.router.engine.events import Event
-from components.router.engine.fanout import DEFAULT_WINDOW_S, ENOUGH, GATHER, MAX_CACHED_TOPICS, FanOut
+from components.router.engine.fanout import ENOUGH, GATHER, MAX_CACHED_TOPICS, FanOut
 from components.router.engine.groups import Subscriber
 
 PATTERN = 99
@@ -112,9 +112,7 @@ class KeepingCondenser:
 class World:
     """A fan-out, its sessions, and what each of them ought to have got."""
 
-    def __init__(
-        self, sessions: int = 3, *, window_s: float = DEFAULT_WINDOW_S, hold: HoldLimits | None = None
-    ) -> None:
+    def __init__(self, sessions: int = 3, *, window_s: float = 0.005, hold: HoldLimits | None = None) -> None:
         self.condensed = 0
         self.clock = Clock()
         self.overflows: list[tuple[Subscriber, Any]] = []
@@ -271,6 +269,35 @@ def test_events_are_gathered_in_proportion_to_what_writing_costs_but_no_longer_t
     world.publish("market.S0")
     world.clock.advance(GATHER * WRITE_S / 2 + 1e-6)
     assert len(world.sessions[0].connection.blocks) == 2  # type: ignore[attr-defined]
+
+
+def test_events_that_are_due_are_written_when_someone_asks_before_the_timer_comes() -> None:
+    world = World(1)
+    world.subscribe(0, 10)
+    world.publish("market.S0")
+    world.publish("market.S0")
+    world.fanout.flush_if_due()
+    assert len(world.sessions[0].connection.blocks) == 1  # type: ignore[attr-defined]
+    world.clock.rightNow += GATHER * WRITE_S + 1e-6
+    world.fanout.flush_if_due()
+    assert world.got() == world.expected
+
+
+def test_those_of_whom_many_get_the_same_are_written_to_first() -> None:
+    world = World(7)
+    order: list[int] = []
+    for number, session in enumerate(world.sessions):
+        write = session.connection.write
+        session.connection.write = lambda block, n=number, w=write: (order.append(n), w(block))  # type: ignore[method-assign,misc]
+        session.connection.encoding = world.encodings[0]
+    for number in range(7):
+        world.subscribe(number, 10)
+    for number in (0, 1, 2):
+        world.subscribe(number, 11 + number)
+    world.clock.advance(1.0)
+    world.publish("market.S0")
+    assert sorted(order[:4]) == [3, 4, 5, 6]
+    assert sorted(order[4:]) == [0, 1, 2]
 
 
 def test_nothing_waits_longer_for_a_clock_that_was_set_back() -> None:

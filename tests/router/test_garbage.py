@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from twisted.internet.task import Clock
 
-from components.router.garbage import INTERVAL_S, MAX_GONE, SETTLED_S, THRESHOLDS, Garbage
+from components.router.garbage import GONE_PER_S, INTERVAL_S, MIN_GONE, SETTLED_S, THRESHOLDS, Garbage
 
 
 class Circle:
@@ -44,11 +44,31 @@ def test_old_garbage_goes_when_many_connections_have(started: tuple[Clock, Garba
     Circle()
     gc.collect(1)
     Circle()
-    for _ in range(MAX_GONE - 1):
+    for _ in range(MIN_GONE - 1):
         garbage.connection_gone()
     clock.advance(0)
     assert Circle.alive == 1
     garbage.connection_gone()
+    clock.advance(0)
+    assert Circle.alive == 0
+
+
+def test_a_worker_that_has_much_to_go_through_does_it_less_often(
+    started: tuple[Clock, Garbage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, garbage = started
+    collect = gc.collect
+    took_s = 3 * MIN_GONE / GONE_PER_S
+    with monkeypatch.context() as slow:
+        slow.setattr(gc, "collect", lambda: (clock.advance(took_s), collect()))
+        garbage.collect()
+    Circle()
+    for _ in range(2 * MIN_GONE):
+        garbage.connection_gone()
+    clock.advance(0)
+    assert Circle.alive == 1
+    for _ in range(MIN_GONE):
+        garbage.connection_gone()
     clock.advance(0)
     assert Circle.alive == 0
 

@@ -103,6 +103,16 @@ def test_one_that_sends_much_is_not_before_one_that_sends_little() -> None:
     assert handled.count("much") < 1000
 
 
+def test_what_must_not_wait_comes_before_each_slice() -> None:
+    clock, handled = Reactor(), list[str]()
+    turns = Turns(clock, turn_s=4 * MESSAGE_S, slice_s=2 * MESSAGE_S)
+    turns.come_first(lambda: handled.append("."))
+    turns.ready(Sender(clock, "a", 4, handled))
+    turns.ready(Sender(clock, "b", 4, handled))
+    clock.turn()
+    assert "".join(handled) == ".aa.aa.bb"
+
+
 def test_in_the_end_everything_is_handled_and_nothing_is_left_to_do() -> None:
     clock, handled = Reactor(), list[str]()
     turns = Turns(clock)

@@ -39,7 +39,7 @@ from components.router.engine.pending import Pending, frames_of
 GATHER = 3.0
 """At light load, flushing takes no more than one part in ``1 + GATHER`` of the time."""
 
-MAX_WINDOWS = 4
+MAX_WINDOWS = 10
 """A flush may seem long because the machine did something else meanwhile."""
 
 ENOUGH = 256
@@ -54,7 +54,7 @@ _PUBLICATION_BITS = 53
 """WAMP ids are random numbers from 1 to 2^53; no secret depends on them."""
 
 
-DEFAULT_WINDOW_S = 0.005
+DEFAULT_WINDOW_S = 0.002
 
 
 class FanOut:
@@ -142,6 +142,11 @@ class FanOut:
         elif self._look is None and len(self._pending.events) >= ENOUGH:
             self._seen = 0
             self._look = self._clock.callLater(0, self._look_for_more)
+
+    def flush_if_due(self) -> None:
+        """Write what waits, if it is time: for who is about to do something that may take a while."""
+        if self._pending.events and self._clock.seconds() >= self._next_flush_s:
+            self.flush()
 
     def _timer_fired(self) -> None:
         self._timer = None
@@ -304,7 +309,9 @@ class FanOut:
         self._ungrouped.clear()
         pending.caught_up |= changing
         subscriptions = pending.subscriptions()
-        for group in self._groups.concerned(subscriptions):
+        # The many who get the same do not wait for the few who want something of their own, each of which costs as much.
+        groups = sorted(self._groups.concerned(subscriptions), key=lambda group: len(group.writable), reverse=True)
+        for group in groups:
             self._flush_group(group, pending, subscriptions, began_s)
         for subscriber in pending.caught_up:
             positions = pending.positions_for(subscriber)
