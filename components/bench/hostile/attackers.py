@@ -40,7 +40,7 @@ class Onslaught:
     patience: float = 1.0
     """The node's timeouts, as a part of what they are by default."""
 
-    slack_s: float = 12.0
+    slack_s: float = 8.0
     """How much later than at its time the gateway may end a connection: the machine has other work."""
 
     niceness: int = 10
