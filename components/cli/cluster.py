@@ -1,0 +1,140 @@
+"""``crosstick cluster``: the topology of ``docker/compose.yaml`` on this machine, and proof that its faults lose nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from components.cluster.faults import IN_TURN, Fault, faults
+from components.cluster.proof import prove
+from components.cluster.topology import Cluster, ClusterError, Plan
+
+PAGE_TOKEN_TTL_S = 7 * 86_400
+
+
+def _plan(decorated: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        click.option("--gateways", type=click.IntRange(1, 32), default=3, show_default=True),
+        click.option("--feeds", type=click.IntRange(1, 8), default=2, show_default=True),
+        click.option("--symbols", type=click.IntRange(1, 121), default=100, show_default=True),
+        click.option(
+            "--rate", type=click.IntRange(1, 50_000), default=2_000, show_default=True, help="Trades per second."
+        ),
+        click.option(
+            "--port", type=click.IntRange(0, 65_535), default=0, help="The balancer's.  [default: any free one]"
+        ),
+    ):
+        decorated = option(decorated)
+    return decorated
+
+
+@click.group()
+def cluster() -> None:
+    """Run Redis, two feeds, three gateways and HAProxy as processes of this machine."""
+
+
+@cluster.command()
+@_plan
+def run(*, gateways: int, feeds: int, symbols: int, rate: int, port: int) -> None:
+    """Start a cluster, print the page's address, and stop it all on Ctrl-C."""
+    plan = Plan(gateways=gateways, feeds=feeds, symbols=symbols, rate_per_s=rate, port=port)
+    with tempfile.TemporaryDirectory(prefix="crosstick-cluster-") as directory, _interruptible():
+        try:
+            with Cluster(Path(directory), plan) as running:
+                now_s = int(time.time())
+                token = running.authority.mint(
+                    sub="page", role="viewer", realm="market", now_s=now_s, ttl_s=PAGE_TOKEN_TTL_S
+                )
+                click.echo(f"\nThe cluster is ready. Open {running.url}/#token={token}")
+                for part in running.parts:
+                    click.echo(f"  {part.name}: {part.log}")
+                click.echo("Ctrl-C stops it.\n")
+                _watch(running)
+        except ClusterError as error:
+            raise click.ClickException(str(error)) from error
+        except KeyboardInterrupt:
+            click.echo("\nStopping …")
+
+
+@cluster.command()
+@_plan
+@click.option("--clients", type=click.IntRange(1, 5_000), default=200, show_default=True)
+@click.option(
+    "--minutes", type=click.FloatRange(0.1, 600), help="Faults drawn at random for so long, instead of four in turn."
+)
+@click.option("--random-seed", type=int, default=1, show_default=True, help="What is drawn.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures here.")
+def prove_(
+    *,
+    gateways: int,
+    feeds: int,
+    symbols: int,
+    rate: int,
+    port: int,
+    clients: int,
+    minutes: float | None,
+    random_seed: int,
+    json_file: Path | None,
+) -> None:
+    """Kill a gateway, then the leading feed, restart Redis, drain a gateway: no client may miss a tick without being told."""
+    plan = Plan(gateways=gateways, feeds=feeds, symbols=symbols, rate_per_s=rate, port=port, seed=abs(random_seed))
+    generator = random.Random(random_seed)  # noqa: S311 - to be repeatable
+    kinds = faults(generator, gateways)
+
+    def drawn() -> Iterator[Fault]:
+        until_s = time.monotonic() + (minutes or 0) * 60
+        while time.monotonic() < until_s:
+            yield kinds[generator.choice(sorted(kinds))]()
+
+    chosen = drawn() if minutes else (kinds[name]() for name in IN_TURN)
+    with tempfile.TemporaryDirectory(prefix="crosstick-cluster-") as directory, _interruptible():
+        try:
+            with Cluster(Path(directory), plan) as running:
+                report = asyncio.run(prove(running, clients, chosen, click.echo))
+        except ClusterError as error:
+            raise click.ClickException(str(error)) from error
+    if json_file is not None:
+        json_file.write_text(json.dumps(report, indent=1) + "\n")
+    seen = report["clients"]
+    click.echo(
+        f"{seen['number']} clients on {seen['connections']} connections: {seen['ticks']:,} ticks, {seen['replayed']:,} of them"
+        f" replayed; {seen['gaps']} gaps of {seen['missing']} ticks and {seen['epochs']} epochs that they were told of,"
+        f" {seen['lost']} trades that no feed got; unexplained: {len(report['problems'])}"
+    )
+    for problem in report["problems"]:
+        click.echo(f"  {problem}", err=True)
+    sys.exit(1 if report["problems"] else 0)
+
+
+prove_.name = "prove"
+
+
+def _watch(running: Cluster) -> None:
+    while True:
+        for part in running.parts:
+            if not part.running:
+                raise ClusterError(f"{part.name} ended by itself; its last words: {part.last_words()}")
+        time.sleep(0.5)
+
+
+class _interruptible:
+    """SIGTERM ends as Ctrl-C does."""
+
+    def __enter__(self) -> None:
+        def interrupt(_number: int, _frame: FrameType | None) -> None:
+            raise KeyboardInterrupt
+
+        self._before = signal.signal(signal.SIGTERM, interrupt)
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGTERM, self._before)

@@ -1,0 +1,184 @@
+"""``crosstick cluster prove``: one fault after the other in a running cluster, and what each of many clients saw of it."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from components.cluster.faults import Fault
+from components.cluster.follower import Follower
+from components.cluster.sequence import Verdict
+from components.cluster.topology import Cluster, ClusterError
+
+SETTLE_TIMEOUT_S = 60.0
+"""By when every client must follow again after a fault."""
+
+QUIET_S = 1.5
+TOKEN_TTL_S = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Aftermath:
+    """What a fault did to the clients."""
+
+    fault: str
+    detail: str
+    """Which part it was."""
+
+    cut_off: int
+    """Clients that lost their connection."""
+
+    silence_p50_s: float
+    silence_max_s: float
+    """The longest time without a tick, of half the clients and of all."""
+
+    settled_s: float
+    """Until every client followed again and waited for nothing."""
+
+    replayed: int
+    gaps: int
+    missing: int
+    lost: int
+    epochs: int
+
+
+async def prove(
+    cluster: Cluster, clients: int, faults: Iterable[Fault], say: Callable[[str], None], pause_s: float = 2.0
+) -> dict[str, Any]:
+    """Let clients follow a cluster through faults, one when the one before is over.
+
+    Returns ``{"faults": […], "clients": {…}, "endings": {…}, "problems": […]}``.
+
+    Raises:
+        ClusterError: the clients do not come in, or a part cannot be started anew.
+    """
+    now_s = int(time.time())
+    followers = [
+        Follower(
+            number,
+            [("127.0.0.1", cluster.port)],
+            (
+                f"follower{number}",
+                cluster.authority.mint(
+                    sub=f"follower{number}", role="viewer", realm="market", now_s=now_s, ttl_s=TOKEN_TTL_S
+                ),
+            ),
+            cluster.symbols,
+        )
+        for number in range(clients)
+    ]
+    tasks = [asyncio.create_task(follower.run()) for follower in followers]
+    aftermaths: list[Aftermath] = []
+    problems: list[str] = []
+    try:
+        await _settled(followers, tasks, "in the beginning")
+        for fault in faults:
+            await asyncio.sleep(pause_s)
+            aftermath = await _suffer(cluster, followers, tasks, fault)
+            aftermaths.append(aftermath)
+            say(
+                f"{aftermath.fault} ({aftermath.detail}): {aftermath.cut_off} cut off, silence {aftermath.silence_p50_s:.2f} s,"
+                f" at most {aftermath.silence_max_s:.2f} s; {aftermath.replayed} ticks replayed, {aftermath.gaps} gaps of"
+                f" {aftermath.missing}, {aftermath.epochs} epochs, {aftermath.lost} trades lost"
+            )
+        await asyncio.sleep(pause_s)
+        problems += await _compare(cluster, followers, tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    total = _total(followers)
+    problems += total.broken
+    told = Counter(reason for follower in followers for reason in follower.told)
+    return {
+        "faults": [asdict(aftermath) for aftermath in aftermaths],
+        "clients": asdict(total) | {"number": clients, "connections": sum(each.connections for each in followers)},
+        "endings": dict(told.most_common(20)),
+        "problems": problems,
+    }
+
+
+async def _suffer(
+    cluster: Cluster, followers: Sequence[Follower], tasks: Sequence[asyncio.Task[None]], fault: Fault
+) -> Aftermath:
+    before = _total(followers)
+    connections = [follower.connections for follower in followers]
+    for follower in followers:
+        follower.listen_for_silence()
+    began_s = asyncio.get_running_loop().time()
+    detail = await asyncio.to_thread(fault.make, cluster)
+    await _settled(followers, tasks, f"after {fault.name}")
+    settled_s = asyncio.get_running_loop().time() - began_s
+    silences = [follower.silence_s() for follower in followers]
+    after = _total(followers)
+    return Aftermath(
+        fault=fault.name,
+        detail=detail,
+        cut_off=sum(follower.connections > count for follower, count in zip(followers, connections, strict=True)),
+        silence_p50_s=statistics.median(silences),
+        silence_max_s=max(silences),
+        settled_s=settled_s,
+        **{
+            name: getattr(after, name) - getattr(before, name)
+            for name in ("replayed", "gaps", "missing", "lost", "epochs")
+        },
+    )
+
+
+async def _settled(followers: Sequence[Follower], tasks: Sequence[asyncio.Task[None]], when: str) -> None:
+    """Wait until every client gets ticks and waits for no answer, and has done so for a moment."""
+    loop = asyncio.get_running_loop()
+    deadline_s = loop.time() + SETTLE_TIMEOUT_S
+    quiet_since_s = loop.time()
+    while loop.time() - quiet_since_s < QUIET_S:
+        await asyncio.sleep(0.05)
+        for task in tasks:
+            if task.done():
+                task.result()
+        unsettled = [follower for follower in followers if not follower.settled or follower.since_tick_s() > 1.0]
+        if unsettled:
+            quiet_since_s = loop.time()
+        if loop.time() > deadline_s:
+            told = Counter(follower.told[-1] if follower.told else "nothing" for follower in unsettled)
+            raise ClusterError(
+                f"{len(unsettled)} of {len(followers)} clients do not follow {when}; told: {told.most_common(3)}"
+            )
+
+
+async def _compare(cluster: Cluster, followers: Sequence[Follower], tasks: Sequence[asyncio.Task[None]]) -> list[str]:
+    """Let the exchange fall silent, and see whether all clients have come to the same."""
+    await asyncio.to_thread(cluster.exchange.kill)
+    loop = asyncio.get_running_loop()
+    deadline_s = loop.time() + 20
+    while True:
+        await asyncio.sleep(0.2)
+        newest: dict[str, int] = {}
+        for follower in followers:
+            for symbol, seq in follower.seqs().items():
+                newest[symbol] = max(newest.get(symbol, 0), seq or 0)
+        behind = [follower for follower in followers if follower.seqs() != newest]
+        epochs = {follower.epoch for follower in followers}
+        if not behind and len(epochs) == 1:
+            return []
+        if loop.time() > deadline_s:
+            examples = [
+                f"client {follower.number} {symbol}: {seq} of {newest[symbol]}"
+                for follower in behind[:3]
+                for symbol, seq in follower.seqs().items()
+                if seq != newest[symbol]
+            ][:3]
+            return [
+                f"{len(behind)} clients did not come to what others had, in {len(epochs)} epochs: {'; '.join(examples)}"
+            ]
+
+
+def _total(followers: Sequence[Follower]) -> Verdict:
+    total = Verdict()
+    for follower in followers:
+        total.add(follower.verdict)
+    return total
