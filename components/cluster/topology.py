@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from components.cluster.balancer import haproxy_configuration
 from components.instruments import DEFAULT_SYMBOLS
 from components.tokens import TokenAuthority, load_authority
 
@@ -174,7 +173,9 @@ class Cluster:
             self._gateway(f"gateway{number}", port) for number, port in enumerate(self.gateway_ports, start=1)
         ]
         configuration = directory / "haproxy.cfg"
-        configuration.write_text(haproxy_configuration(self.port, self.gateway_ports))
+        nodes = [f"127.0.0.1:{port}" for port in self.gateway_ports]
+        made = _output([str(REPOSITORY / "docker/balancers/haproxy-for.sh"), f"127.0.0.1:{self.port}", *nodes], environ)
+        configuration.write_text(made)
         self.balancer = Part("haproxy", [_program("haproxy"), "-db", "-f", str(configuration)], directory, environ)
 
     @property
@@ -204,7 +205,7 @@ class Cluster:
         for gateway, port in zip(self.gateways, self.gateway_ports, strict=True):
             self._wait_for(gateway, lambda port=port: status(port, "/readyz")[0] == 200)  # type: ignore[misc]
         self.balancer.start()
-        self._wait_for(self.balancer, lambda: status(self.port, "/readyz")[0] == 200)
+        self._wait_for(self.balancer, lambda: status(self.port, "/")[0] == 200)
 
     def wait_until_ready(self, number: int) -> None:
         """Wait until a gateway, counted from 0, is ready.
@@ -265,9 +266,7 @@ class Cluster:
             str(directory),
         ]
         command += ["--trusted-proxy", "127.0.0.1", "--drain-over", f"{self.plan.drain_s:g}"]
-        made = subprocess.run(command, capture_output=True, text=True, env=self._environ, check=False)
-        if made.returncode:
-            raise ClusterError(f"{name}: {made.stderr.strip()}")
+        _output(command, self._environ)
         crossbar = str(Path(sys.executable).with_name("crossbar"))
         start = [crossbar, "start", "--cbdir", str(directory), "--loglevel", "warn"]
         return Part(name, start, directory, self._environ)
@@ -298,6 +297,18 @@ def status(port: int, path: str) -> tuple[int, dict[str, object]]:
     except ValueError:
         decoded = {}
     return answer.status, decoded if isinstance(decoded, dict) else {}
+
+
+def _output(command: Sequence[str], environ: Mapping[str, str]) -> str:
+    """Return what a command prints.
+
+    Raises:
+        ClusterError: it fails.
+    """
+    ended = subprocess.run(command, capture_output=True, text=True, env=dict(environ), check=False)
+    if ended.returncode:
+        raise ClusterError(f"{Path(command[0]).name} failed: {ended.stderr.strip()}")
+    return ended.stdout
 
 
 def _program(*names: str) -> str:
