@@ -1,0 +1,134 @@
+"""What the tests of the Kafka bus share: feeds and listeners that note what they are told."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
+
+from components.bus.kafka import KafkaBusReader, KafkaBusWriter, KafkaConnection, KafkaLimits
+from components.core.batch import Batch, Standing
+from tests.harness.kafka import KafkaBroker
+
+LIMITS = KafkaLimits(fetch_wait_ms=5, answer_within_s=1.0, retry_after_s=0.1)
+"""The mock cluster answers a fetch when its time is over, not when something comes."""
+
+
+async def until(met: Callable[[], Any], within_s: float = 10.0) -> None:
+    """Wait until ``met()`` is true."""
+    give_up = time.monotonic() + within_s
+    while not met():
+        assert time.monotonic() < give_up, "it did not come to that"
+        await deferLater(reactor, 0.005)  # type: ignore[arg-type]
+
+
+class NotingFeed:
+    """A ``LeadableFeed`` that numbers batches as the real one does."""
+
+    def __init__(self, writer: KafkaBusWriter) -> None:
+        self.writer = writer
+        self.said: list[str] = []
+        self.leading = False
+        self.led: list[Standing | None] = []
+        self.epoch = self.number = self.seq = 0
+
+    def lead(self, since: Standing | None) -> None:
+        self.led.append(since)
+        self.said.append("lead")
+        if since is None:
+            self.epoch = max(int(time.time() * 1000), self.epoch + 1)
+            self.number = self.seq = 0
+        else:
+            self.epoch, self.number = since.epoch, since.number
+            self.seq = since.newest["market.BTCUSDT"][0]
+        self.leading = True
+
+    def follow(self, because: str) -> None:
+        self.said.append(f"follow: {because}")
+        self.leading = False
+
+    def pause(self) -> None:
+        self.said.append("pause")
+
+    def resume(self) -> None:
+        self.said.append("resume")
+
+    def write(self, batches: int = 1) -> None:
+        for _ in range(batches):
+            self.number += 1
+            self.seq += 1
+            self.writer.write(Batch(self.epoch, self.number, [("market.BTCUSDT", self.seq, b'{"seq":%d}' % self.seq)]))
+
+
+class NotingListener:
+    """A ``BusListener``."""
+
+    def __init__(self) -> None:
+        self.standings: list[Standing] = []
+        self.history: list[Batch] = []
+        self.batches: list[Batch] = []
+        self.statuses: list[bytes] = []
+        self.order: list[str] = []
+
+    def take_standing(self, standing: Standing) -> None:
+        self.standings.append(standing)
+        self.order.append("standing")
+
+    def take_history(self, batch: Batch) -> None:
+        self.history.append(batch)
+        self.order.append("history")
+
+    def take_batch(self, batch: Batch) -> None:
+        self.batches.append(batch)
+        self.order.append("batch")
+
+    def take_status(self, status: bytes) -> None:
+        self.statuses.append(status)
+
+    def numbers(self) -> list[int]:
+        return [batch.number for batch in self.batches]
+
+
+class Parts:
+    """Writers and readers of one log, each stopped at the end."""
+
+    def __init__(self, broker: KafkaBroker) -> None:
+        self.broker = broker
+        self.connection = KafkaConnection(broker.address, prefix=f"t{secrets.token_hex(4)}")
+        broker.create(self.connection.log_topic)
+        broker.create(self.connection.standing_topic)
+        self.writers: list[KafkaBusWriter] = []
+        self.readers: list[KafkaBusReader] = []
+
+    def feed(self, limits: KafkaLimits = LIMITS) -> NotingFeed:
+        writer = KafkaBusWriter(self.connection, reactor=reactor, limits=limits)
+        self.writers.append(writer)
+        feed = NotingFeed(writer)
+        writer.start(feed)
+        return feed
+
+    async def leading_feed(self, limits: KafkaLimits = LIMITS) -> NotingFeed:
+        feed = self.feed(limits)
+        await until(lambda: feed.leading)
+        return feed
+
+    async def listener(self, limits: KafkaLimits = LIMITS) -> NotingListener:
+        listener = NotingListener()
+        await self.reader(listener, limits)
+        return listener
+
+    async def reader(self, listener: Any, limits: KafkaLimits = LIMITS) -> KafkaBusReader:
+        reader = KafkaBusReader(self.connection, reactor=reactor, limits=limits)
+        self.readers.append(reader)
+        await reader.start(listener)
+        return reader
+
+    async def stop(self) -> None:
+        for reader in self.readers:
+            await reader.stop()
+        for writer in self.writers:
+            await writer.stop()
