@@ -5,17 +5,31 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+from confluent_kafka import Consumer, Producer, TopicPartition
 from twisted.internet import reactor
+from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import deferLater
 
 from components.bus.kafka import KafkaBusReader, KafkaBusWriter, KafkaConnection, KafkaLimits
+from components.bus.kafka.candidacy import CandidacyLimits
 from components.core.batch import Batch, Standing
 from tests.harness.kafka import KafkaBroker
 
-LIMITS = KafkaLimits(fetch_wait_ms=5, answer_within_s=1.0, retry_after_s=0.1)
-"""The mock cluster answers a fetch when its time is over, not when something comes."""
+PATIENT = KafkaLimits(fetch_wait_ms=5)
+"""As in use, but that the mock cluster answers a fetch when its time is over, not when something comes."""
+
+LIMITS = replace(
+    PATIENT,
+    candidacy=CandidacyLimits(probe_every_s=0.1, quiet_s=0.4),
+    heartbeat_every_s=0.1,
+    snapshot_every_s=0.1,
+    answer_within_s=0.5,
+    retry_after_s=0.1,
+)
+"""In more of a hurry."""
 
 
 async def until(met: Callable[[], Any], within_s: float = 10.0) -> None:
@@ -127,8 +141,29 @@ class Parts:
         await reader.start(listener)
         return reader
 
+    async def listener_told_of(self, number: int, limits: KafkaLimits = LIMITS) -> NotingListener:
+        """Return a listener whose standing, when it began, was that batch: for a feed that writes nothing meanwhile."""
+        while True:
+            listener = await self.listener(limits)
+            await until(lambda told=listener: told.order)  # type: ignore[misc]
+            if listener.standings and listener.standings[0].number == number:
+                return listener
+
+    def write_raw(self, value: bytes) -> None:
+        producer = Producer({"bootstrap.servers": self.connection.brokers, "log_level": 0})
+        producer.produce(self.connection.log_topic, value, partition=0)
+        assert producer.flush(5) == 0
+
+    def end_of_log(self) -> int:
+        consumer = Consumer({"bootstrap.servers": self.connection.brokers, "group.id": "none", "log_level": 0})
+        try:
+            bounds = consumer.get_watermark_offsets(TopicPartition(self.connection.log_topic, 0), timeout=5)
+        finally:
+            consumer.close()
+        assert bounds is not None
+        return bounds[1]
+
     async def stop(self) -> None:
-        for reader in self.readers:
-            await reader.stop()
-        for writer in self.writers:
-            await writer.stop()
+        stops = [ensureDeferred(part.stop()) for part in [*self.readers, *self.writers]]
+        for stopped in stops:
+            await stopped

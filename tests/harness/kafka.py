@@ -1,6 +1,6 @@
 """Kafka brokers that speak the real protocol: librdkafka's mock cluster, in threads of this process, with faults on request.
 
-It is part of the library that confluent-kafka brings along, and is reached by way of ``ctypes`` since Python has no names for it.
+It is part of the library that confluent-kafka brings along, and is reached by ``ctypes`` since Python has no names for it.
 """
 
 from __future__ import annotations

@@ -56,6 +56,9 @@ class KafkaLimits:
     history_records: int = 10_000
     """Of the log before the newest snapshot that a reader is given as history."""
 
+    fetched_ahead_bytes: int = 16_000_000
+    """Fetched and not yet handed to the reactor; at so much no more is fetched."""
+
     records_at_once: int = 64
     """Handed to the reactor in one call; the next are handed over when it has taken these."""
 
@@ -101,7 +104,7 @@ class KafkaConnection:
             "allow.auto.create.topics": False,
             "topic.metadata.refresh.interval.ms": 10_000,
             "reconnect.backoff.ms": 50,
-            "reconnect.backoff.max.ms": 1000,
+            "reconnect.backoff.max.ms": 500,
             "socket.keepalive.enable": True,
             "socket.nagle.disable": True,
             "socket.timeout.ms": 10_000,
@@ -144,7 +147,7 @@ class KafkaConnection:
             "check.crcs": True,
             "fetch.wait.max.ms": limits.fetch_wait_ms,
             "fetch.error.backoff.ms": 100,
-            "queued.max.messages.kbytes": 16_384,
+            "queued.max.messages.kbytes": max(1, limits.fetched_ahead_bytes // 1000),
         }
 
 

@@ -80,6 +80,9 @@ class Tail:
         self._given_up: bytes | None = None
         """Token of a lead that the reactor gave up; set there, taken here."""
 
+        self._writes_again = False
+        """What this feed wrote without leading was lost; set by the reactor, taken here."""
+
         self._reading: LogReading | None = None
         self._candidacy = Candidacy(limits.candidacy)
         self._leading: bytes | None = None
@@ -99,6 +102,10 @@ class Tail:
     def give_up(self, token: bytes) -> None:
         """Hear from the reactor that it leads no more under ``token``."""
         self._given_up = token
+
+    def write_again(self) -> None:
+        """Hear from the reactor that probe or claim may not have been sent."""
+        self._writes_again = True
 
     def end(self) -> Deferred[None]:
         """Read no more; fires when the thread is about to end."""
@@ -177,6 +184,9 @@ class Tail:
             if self._leading == given_up:
                 self._leading = None
             self._candidacy = Candidacy(self._limits.candidacy, former=given_up)
+        if self._writes_again:
+            self._writes_again = False
+            self._candidacy.lost(time.monotonic())
         for offset, data in records:
             try:
                 taken = reading.take(offset, data)

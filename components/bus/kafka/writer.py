@@ -16,8 +16,11 @@ from components.bus.kafka.producer import Line, LineBroken
 from components.bus.kafka.tail import Led, Lost, Tail
 from components.core.batch import Batch, encode_batch
 
-_STOP_WITHIN_S = 3.0
-"""What still waits may take so long when the writer is stopped, and the last record once more."""
+_STOP_WITHIN_S = 2.0
+"""What still waits may take so long when the writer is stopped."""
+
+_FLUSH_WITHIN_S = 0.5
+"""And so long the record that gives up the lead."""
 
 
 class KafkaBusWriter:
@@ -92,8 +95,9 @@ class KafkaBusWriter:
         if self._token is not None:
             self._hand_over(Kind.RESIGNATION)
         self._token, self._feed = None, None
-        await self._line.end(_STOP_WITHIN_S)
-        await self._tail.end()
+        ends = self._line.end(_FLUSH_WITHIN_S), self._tail.end()
+        for ended in ends:
+            await ended
 
     def write(self, batch: Batch) -> None:
         """See ``BusWriter.write``."""
@@ -186,14 +190,17 @@ class KafkaBusWriter:
 
     def _give_up(self, reason: str) -> None:
         """Begin on another line; what waits has arrived or has not, and only the log can say which."""
-        if self._token is None or self._tail is None:
+        if self._tail is None:
+            return
+        token = self._token
+        if token is None:
             self._renew_line()
             return
-        self._tail.give_up(self._token)
         self._let_go(f"Kafka did not take what was written: {reason}")
+        self._tail.give_up(token)
 
     def _let_go(self, because: str) -> None:
-        self._token = None
+        led, self._token = self._token is not None, None
         if self._waiting:
             self.given_up += len(self._waiting)
             if self._given_up_since is None:
@@ -201,7 +208,8 @@ class KafkaBusWriter:
         self._waiting.clear()
         self._waiting_bytes = 0
         full, self._full = self._full, False
-        self._renew_line()
+        if led:
+            self._renew_line()
         self._done_waiting()
         self.log.info("this feed does not lead: {because}", because=because)
         feed = self._told()
@@ -214,6 +222,9 @@ class KafkaBusWriter:
         if self._line is not None:
             self._line.end()
         self._line = Line(self._connection, self._limits, self._contact, self._reactor, self._line_failed)
+        if self._tail is not None:
+            # In this order: what it wrote in between may have gone to the old one.
+            self._tail.write_again()
 
     def _take_counted(self, counted: int) -> None:
         while self._counted < counted and self._waiting:
