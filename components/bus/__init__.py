@@ -3,6 +3,6 @@
 ``BusWriter`` is a feed's side, ``BusReader`` a router's. ``wamp`` is the bus of a single node.
 """
 
-from components.bus.interface import BusReader, BusWriter, OnBatch, OnStatus
+from components.bus.interface import BusListener, BusReader, BusWriter, LeadableFeed, OnBatch, OnStatus
 
-__all__ = ["BusReader", "BusWriter", "OnBatch", "OnStatus"]
+__all__ = ["BusListener", "BusReader", "BusWriter", "LeadableFeed", "OnBatch", "OnStatus"]
