@@ -6,6 +6,8 @@ with one line that names the variable, the value and the rule.
 
 from __future__ import annotations
 
+import os
+import platform
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,12 +27,14 @@ MAX_SYMBOLS = 2000
 Number = TypeVar("Number", int, float)
 
 _SYMBOL = re.compile(r"[A-Z0-9]{2,20}")
+_FEED_NAME = re.compile(r"[A-Za-z0-9._:@-]{1,64}")
 
 KNOWN_VARIABLES = frozenset(
     {
         "CROSSTICK_BUS",
         "CROSSTICK_ENV",
         "CROSSTICK_EXCHANGE_URL",
+        "CROSSTICK_FEED_NAME",
         "CROSSTICK_RATE",
         "CROSSTICK_RECORDING",
         "CROSSTICK_RECORDING_LOOP",
@@ -101,6 +105,9 @@ class FeedSettings:
     stale_after_s: float
     """A symbol with no message for this long is stale."""
 
+    name: str
+    """Which feed this is, for status, logs and metrics: 1 to 64 letters, digits and ``. _ : @ -``."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -160,6 +167,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         symbols=symbols,
         trade_stream=trade_stream,
         stale_after_s=_number(environ, "CROSSTICK_STALE_AFTER", 60.0, 1.0, 86_400.0),
+        name=_feed_name(environ),
     )
     simulator = SimulatorSettings(
         host="127.0.0.1",
@@ -169,6 +177,16 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         recording=recording,
     )
     return Settings(feed=feed, simulator=simulator if embedded else None)
+
+
+def _feed_name(environ: Mapping[str, str]) -> str:
+    if "CROSSTICK_FEED_NAME" not in environ:
+        host = re.sub(r"[^A-Za-z0-9._-]", "-", platform.node()) or "feed"
+        return f"{host[:48]}:{os.getpid()}"
+    name = environ["CROSSTICK_FEED_NAME"]
+    if not _FEED_NAME.fullmatch(name):
+        raise SettingsError(f"CROSSTICK_FEED_NAME must be 1 to 64 letters, digits and . _ : @ -, was {name!r}")
+    return name
 
 
 def _is_host_and_port(split: SplitResult) -> bool:

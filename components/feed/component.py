@@ -40,7 +40,7 @@ class FeedComponent(ApplicationSession):  # type: ignore[misc]  # Autobahn ships
         self._feed = Feed(
             reactor,
             self._environment.settings.feed,
-            lambda feed: WampBusWriter(self, on_full=feed.pause, on_drained=feed.resume, on_lost=self._bus_lost),
+            WampBusWriter(reactor, self, on_lost=self._bus_lost),
             lambda: time.time_ns() // 1_000_000,
             self._feed_failed,
         )

@@ -1,6 +1,6 @@
-"""From frames to batches: parse, sequence, write to the bus, and tell how it stands.
+"""One feed: its connections to the exchange, its place on the bus, and how it stands.
 
-Owns the epoch, the counters and the staleness watch; never touches a router, and the exchange only through ``Upstream``.
+Owns the feed's life, its role and the staleness watch; never touches a router, and the exchange only through ``Upstream``.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import DeferredList, ensureDeferred
@@ -17,27 +18,17 @@ from twisted.python.failure import Failure
 
 from components.bus import BusWriter
 from components.core.backoff import Backoff
-from components.core.batch import Batch
-from components.core.binance import (
-    MAX_STREAMS_PER_CONNECTION,
-    BookTicker,
-    Ignored,
-    MalformedFrame,
-    Reply,
-    ServerShutdown,
-    Trade,
-    parse_frame,
-)
-from components.core.sequencer import Event, Sequencer
+from components.core.batch import Standing
+from components.core.binance import MAX_STREAMS_PER_CONNECTION, Reply
+from components.feed.intake import Control, Intake
 from components.feed.upstream import Upstream, UpstreamRules, UpstreamState
 from components.settings import FeedSettings
 
-MAX_EVENTS_PER_BATCH = 1000
 STATUS_INTERVAL_S = 1.0
 
 
 class Feed:
-    """One feed: all symbols of its settings, over as many connections as their streams need."""
+    """All symbols of its settings, over as many connections as their streams need; a ``LeadableFeed``."""
 
     log = Logger()
 
@@ -45,31 +36,27 @@ class Feed:
         self,
         reactor: Any,
         settings: FeedSettings,
-        make_bus: Callable[[Feed], BusWriter],
+        bus: BusWriter,
         wall_clock_ms: Callable[[], int],
         on_failed: Callable[[Failure], None],
         rules: UpstreamRules | None = None,
+        observe_lag_s: Callable[[float], None] | None = None,
     ) -> None:
-        """Make a feed that writes to the bus which ``make_bus`` returns; ``start`` sets it going.
+        """Make a feed that writes to ``bus`` when that tells it to lead; ``start`` sets both going.
 
         ``reactor`` gives connections and monotonic time, ``wall_clock_ms`` the ms since 1970. ``on_failed`` is told of an error
-        after which the feed cannot go on.
+        after which the feed cannot go on. For ``observe_lag_s`` see ``Intake``.
         """
         self.settings = settings
+        self.intake = Intake(settings.symbols, bus, reactor.seconds, wall_clock_ms, observe_lag_s)
         self._reactor = reactor
         self._wall_clock_ms = wall_clock_ms
         self._on_failed = on_failed
-        self._sequencer = Sequencer(settings.symbols)
-        self._epoch = wall_clock_ms()
-        self._batch_number = 0
-        self._events: list[Event] = []
-        self._frames = 0
-        self._malformed = 0
-        self._ignored = 0
+        self._bus = bus
         self._upstream_paused = 0
         self._stale: list[str] = []
         self._asked_again_s: dict[str, float] = {}
-        self._since_ms = self._epoch
+        self._since_ms = wall_clock_ms()
         self._state = UpstreamState.STOPPED
         streams = [
             f"{symbol.lower()}@{kind}" for symbol in settings.symbols for kind in (settings.trade_stream, "bookTicker")
@@ -87,26 +74,56 @@ class Feed:
         ]
         for upstream in self._upstreams:
             upstream.consumer.upstream = upstream  # type: ignore[attr-defined]  # it is the _Connection made above
-        self._bus = make_bus(self)
         self._ticker = LoopingCall(self._every_second)
         self._ticker.clock = reactor
 
     def start(self) -> None:
-        """Connect to the exchange and go on until ``stop``."""
+        """Connect to the exchange and the bus, and go on until ``stop``."""
         self.log.info(
-            "feed starts: {symbols} symbols from {url}",
+            "feed {name} starts: {symbols} symbols from {url}",
+            name=self.settings.name,
             symbols=len(self.settings.symbols),
             url=self.settings.exchange_url,
         )
         for upstream in self._upstreams:
             upstream.start()
+        self._bus.start(self)
         self._ticker.start(STATUS_INTERVAL_S).addErrback(self._on_failed)
 
     async def stop(self) -> None:
-        """Leave the exchange."""
+        """Write what was taken, give up the lead, and leave the exchange."""
         if self._ticker.running:
             self._ticker.stop()
+        if self.intake.leading:
+            self.intake.write_batch()
+        self.intake.follow()
+        # What comes meanwhile is the next leader's, who gets it from the exchange as well.
+        await self._bus.stop()
         await DeferredList([ensureDeferred(upstream.stop()) for upstream in self._upstreams], consumeErrors=True)
+
+    # What the bus says.
+
+    def lead(self, since: Standing | None) -> None:
+        """See ``LeadableFeed.lead``, and ``Intake.lead``."""
+        self.intake.lead(since)
+        self.log.info(
+            "feed {name} leads: {how} epoch {epoch}",
+            name=self.settings.name,
+            how="begins" if since is None or since.epoch != self.intake.epoch else "goes on with",
+            epoch=self.intake.epoch,
+        )
+        self._since_ms = self._wall_clock_ms()
+        if self._ticker.running:
+            self._write_status()
+
+    def follow(self, because: str) -> None:
+        """See ``LeadableFeed.follow``."""
+        if self.intake.leading:
+            self._since_ms = self._wall_clock_ms()
+        self.log.info("feed {name} follows: {because}", name=self.settings.name, because=because)
+        self.intake.follow()
+        # A feed that writes nothing fills no bus, and what it does not read it cannot keep.
+        self.resume()
 
     def pause(self) -> None:
         """Stop reading from the exchange: the bus is full."""
@@ -130,9 +147,12 @@ class Feed:
 
     def status(self) -> dict[str, Any]:
         """Return the status as ``market.status`` shows it, all times in ms since 1970."""
-        counters = self._sequencer.counters
+        intake = self.intake
+        counters = intake.sequencer.counters
         return {
-            "epoch": self._epoch,
+            "feed": self.settings.name,
+            "role": "leading" if intake.leading else "standby",
+            "epoch": intake.epoch,
             "state": self.state.value,
             "since": self._since_ms,
             "exchange": {
@@ -145,62 +165,33 @@ class Feed:
             "symbols": list(self.settings.symbols),
             "stale": self._stale,
             "counters": {
-                "frames": self._frames,
+                "frames": intake.frames,
                 "ticks": counters.ticks,
                 "books": counters.books,
-                "malformed": self._malformed,
-                "ignored": self._ignored,
+                "malformed": intake.malformed,
+                "ignored": intake.ignored,
                 "duplicates": counters.duplicates,
                 "gaps": counters.gaps,
                 "missed_trades": counters.missed_trades,
                 "id_resets": counters.id_resets,
                 "unknown_symbols": counters.unknown_symbols,
                 "upstream_paused": self._upstream_paused,
+                "kept_dropped": intake.recent.dropped,
             },
         }
 
     # What the connections bring.
 
-    def _take_frames(self, upstream: Upstream, frames: Iterable[bytes]) -> None:
-        # One look at the clocks for all frames of a read: they came together.
-        now_s, now_ms = self._reactor.seconds(), self._wall_clock_ms()
-        sequencer = self._sequencer
-        for frame in frames:
-            self._frames += 1
-            try:
-                parsed = parse_frame(frame)
-            except MalformedFrame:
-                self._malformed += 1
-                continue
-            if isinstance(parsed, Trade):
-                event = sequencer.tick(parsed, now_s)
-            elif isinstance(parsed, BookTicker):
-                event = sequencer.book(parsed, now_s, now_ms)
-            else:
-                self._take_control(upstream, parsed)
-                continue
-            if event is not None:
-                self._events.append(event)
-                if len(self._events) >= MAX_EVENTS_PER_BATCH:
-                    self._write_batch()
-
-    def _take_control(self, upstream: Upstream, parsed: Reply | ServerShutdown | Ignored) -> None:
+    def _take_control(self, upstream: Upstream, parsed: Control) -> None:
         if isinstance(parsed, Reply):
             upstream.answered(parsed)
-        elif isinstance(parsed, ServerShutdown):
-            upstream.reconnect_now()
         else:
-            self._ignored += 1
-
-    def _write_batch(self) -> None:
-        if self._events:
-            self._batch_number += 1
-            events, self._events = self._events, []
-            self._bus.write(Batch(self._epoch, self._batch_number, events))
+            upstream.reconnect_now()
 
     def _connection_started(self, upstream: Upstream) -> None:
         names = {stream.partition("@")[0].upper() for stream in upstream.streams}
-        self._sequencer.connection_started(names, self._reactor.seconds())
+        self.intake.sequencer.connection_started(names)
+        self.intake.recent.connection_started(names, self._reactor.seconds(), self._wall_clock_ms())
 
     def _state_changed(self) -> None:
         if self.state is not self._state:
@@ -216,7 +207,8 @@ class Feed:
         self._write_status()
 
     def _write_status(self) -> None:
-        self._bus.write_status(json.dumps(self.status()).encode())
+        if self.intake.leading:
+            self._bus.write_status(json.dumps(self.status()).encode())
 
     def _watch_stale_symbols(self) -> None:
         now_s = self._reactor.seconds()
@@ -224,7 +216,7 @@ class Feed:
         if self.state is not UpstreamState.LIVE:
             # Nothing flows: the state says so already, and asking again is the connection's business.
             return
-        stale = self._sequencer.stale(now_s, after_s)
+        stale = self.intake.recent.stale(now_s, after_s)
         newly = [symbol for symbol in stale if symbol not in self._stale]
         if newly:
             self.log.warn(
@@ -256,10 +248,11 @@ class _Connection:
         self._feed._connection_started(self.upstream)
 
     def frames(self, frames: Iterable[bytes]) -> None:
-        self._feed._take_frames(self.upstream, frames)
+        feed = self._feed
+        feed.intake.take_frames(frames, feed.intake.recent, partial(feed._take_control, self.upstream))
 
     def read_ended(self) -> None:
-        self._feed._write_batch()
+        self._feed.intake.write_batch()
 
     def state_changed(self) -> None:
         self._feed._state_changed()

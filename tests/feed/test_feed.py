@@ -11,6 +11,7 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.python.failure import Failure
 
+from components.bus import LeadableFeed
 from components.core.batch import Batch
 from components.feed.feed import Feed
 from components.feed.upstream import UpstreamRules
@@ -31,6 +32,15 @@ class Bus:
     def __init__(self) -> None:
         self.batches: list[Batch] = []
         self.statuses: list[dict[str, Any]] = []
+
+    def start(self, feed: LeadableFeed) -> None:
+        feed.lead(None)
+
+    async def stop(self) -> None:
+        pass
+
+    def troubles(self) -> list[str]:
+        return []
 
     def write(self, batch: Batch) -> None:
         self.batches.append(batch)
@@ -70,9 +80,10 @@ async def make_feed() -> Any:
             symbols=options.pop("symbols", SYMBOLS),
             trade_stream=options.pop("trade_stream", "trade"),
             stale_after_s=options.pop("stale_after_s", 60.0),
+            name="one",
         )
         clock = options.pop("clock", reactor)
-        feed = Feed(clock, settings, lambda _feed: bus, lambda: 1_700_000_000_000, failures.append, rules)
+        feed = Feed(clock, settings, bus, lambda: 1_700_000_000_000, failures.append, rules)
         feeds.append(feed)
         feed.start()
         return feed, bus
