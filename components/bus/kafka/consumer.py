@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from components.bus.kafka.connection import PARTITION, Contact, KafkaConnection, KafkaLimits
-from components.bus.kafka.log import MalformedRecord, Snapshot, SnapshotChunks
+from components.bus.kafka.log import LogReading, MalformedRecord, Snapshot, SnapshotChunks
 
 _SNAPSHOT_RECORDS = 32
 """How many of the newest records of the standing are looked through; a snapshot is one record, or a few."""
@@ -25,6 +27,9 @@ class LogConsumer:
     def __init__(self, connection: KafkaConnection, limits: KafkaLimits, contact: Contact) -> None:
         """Connect in the background; ``contact`` hears how that goes."""
         self._connection, self._limits, self._contact = connection, limits, contact
+        self.written_at_s = 0.0
+        """Unix time at which the last record was written, by its producer's clock or the broker's, as the topic says."""
+
         try:
             self._consumer = Consumer(connection.consumer_config(limits) | {"error_cb": contact.on_error})
         except KafkaException as error:
@@ -76,6 +81,7 @@ class LogConsumer:
         error = message.error()
         if error is None:
             self._contact.worked()
+            self.written_at_s = message.timestamp()[1] / 1000
             offset, value = message.offset(), message.value()
             return (offset, value if isinstance(value, bytes) else b"") if offset is not None else None
         if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
@@ -84,6 +90,25 @@ class LogConsumer:
             raise LogUnavailable(error.str())
         self._contact.failed(error.str())
         return None
+
+    def read_until(self, reading: LogReading, end: int) -> None:
+        """Let ``reading`` take what there is before ``end``; ``read_from`` must be called then.
+
+        Raises:
+            LogCut: it is not there.
+            LogUnavailable: it cannot be read.
+        """
+        self.read_from(reading.offset)
+        while reading.offset < end:
+            records = self.records(self._limits.answer_within_s)
+            if not records:
+                raise LogUnavailable(f"the log ends at {end}, but nothing is there from {reading.offset} on")
+            for offset, value in records:
+                if offset < end:
+                    with suppress(MalformedRecord):  # Counted by who reads it in its turn.
+                        reading.take(offset, value)
+                else:
+                    reading.offset = end
 
     def newest_snapshot(self, until: int) -> Snapshot | None:
         """Return the newest snapshot of the log that ends at ``until``, if there is one; ``records`` must be set anew then.

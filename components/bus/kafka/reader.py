@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from components.bus.interface import BusListener
+from components.bus.interface import BusListener, ReaderFigures
 from components.bus.kafka.connection import Contact, KafkaConnection, KafkaLimits
 from components.bus.kafka.consumer import LogConsumer, LogCut, LogUnavailable
 from components.bus.kafka.log import Kind, LogReading, MalformedRecord, Snapshot
 from components.core.batch import Batch, Standing
+from components.core.batch_order import BatchOrder
 
 _POLL_S = 0.2
 
@@ -24,6 +26,12 @@ class _Handed(NamedTuple):
     history: Batch | None = None
     batch: Batch | None = None
     status: bytes = b""
+
+
+def _what_stands(snapshot: Snapshot) -> list[_Handed]:
+    standing = snapshot.standing()
+    handed = [_Handed(standing=standing)] if standing is not None else []
+    return [*handed, _Handed(status=snapshot.status)] if snapshot.status else handed
 
 
 class KafkaBusReader:
@@ -46,8 +54,11 @@ class KafkaBusReader:
         """Records before this offset are history."""
 
         self._snapshot_offset = -1
-        """Of the snapshot that the listener was told of last."""
+        """Of the snapshot with which reading began."""
 
+        self._order = BatchOrder()
+        self._was_connected = False
+        self.figures = ReaderFigures()
         self.void_records = 0
         """Records of feeds that led no more, since the start."""
 
@@ -81,11 +92,13 @@ class KafkaBusReader:
                     self._read()
                 except (LogUnavailable, LogCut) as error:
                     self._contact.failed(str(error))
+                    self._note_connection()
                     self._ending.wait(self._limits.retry_after_s)
         except Exception:
             self._contact.failed("reading the log failed for a reason that is in the node's log")
             self.log.failure("reading Kafka's log failed; nothing is read any more")
         finally:
+            self.figures.connected = False
             self._reactor.callFromThread(self._ended.callback, None)
 
     def _read(self) -> None:
@@ -93,9 +106,11 @@ class KafkaBusReader:
         try:
             self._open(consumer)
             while not self._ending.is_set():
+                self._note_connection()
                 records = consumer.records(_POLL_S)
                 if records:
                     self._take(records)
+                    self.figures.lag_s = max(0.0, time.time() - consumer.written_at_s)
                 elif self._contact.quiet_for_s > self._limits.answer_within_s / 2:
                     # Nobody may have written; whether the brokers answer is asked then.
                     consumer.bounds()
@@ -105,8 +120,15 @@ class KafkaBusReader:
         finally:
             consumer.close()
 
+    def _note_connection(self) -> None:
+        connected = self._reading is not None and not self.troubles()
+        if connected and not self.figures.connected and self._was_connected:
+            self.figures.reconnects += 1
+        self.figures.connected = connected
+        self._was_connected |= connected
+
     def _open(self, consumer: LogConsumer) -> None:
-        """Go on where reading was broken off, or else begin with the newest snapshot."""
+        """Go on where reading was broken off, or else begin with what stands."""
         first, end = consumer.bounds()
         reading = self._reading
         if reading is not None and reading.token is not None and first <= reading.offset <= end:
@@ -125,24 +147,26 @@ class KafkaBusReader:
                 first=first,
                 end=end,
             )
-        self._reading = self._begin(snapshot, first, end)
+        self._snapshot_offset = snapshot.offset if snapshot is not None else -1
+        self._reading = self._begin(consumer, snapshot, first, end)
         consumer.read_from(self._reading.offset)
 
-    def _begin(self, snapshot: Snapshot | None, first: int, end: int) -> LogReading:
-        if snapshot is None:
-            self._history_until, self._snapshot_offset = 0, -1
-            return LogReading(0 if first == 0 and end <= self._limits.history_records else end)
-        self._history_until = self._snapshot_offset = snapshot.offset
-        handed = []
-        if (standing := snapshot.standing()) is not None:
-            handed.append(_Handed(standing=standing))
-        if snapshot.status:
-            handed.append(_Handed(status=snapshot.status))
-        self._hand_over(handed)
-        start = max(first, snapshot.offset - self._limits.history_records)
-        if start < snapshot.offset:
-            return LogReading.before(snapshot, start)
-        return LogReading.after(snapshot) if start == snapshot.offset else LogReading(start)
+    def _begin(self, consumer: LogConsumer, snapshot: Snapshot | None, first: int, end: int) -> LogReading:
+        self._history_until = end
+        if snapshot is not None and snapshot.offset >= first:
+            whole = LogReading.after(snapshot, keeps_newest=True)
+        elif first == 0:
+            whole = LogReading(0, keeps_newest=True)
+        else:
+            # Nobody knows what is missing, nor who leads; the next who does says so.
+            if snapshot is not None:
+                self._hand_over(_what_stands(snapshot))
+            return LogReading(end)
+        consumer.read_until(whole, end)
+        standing = whole.snapshot()
+        self._hand_over(_what_stands(standing))
+        start = max(first, end - self._limits.history_records)
+        return LogReading.before(standing, start) if start < end else whole
 
     def _take(self, records: list[tuple[int, bytes]]) -> None:
         reading = self._reading
@@ -157,12 +181,15 @@ class KafkaBusReader:
                 if self.malformed == 1:
                     self.log.warn("record {offset} of the log is passed over: {error}", offset=offset, error=str(error))
                 continue
+            is_history = offset < self._history_until
             if not taken.counts:
                 self.void_records += 1
             elif taken.batch is not None:
-                before = offset < self._history_until
-                handed.append(_Handed(history=taken.batch) if before else _Handed(batch=taken.batch))
-            elif taken.kind is Kind.STATUS and offset >= self._history_until:
+                missing = self._order.take(taken.batch.epoch, taken.batch.number).missing
+                self.figures.missed_batches += missing.number if missing else 0
+                self.figures.batches += not is_history
+                handed.append(_Handed(history=taken.batch) if is_history else _Handed(batch=taken.batch))
+            elif taken.kind is Kind.STATUS and not is_history:
                 handed.append(_Handed(status=reading.status))
         self._hand_over(handed)
 

@@ -74,6 +74,7 @@ class Tail:
         self.malformed = 0
         """Records that are none."""
 
+        self._spoke = False
         self._news_are_on_their_way = False
         self._ending = threading.Event()
         self._standing_back = False
@@ -120,6 +121,11 @@ class Tail:
             news.append(self.news.popleft())
         return news
 
+    def _say(self, news: Led | Lost) -> None:
+        self._spoke = True
+        self.news.append(news)
+        self._tell()
+
     def _tell(self) -> None:
         # The reactor clears the flag before it looks, so what is noted before this is seen by the call under way or the next.
         if not self._news_are_on_their_way:
@@ -164,14 +170,15 @@ class Tail:
         first, end = consumer.bounds()
         reading = self._reading
         if reading is None or reading.token is None or not first <= reading.offset <= end:
+            if self._leading is not None:
+                self._lose("the log has no more what this feed was to read next")
             snapshot = consumer.newest_snapshot(end)
-            if reading is None or reading.token is not None:
-                self._lose("the log has no more what came next" if reading else "it is not known yet who leads")
             if snapshot is not None and snapshot.offset >= first:
                 reading = LogReading.after(snapshot, keeps_newest=True)
             elif reading is None or not first <= reading.offset <= end:
-                whole = first == 0 and end <= self._limits.history_records
-                reading = LogReading(0 if whole else end, keeps_newest=True)
+                reading = LogReading(0 if first == 0 else end, keeps_newest=True)
+            self._candidacy = Candidacy(self._limits.candidacy)
+            consumer.read_until(reading, end)
         consumer.read_from(reading.offset)
         self._reading = reading
         self._reloads_at = time.monotonic() + self._limits.snapshot_every_s
@@ -217,10 +224,9 @@ class Tail:
         if own and taken.counts:
             self._leading, self.counted = taken.token, 0
             standing = reading.snapshot().standing() if reading.number else None
-            self.news.append(Led(taken.token, standing))
-            self._tell()
+            self._say(Led(taken.token, standing))
         elif own:
-            self._candidacy = Candidacy(self._limits.candidacy)
+            self._lose("another feed leads", superseded=True)
         elif taken.counts:
             self._lose("another feed leads", superseded=True)
             self._candidacy.took(taken, reading, time.monotonic())
@@ -228,8 +234,7 @@ class Tail:
     def _lose(self, because: str, *, superseded: bool = False, former: bytes | None = None) -> None:
         self._leading = None
         self._candidacy = Candidacy(self._limits.candidacy, former)
-        self.news.append(Lost(because, superseded))
-        self._tell()
+        self._say(Lost(because, superseded))
 
     def _act(self, reading: LogReading) -> None:
         now = time.monotonic()
@@ -243,6 +248,8 @@ class Tail:
             elif not self._standing_back:
                 step = self._candidacy.next_step(reading, now)
                 if step is Step.PROBE:
+                    if not self._spoke:
+                        self._say(Lost("another feed leads", superseded=True))
                     self._write(Kind.PROBE)
                 elif step is Step.CLAIM:
                     self._write(Kind.CLAIM, reading.token or b"")

@@ -41,10 +41,15 @@ class KafkaBusWriter:
         self._token: bytes | None = None
         """Of this feed's lead; ``None``: it does not lead."""
 
+        self._follows = False
+        """The feed has been told to follow, and not to lead since."""
+
         self._given_up_since: float | None = None
         """When what this feed gave up first was written. Should this feed be the next to lead, it has to know that still."""
 
         self._status: bytes | None = None
+        """The newest that was handed over before this feed led."""
+
         self._waiting: deque[tuple[int, float]] = deque()
         """``(size in bytes, time)`` of batches that have not been read back."""
 
@@ -118,8 +123,9 @@ class KafkaBusWriter:
 
     def write_status(self, status: bytes) -> None:
         """See ``BusWriter.write_status``."""
-        self._status = status
-        if self._token is not None:
+        if self._token is None:
+            self._status = status
+        else:
             self._hand_over(Kind.STATUS, status)
 
     def troubles(self) -> list[str]:
@@ -169,14 +175,14 @@ class KafkaBusWriter:
         since, self._given_up_since = self._given_up_since, None
         anew = since is not None and self._reactor.seconds() - since > self._limits.goes_on_within_s
         standing = None if anew else news.standing
-        self._token, self._counted = news.token, 0
+        self._token, self._counted, self._follows = news.token, 0, False
         self.log.info(
             "this feed leads, and {how}",
             how="begins an epoch" if standing is None else f"goes on after batch {standing.number}",
         )
-        if self._status is not None:
-            self._hand_over(Kind.STATUS, self._status)
-        self._told().lead(standing)
+        status, self._status = self._status, None
+        if status is None or self._hand_over(Kind.STATUS, status):
+            self._told().lead(standing)
 
     def _lose(self, news: Lost) -> None:
         self._let_go(news.because)
@@ -211,11 +217,12 @@ class KafkaBusWriter:
         if led:
             self._renew_line()
         self._done_waiting()
-        self.log.info("this feed does not lead: {because}", because=because)
-        feed = self._told()
-        feed.follow(because)
+        if not self._follows:
+            self._follows = True
+            self.log.info("this feed does not lead: {because}", because=because)
+            self._told().follow(because)
         if full:
-            feed.resume()
+            self._told().resume()
 
     def _renew_line(self) -> None:
         # Nothing of what is still on the old one would count.
