@@ -77,7 +77,7 @@ class Snapshot(msgspec.Struct, array_like=True, frozen=True):
     offset: int
     token: bytes
     vacant: bool
-    """Who led has resigned."""
+    """Nobody leads: nobody has yet, or who led has resigned."""
 
     epoch: int
     number: int
@@ -111,7 +111,9 @@ class LogReading:
         self.token: bytes | None = NOBODY if offset == 0 else None
         """In force; ``None``: unknown, until a claim that is valid in any case. Nothing else counts until then."""
 
-        self.vacant = False
+        self.vacant = offset == 0
+        """Nobody leads."""
+
         self.epoch = 0
         self.number: int | None = 0
         """Of the last batch; ``None``: any is the next."""
@@ -141,7 +143,7 @@ class LogReading:
         reading = cls(offset)
         for claimed_at, token in snapshot.claims:
             if claimed_at < offset:
-                reading.token = token
+                reading.token, reading.vacant = token, False
         if offset:
             reading.number = None
         reading._known = frozenset(token for _, token in snapshot.claims)
