@@ -12,14 +12,10 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from components.core.batch import Batch, Standing
-
-OnBatch = Callable[[Batch], None]
-OnStatus = Callable[[bytes], None]
-"""Takes the feed's status as the JSON of one object."""
 
 
 class LeadableFeed(Protocol):
@@ -70,7 +66,12 @@ class BusListener(Protocol):
     """Who takes what a reader reads. What it raises is logged with the batch; the next comes all the same."""
 
     def take_standing(self, standing: Standing) -> None:
-        """Be told what was newest when reading began; comes before anything else, where the bus has kept it."""
+        """Be told what is newest, after the batch of the standing's number and before the next one.
+
+        Once when reading begins, before anything else, where the bus has kept it. Again when batches could no longer be had:
+        then what differs from what was read is what became of the topics of which they told. Also, and rarely, when the bus has
+        lost all that it had and a feed goes on in an earlier epoch: what was read before is not to come back.
+        """
 
     def take_history(self, batch: Batch) -> None:
         """Take a batch that was written before reading began, at most as new as the standing.
@@ -86,8 +87,30 @@ class BusListener(Protocol):
         """Take the feed's status, the JSON of one object."""
 
 
+@dataclass(slots=True)
+class ReaderFigures:
+    """What a reader counts, for the metrics."""
+
+    connected: bool = False
+    """Whether batches could come."""
+
+    batches: int = 0
+    """Handed to the listener as they were written; history not counted."""
+
+    missed_batches: int = 0
+    """That should have come and can no longer be had."""
+
+    reconnects: int = 0
+    """How often the bus was there again after it had been away."""
+
+    lag_s: float = 0.0
+    """Of the last batch: from its writing to its reading, by the bus's clock where it has one."""
+
+
 class BusReader(Protocol):
     """A gateway's side of the bus."""
+
+    figures: ReaderFigures
 
     async def start(self, listener: BusListener) -> None:
         """Read until ``stop``; returns as soon as reading has been set going, also while the bus is down.
