@@ -10,12 +10,13 @@ import os
 import platform
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from components.core.recording import RecordingError, recorded_streams
+from components.core.redis_address import REDIS_FORMS, InvalidRedisAddress, is_redis_url, parse_redis_url
 from components.instruments import DEFAULT_SYMBOLS
 
 DEFAULT_SIMULATOR_PORT = 9443
@@ -92,6 +93,17 @@ class SimulatorSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class BusSettings:
+    """What carries batches from feed to gateways."""
+
+    kind: str = "wamp"
+    """``wamp``, the bus of a single node, or ``redis``."""
+
+    url: str = field(default="", repr=False)
+    """Where it is, checked; empty for ``wamp``. It may hold a password."""
+
+
+@dataclass(frozen=True, slots=True)
 class FeedSettings:
     """What the feed subscribes to, and where."""
 
@@ -117,6 +129,8 @@ class Settings:
     simulator: SimulatorSettings | None
     """``None``: ``CROSSTICK_EXCHANGE_URL`` names another exchange."""
 
+    bus: BusSettings = BusSettings()
+
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
     """Return the settings an environment asks for.
@@ -131,10 +145,6 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         raise SettingsError(
             f"unknown environment variable {unknown[0]}; known are {', '.join(sorted(KNOWN_VARIABLES))}"
         )
-    bus = environ.get("CROSSTICK_BUS", "wamp")
-    if bus != "wamp":
-        raise SettingsError(f"CROSSTICK_BUS must be 'wamp', was {bus!r}")
-
     recording = _recording(environ)
     if recording is None:
         _recording_options(environ)
@@ -176,7 +186,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         seed=_integer(environ, "CROSSTICK_SEED", 1, 0, 2**63 - 1),
         recording=recording,
     )
-    return Settings(feed=feed, simulator=simulator if embedded else None)
+    return Settings(feed=feed, simulator=simulator if embedded else None, bus=_bus(environ))
 
 
 def _feed_name(environ: Mapping[str, str]) -> str:
@@ -187,6 +197,20 @@ def _feed_name(environ: Mapping[str, str]) -> str:
     if not _FEED_NAME.fullmatch(name):
         raise SettingsError(f"CROSSTICK_FEED_NAME must be 1 to 64 letters, digits and . _ : @ -, was {name!r}")
     return name
+
+
+def _bus(environ: Mapping[str, str]) -> BusSettings:
+    value = environ.get("CROSSTICK_BUS", "wamp")
+    if value == "wamp":
+        return BusSettings()
+    if not is_redis_url(value):
+        # Whatever it is, it may hold a password: nothing of it is shown but the scheme.
+        raise SettingsError(f"CROSSTICK_BUS must be wamp or {REDIS_FORMS}, was {value.partition(':')[0]!r}…")
+    try:
+        parse_redis_url(value)
+    except InvalidRedisAddress as error:
+        raise SettingsError(f"CROSSTICK_BUS must be {REDIS_FORMS}: {error}") from None
+    return BusSettings("redis", value)
 
 
 def _is_host_and_port(split: SplitResult) -> bool:

@@ -8,20 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from twisted.python.failure import Failure
+
 from components.bus.interface import BusReader, BusWriter
 from components.bus.wamp import WampBusReader, WampBusWriter
 from components.core.redis_address import is_redis_url, parse_redis_url
 from components.settings import BusSettings
 
 
-def make_writer(settings: BusSettings, reactor: Any, session: Any) -> BusWriter:
-    """Return a feed's side; ``session`` has joined the node's router."""
+def make_writer(settings: BusSettings, reactor: Any, session: Any, on_lost: Callable[[Failure], None]) -> BusWriter:
+    """Return a feed's side; ``session`` has joined the node's router, ``on_lost`` is ``WampBusWriter``'s."""
     if is_redis_url(settings.url):
         from components.bus.redis import RedisBusWriter, RedisLink
 
         return RedisBusWriter(reactor, RedisLink(reactor, parse_redis_url(settings.url)))
-    writer: BusWriter = WampBusWriter(session)
-    return writer
+    return WampBusWriter(reactor, session, on_lost=on_lost)
 
 
 def make_reader(

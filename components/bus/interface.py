@@ -68,9 +68,9 @@ class BusListener(Protocol):
     def take_standing(self, standing: Standing) -> None:
         """Be told what is newest, after the batch of the standing's number and before the next one.
 
-        Once when reading begins, before anything else, where the bus has kept it. Again when batches could no longer be had: then
-        what differs from what was read is what became of the topics of which they told. Also, and rarely, when the bus has lost
-        all that it had and a feed goes on in an earlier epoch: what was read before is not to come back.
+        Once when reading begins, before anything else, where the bus has kept it. Again when batches could no longer be had:
+        then what differs from what was read is what became of the topics of which they told. Also, and rarely, when the bus has
+        lost all that it had and a feed goes on in an earlier epoch: what was read before is not to come back.
         """
 
     def take_history(self, batch: Batch) -> None:

@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from autobahn.wamp import ApplicationError
 from autobahn.wamp.interfaces import ISession
 from autobahn.wamp.types import RegisterOptions
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from components.bus.interface import LeadableFeed, OnBatch, OnStatus
+from components.bus.interface import BusListener, LeadableFeed, ReaderFigures
 from components.core.batch import Batch, MalformedBatch, decode_batch, encode_batch
+from components.core.batch_order import BatchOrder
 from components.uris import BUS_PUSH, BUS_STATUS, ERROR_INVALID_ARGUMENT
 
 
@@ -162,6 +164,8 @@ class WampBusWriter:
 class WampBusReader:
     """A router's side: registers the procedures that a feed calls."""
 
+    log: ClassVar[Logger] = Logger()
+
     def __init__(
         self, session: ISession, answer_directly: Callable[[str, Callable[[bytes], None]], None] | None = None
     ) -> None:
@@ -169,20 +173,52 @@ class WampBusReader:
 
         ``answer_directly`` is told the procedure of the batches and what takes one: a router may have a shorter way to it.
         """
+        self.figures = ReaderFigures()
+        self._order = BatchOrder()
         self._session = session
         self._answer_directly = answer_directly
+        self._registrations: list[Any] = []
 
-    async def start(self, on_batch: OnBatch, on_status: OnStatus) -> None:
-        """See ``BusReader.start``."""
+    async def start(self, listener: BusListener) -> None:
+        """See ``BusReader.start``; the feed is told by an error what the listener could not take."""
 
         def push(data: bytes) -> None:
             try:
                 batch = decode_batch(data)
             except MalformedBatch as error:
                 raise ApplicationError(ERROR_INVALID_ARGUMENT, str(error)) from error
-            on_batch(batch)
+            step = self._order.take(batch.epoch, batch.number)
+            if step.is_next:
+                self.figures.batches += 1
+                self.figures.missed_batches += 0 if step.missing is None else step.missing.number
+                try:
+                    listener.take_batch(batch)
+                except Exception:
+                    self.log.failure("batch {number} could not be taken", number=batch.number)
 
-        await self._session.register(push, BUS_PUSH, options=RegisterOptions())
-        await self._session.register(on_status, BUS_STATUS)
+        def tell_status(status: bytes) -> None:
+            try:
+                listener.take_status(status)
+            except (ValueError, TypeError) as error:
+                raise ApplicationError(ERROR_INVALID_ARGUMENT, str(error)) from error
+
+        self._registrations = [
+            await self._session.register(push, BUS_PUSH, options=RegisterOptions()),
+            await self._session.register(tell_status, BUS_STATUS),
+        ]
         if self._answer_directly is not None:
             self._answer_directly(BUS_PUSH, push)
+        self.figures.connected = True
+
+    async def stop(self) -> None:
+        """See ``BusReader.stop``."""
+        registrations, self._registrations = self._registrations, []
+        for registration in registrations:
+            # A session that has left has no registrations.
+            if self._session.is_attached():
+                await registration.unregister()
+        self.figures.connected = False
+
+    def troubles(self) -> list[str]:
+        """See ``BusReader.troubles``: the bus is the node's own router."""
+        return []

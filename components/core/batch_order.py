@@ -69,10 +69,9 @@ class BatchOrder:
         """Return what the batch is, and stand behind it if it is one to be handed on."""
         if self.is_at_least(epoch, number):
             return _HAD
-        if epoch > self.epoch:
-            # Of an epoch that begins unseen, what came before is missing; of the very first, reading simply begins there.
-            expected = 1 if self.epoch else number
-        else:
-            expected = self.number + 1
+        expected = self.number + 1 if epoch == self.epoch else 1
+        if not self.epoch:
+            # Nothing was read: reading begins here.
+            expected = number
         self.epoch, self.number = epoch, number
         return _NEXT if number == expected else Step(True, MissingBatches(epoch, expected, number - 1))

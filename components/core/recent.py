@@ -9,7 +9,7 @@ Bounds: trades are kept for ``keep_s`` seconds; beyond ``max_trades`` the oldest
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from components.core.binance import BookTicker, Trade
@@ -19,6 +19,9 @@ KEEP_S = 30.0
 
 MAX_TRADES = 100_000
 TRADES_STALE_FACTOR = 10
+
+Reached = tuple[int | None, int | None]
+"""Id of the last trade's message, and update id; ``None`` where there was none."""
 
 
 @dataclass(slots=True)
@@ -91,6 +94,8 @@ class Recent:
         for name, theirs in other._by_name.items():
             symbol = self._by_name[name]
             symbol.opened_ms = theirs.opened_ms
+            if theirs.last_trade_id is not None:
+                symbol.last_trade_id = theirs.last_trade_id
             symbol.last_tick_s = max(symbol.last_tick_s, theirs.last_tick_s)
             symbol.last_book_s = max(symbol.last_book_s, theirs.last_book_s)
             book = theirs.book
@@ -101,6 +106,36 @@ class Recent:
             self._trades.popleft()
             self.dropped += 1
         self.dropped += other.dropped
+
+    def reached(self, since_s: float) -> dict[str, Reached]:
+        """Return how far each symbol has come that was heard after ``since_s``."""
+        return {
+            name: (
+                symbol.last_trade_id if symbol.last_tick_s > since_s else None,
+                symbol.book.ticker.update_id if symbol.book is not None and symbol.last_book_s > since_s else None,
+            )
+            for name, symbol in self._by_name.items()
+            if symbol.last_tick_s > since_s or symbol.last_book_s > since_s
+        }
+
+    def behind(self, reached: Mapping[str, Reached]) -> list[str]:
+        """Return the symbols of which a connection has not brought what another one had, trades or best prices."""
+        behind = []
+        for name, symbol in self._by_name.items():
+            trade_id, update_id = reached.get(name, (None, None))
+            book_id = None if symbol.book is None else symbol.book.ticker.update_id
+            if _is_behind(symbol.last_trade_id, trade_id) or _is_behind(book_id, update_id):
+                behind.append(name)
+        return behind
+
+    def lies_before(self, following: Recent) -> list[str]:
+        """Return the symbols of which a connection has not yet brought the trade that the next one began with."""
+        apart = []
+        for name, theirs in following._by_name.items():
+            last_id = self._by_name[name].last_trade_id
+            if _is_behind(last_id, theirs.first_trade_id):
+                apart.append(name)
+        return apart
 
     def trades(self, now_s: float) -> Iterator[Trade]:
         """Yield the trades of the last ``keep_s`` seconds."""
@@ -130,3 +165,7 @@ class Recent:
             for name, symbol in self._by_name.items()
             if now_s - symbol.last_book_s > after_s or now_s - symbol.last_tick_s > TRADES_STALE_FACTOR * after_s
         ]
+
+
+def _is_behind(mine: int | None, theirs: int | None) -> bool:
+    return theirs is not None and (mine is None or mine < theirs)

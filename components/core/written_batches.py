@@ -96,7 +96,9 @@ class WrittenBatches:
         kept, newest = self._kept, self._newest
         oldest_s = now_s - self._limits.max_age_s
         while (
-            kept and self._before < self.confirmed and (self.size_bytes > self._limits.max_bytes or kept[0][2] < oldest_s)
+            kept
+            and self._before < self.confirmed
+            and (self.size_bytes > self._limits.max_bytes or kept[0][2] < oldest_s)
         ):
             batch, size, _ = kept.popleft()
             self.size_bytes -= size

@@ -1,14 +1,12 @@
 """One feed: its connections to the exchange, its place on the bus, and how it stands.
 
-Owns the feed's life, its role and the staleness watch; never touches a router, and the exchange only through ``Upstream``.
+Owns the feed's life, its role and the staleness watch; never touches a router, and the exchange only through ``Line``.
 """
 
 from __future__ import annotations
 
 import json
-import random
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import DeferredList, ensureDeferred
@@ -17,11 +15,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from components.bus import BusWriter
-from components.core.backoff import Backoff
 from components.core.batch import Standing
-from components.core.binance import MAX_STREAMS_PER_CONNECTION, Reply
-from components.feed.intake import Control, Intake
-from components.feed.upstream import Upstream, UpstreamRules, UpstreamState
+from components.core.binance import MAX_STREAMS_PER_CONNECTION
+from components.feed.intake import Intake
+from components.feed.line import Line
+from components.feed.upstream import UpstreamRules, UpstreamState
 from components.settings import FeedSettings
 
 STATUS_INTERVAL_S = 1.0
@@ -61,19 +59,22 @@ class Feed:
         streams = [
             f"{symbol.lower()}@{kind}" for symbol in settings.symbols for kind in (settings.trade_stream, "bookTicker")
         ]
-        self._upstreams = [
-            Upstream(
-                reactor,
-                settings.exchange_url,
-                streams[start : start + MAX_STREAMS_PER_CONNECTION],
-                _Connection(self),
-                Backoff(random.random),
-                rules,
-            )
+        chunks = [
+            streams[start : start + MAX_STREAMS_PER_CONNECTION]
             for start in range(0, len(streams), MAX_STREAMS_PER_CONNECTION)
         ]
-        for upstream in self._upstreams:
-            upstream.consumer.upstream = upstream  # type: ignore[attr-defined]  # it is the _Connection made above
+        self._lines = [
+            Line(
+                reactor,
+                settings.exchange_url,
+                chunk,
+                self.intake,
+                self._state_changed,
+                rules or UpstreamRules(),
+                len(chunks),
+            )
+            for chunk in chunks
+        ]
         self._ticker = LoopingCall(self._every_second)
         self._ticker.clock = reactor
 
@@ -85,8 +86,8 @@ class Feed:
             symbols=len(self.settings.symbols),
             url=self.settings.exchange_url,
         )
-        for upstream in self._upstreams:
-            upstream.start()
+        for line in self._lines:
+            line.start()
         self._bus.start(self)
         self._ticker.start(STATUS_INTERVAL_S).addErrback(self._on_failed)
 
@@ -99,7 +100,7 @@ class Feed:
         self.intake.follow()
         # What comes meanwhile is the next leader's, who gets it from the exchange as well.
         await self._bus.stop()
-        await DeferredList([ensureDeferred(upstream.stop()) for upstream in self._upstreams], consumeErrors=True)
+        await DeferredList([ensureDeferred(line.stop()) for line in self._lines], consumeErrors=True)
 
     # What the bus says.
 
@@ -128,18 +129,18 @@ class Feed:
     def pause(self) -> None:
         """Stop reading from the exchange: the bus is full."""
         self._upstream_paused += 1
-        for upstream in self._upstreams:
-            upstream.pause()
+        for line in self._lines:
+            line.pause()
 
     def resume(self) -> None:
         """Read again: the bus has room."""
-        for upstream in self._upstreams:
-            upstream.resume()
+        for line in self._lines:
+            line.resume()
 
     @property
     def state(self) -> UpstreamState:
         """The least of what the connections have reached."""
-        states = {upstream.state for upstream in self._upstreams}
+        states = {line.state for line in self._lines}
         for state in (UpstreamState.STOPPED, UpstreamState.CONNECTING, UpstreamState.SUBSCRIBING):
             if state in states:
                 return state
@@ -157,10 +158,11 @@ class Feed:
             "since": self._since_ms,
             "exchange": {
                 "url": self.settings.exchange_url,
-                "connections": sum(upstream.state is UpstreamState.LIVE for upstream in self._upstreams),
-                "reconnects": sum(max(0, upstream.connections - 1) for upstream in self._upstreams),
-                "paused": any(upstream.paused for upstream in self._upstreams),
-                "last_error": next((upstream.last_error for upstream in self._upstreams if upstream.last_error), ""),
+                "connections": sum(line.state is UpstreamState.LIVE for line in self._lines),
+                "reconnects": sum(line.reconnects for line in self._lines),
+                "rotations": sum(line.rotations for line in self._lines),
+                "paused": any(line.paused for line in self._lines),
+                "last_error": next((line.last_error for line in self._lines if line.last_error), ""),
             },
             "symbols": list(self.settings.symbols),
             "stale": self._stale,
@@ -179,19 +181,6 @@ class Feed:
                 "kept_dropped": intake.recent.dropped,
             },
         }
-
-    # What the connections bring.
-
-    def _take_control(self, upstream: Upstream, parsed: Control) -> None:
-        if isinstance(parsed, Reply):
-            upstream.answered(parsed)
-        else:
-            upstream.reconnect_now()
-
-    def _connection_started(self, upstream: Upstream) -> None:
-        names = {stream.partition("@")[0].upper() for stream in upstream.streams}
-        self.intake.sequencer.connection_started(names)
-        self.intake.recent.connection_started(names, self._reactor.seconds(), self._wall_clock_ms())
 
     def _state_changed(self) -> None:
         if self.state is not self._state:
@@ -230,29 +219,7 @@ class Feed:
         due = {symbol for symbol in stale if now_s - self._asked_again_s.get(symbol, float("-inf")) >= after_s}
         self._asked_again_s = {symbol: asked for symbol, asked in self._asked_again_s.items() if symbol in stale}
         self._asked_again_s.update(dict.fromkeys(due, now_s))
-        for upstream in self._upstreams:
-            streams = [stream for stream in upstream.streams if stream.partition("@")[0].upper() in due]
+        for line in self._lines:
+            streams = [stream for stream in line.streams if stream.partition("@")[0].upper() in due]
             if streams:
-                upstream.resubscribe(streams)
-
-
-class _Connection:
-    """What one ``Upstream`` hands to its feed."""
-
-    upstream: Upstream
-
-    def __init__(self, feed: Feed) -> None:
-        self._feed = feed
-
-    def connection_started(self) -> None:
-        self._feed._connection_started(self.upstream)
-
-    def frames(self, frames: Iterable[bytes]) -> None:
-        feed = self._feed
-        feed.intake.take_frames(frames, feed.intake.recent, partial(feed._take_control, self.upstream))
-
-    def read_ended(self) -> None:
-        self._feed.intake.write_batch()
-
-    def state_changed(self) -> None:
-        self._feed._state_changed()
+                line.resubscribe(streams)

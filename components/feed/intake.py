@@ -48,7 +48,7 @@ class Intake:
         self.ignored = 0
         self._bus = bus
         self._monotonic_s = monotonic_s
-        self._wall_clock_ms = wall_clock_ms
+        self.wall_clock_ms = wall_clock_ms
         self._observe_lag_s = observe_lag_s
         self._batch_number = 0
         self._events: list[Event] = []
@@ -68,7 +68,7 @@ class Intake:
         if since is not None and self._continue_epoch(since):
             trades = self.recent.trades(self._monotonic_s())
         else:
-            self.epoch = max(self._wall_clock_ms(), self.epoch + 1)
+            self.epoch = max(self.wall_clock_ms(), self.epoch + 1)
             self._batch_number = 0
             self.sequencer.begin_epoch()
             trades = iter(())
@@ -124,7 +124,7 @@ class Intake:
     def take_frames(self, frames: Iterable[bytes], recent: Recent, take_control: Callable[[Control], Any]) -> None:
         """Take the frames of one read. What another ``recent`` than this feed's own keeps is not written."""
         # One look at the clocks for all frames of a read: they came together.
-        now_s, now_ms = self._monotonic_s(), self._wall_clock_ms()
+        now_s, now_ms = self._monotonic_s(), self.wall_clock_ms()
         sequencer = self.sequencer
         writes = self.leading and recent is self.recent
         for frame in frames:
@@ -164,6 +164,6 @@ class Intake:
             self._batch_number += 1
             events, self._events = self._events, []
             if self._observe_lag_s is not None and self._newest_trade_ms is not None:
-                self._observe_lag_s(max(0, self._wall_clock_ms() - self._newest_trade_ms) / 1000)
+                self._observe_lag_s(max(0, self.wall_clock_ms() - self._newest_trade_ms) / 1000)
             self._newest_trade_ms = None
             self._bus.write(Batch(self.epoch, self._batch_number, events))

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from components.bus.wamp import WampBusLimits, WampBusReader, WampBusWriter
 from components.core.batch import Batch, Standing, decode_batch
 from components.uris import BUS_PUSH, BUS_STATUS
+from tests.bus.brokers import HeardBatches
 
 
 class FakeSession:
@@ -156,7 +157,7 @@ def test_the_end_waits_for_a_silent_relay_no_longer_than_its_time() -> None:
 @pytest.mark.parametrize("data", [b"", b"nonsense", b"\x93\x01", b"\x93\x01\x01\x91\x93\xa1\x87\x01\xc4\x00"])
 def test_a_reader_refuses_what_is_no_batch(data: bytes) -> None:
     session = FakeSession()
-    started = WampBusReader(session).start(lambda _: None, lambda _: None)
+    started = WampBusReader(session).start(HeardBatches())
     with pytest.raises(StopIteration):
         started.send(None)  # type: ignore[attr-defined]
     with pytest.raises(ApplicationError):

@@ -89,3 +89,29 @@ def test_a_connection_made_anew_says_nothing_of_another_ones_symbols() -> None:
     recent.connection_started(["ETHUSDT"], 100.0, 7)
     assert recent.stale(101.0, 60.0) == ["BTCUSDT"]
     assert recent.opened_ms() == {"BTCUSDT": 0, "ETHUSDT": 7}
+
+
+def test_a_connection_is_behind_on_what_another_one_has_had_since() -> None:
+    first, following = Recent(SYMBOLS), Recent(SYMBOLS)
+    first.tick(trade(3, "ETHUSDT"), 1.0)
+    first.tick(trade(7), 3.0)
+    first.book(book(9), 3.0, 0)
+    following.tick(trade(6), 3.0)
+    following.book(book(9), 3.0, 0)
+    assert following.behind(first.reached(2.0)) == ["BTCUSDT"]
+    following.tick(trade(7), 3.1)
+    assert following.behind(first.reached(2.0)) == []
+    first.book(book(10), 3.2, 0)
+    assert following.behind(first.reached(2.0)) == ["BTCUSDT"]
+    assert following.behind(first.reached(0.5)) == ["BTCUSDT", "ETHUSDT"]
+
+
+def test_a_connection_lies_before_the_next_one_until_it_has_come_to_its_first_trade() -> None:
+    first, following = Recent(SYMBOLS), Recent(SYMBOLS)
+    following.tick(trade(5), 0.0)
+    following.tick(trade(6), 0.0)
+    assert first.lies_before(following) == ["BTCUSDT"]
+    first.tick(trade(4), 0.0)
+    assert first.lies_before(following) == ["BTCUSDT"]
+    first.tick(trade(5), 0.0)
+    assert first.lies_before(following) == []

@@ -1,7 +1,7 @@
 """How this process reaches its Redis: one connection at a time, with a deadline for every command.
 
-Owns addresses, TLS, credentials and the question to the Sentinels; knows nothing of batches. TCP alone does not tell of a server
-that has stalled, or of a cable that was pulled: what is not answered in time ends the connection.
+Owns addresses, TLS, credentials and the question to the Sentinels; knows nothing of batches. TCP alone does not tell of
+a server that has stalled, or of a cable that was pulled: what is not answered in time ends the connection.
 """
 
 from __future__ import annotations
@@ -60,6 +60,10 @@ class _Protocol(txredisapi.RedisProtocol):  # type: ignore[misc]  # txredisapi s
         return packed
 
 
+class _ProtocolFactory(Factory):
+    noisy = False
+
+
 class Connection:
     """An open connection whose commands are answered in order."""
 
@@ -70,8 +74,8 @@ class Connection:
     def command(self, *words: Any, deadline_s: float = COMMAND_DEADLINE_S) -> Deferred[Any]:
         """Send a command and return its answer; bytes, numbers, ``None`` and lists of these.
 
-        Fails with a ``RedisRefused``, or with a ``RedisUnavailable`` when the connection has ended, as it does by itself when the
-        answer is not there in time.
+        Fails with a ``RedisRefused``, or with a ``RedisUnavailable`` when the connection has ended, as it does by itself when
+        the answer is not there in time.
         """
         try:
             answer: Deferred[Any] = self._protocol.execute_command(*words)
@@ -137,9 +141,8 @@ class RedisLink:
                 await connection.command("AUTH", *credentials)
             if address.database:
                 await connection.command("SELECT", address.database)
-            role = await connection.command("ROLE") if address.service is not None else [b"master"]
-            if role[0] != b"master":
-                raise RedisUnavailable(f"{host}:{port} is said to be the master, and says that it is a {role[0].decode()}")
+            if address.service is not None:
+                _check_master(f"{host}:{port}", await connection.command("ROLE"))
         except BaseException:
             connection.close()
             raise
@@ -150,7 +153,7 @@ class RedisLink:
         if self.address.tls:
             endpoint = wrapClientTLS(optionsForClientTLS(host), endpoint)
         try:
-            protocol = await endpoint.connect(Factory.forProtocol(_Protocol))
+            protocol = await endpoint.connect(_ProtocolFactory.forProtocol(_Protocol))
         except (ConnectError, ConnectionClosed, DNSLookupError, OSError) as error:
             raise RedisUnavailable(f"{host}:{port} cannot be reached: {_line(error)}") from error
         protocol.transport.setTcpNoDelay(True)
@@ -185,5 +188,11 @@ class RedisLink:
         return await connection.command(*question)
 
 
-def _line(error: BaseException) -> str:
+def _check_master(where: str, role: list[Any]) -> None:
+    # A Sentinel may know less than the server itself, in the midst of a failover.
+    if role[0] != b"master":
+        raise RedisUnavailable(f"{where} is said to be the master, and is a {role[0].decode()}")
+
+
+def _line(error: BaseException | None) -> str:
     return " ".join(str(error).split())[:MAX_REASON_CHARS] or type(error).__name__

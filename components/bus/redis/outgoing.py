@@ -1,4 +1,4 @@
-"""One lead's way to Redis: sends batches and statuses over one connection, several under way at once, and ends at the first trouble.
+"""One lead's way to Redis: sends batches and statuses over one connection, several at once, and ends at the first trouble.
 
 Whatever goes wrong, the answer is the same: this way ends, and the writer asks for the lead anew; then Redis says what it has.
 """
@@ -37,8 +37,8 @@ class Outgoing:
     ) -> None:
         """Send nothing before ``send_after``.
 
-        At most ``batches_in_flight`` are under way; the stream is held to about ``stream_batches``. ``on_ended`` is called once,
-        when ``trouble`` is set.
+        At most ``batches_in_flight`` are under way; the stream is held to about ``stream_batches``. ``on_ended`` is called
+        once, when ``trouble`` is set.
         """
         self.trouble: Exception | None = None
         self._connection = connection
@@ -61,11 +61,18 @@ class Outgoing:
     def send_waiting(self) -> None:
         """Send as much as may be under way."""
         kept = self._kept
-        while kept is not None and self._sent < kept.last and self._in_flight < self._batches_in_flight and not self.trouble:
+        while (
+            kept is not None
+            and self._sent < kept.last
+            and self._in_flight < self._batches_in_flight
+            and not self.trouble
+        ):
             batch = kept.get(self._sent + 1)
             self._sent = batch.number
             self._in_flight += 1
-            self._run(WRITE.call(*self._arguments(batch))).addCallback(self._written, kept, batch.number).addErrback(self.end)
+            self._run(WRITE.call(*self._arguments(batch))).addCallback(self._written, kept, batch.number).addErrback(
+                self.end
+            )
 
     def send_status(self, status: bytes) -> None:
         """Send a status; while one is under way the newest of the others waits."""
@@ -73,7 +80,9 @@ class Outgoing:
             self._status_waiting = status
         elif self.trouble is None:
             self._status_in_flight = True
-            self._run(TELL_STATUS.call(self._token, status, STATUS_KEPT_MS)).addCallback(self._told).addErrback(self.end)
+            self._run(TELL_STATUS.call(self._token, status, STATUS_KEPT_MS)).addCallback(self._told).addErrback(
+                self.end
+            )
 
     def end(self, why: Failure | Exception) -> None:
         """Send nothing more; the first cause counts."""

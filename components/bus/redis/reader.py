@@ -51,7 +51,9 @@ class RedisBusReader:
         self._link = link
         self._backoff = Backoff(random, initial_s=0.1, cap_s=1.0)
         self._wall_clock_s = wall_clock_s
-        self._listener: BusListener | None = None
+        self._heard: BusListener
+        """Told of everything; there is one from ``start`` on."""
+
         self._order = BatchOrder()
         self._began = False
         self._cursor = b"0-0"
@@ -73,7 +75,7 @@ class RedisBusReader:
 
     async def start(self, listener: BusListener) -> None:
         """See ``BusReader.start``."""
-        self._listener = listener
+        self._heard = listener
         self._running = ensureDeferred(self._run()).addErrback(self._ended)
 
     async def stop(self) -> None:
@@ -223,14 +225,9 @@ class RedisBusReader:
     def _decoded(self, entry_id: bytes, fields: list[bytes]) -> Batch | None:
         try:
             return decode_batch(fields[3])
-        except (MalformedBatch, IndexError) as error:
-            self.log.error("entry {id} is no batch: {error}", id=entry_id.decode(), error=str(error))
+        except (MalformedBatch, IndexError):
+            self.log.failure("entry {id} is no batch", id=entry_id.decode())
             return None
-
-    @property
-    def _heard(self) -> BusListener:
-        assert self._listener is not None
-        return self._listener
 
     def _tell(self, what: str, take: Callable[[Any], None], argument: Any) -> None:
         try:

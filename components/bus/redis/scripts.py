@@ -1,8 +1,8 @@
 """What Redis does in one piece: its keys, and the Lua scripts that alone change them.
 
-The stream's ids are ``<epoch>-<number>`` of the batch in the entry. So a reader's place in the stream is that of the batch it has
-read last, on whichever server it asks, also on one that has started anew and been written to again; and what Redis does not
-allow, an id that is no greater than the last, is no batch either. All keys share a hash tag: a cluster keeps them in one slot.
+The stream's ids are ``<epoch>-<number>`` of the batch in the entry. So a reader's place in the stream is that of the batch it
+has read last, on whichever server it asks, also on one that has started anew and been written to again; and what Redis does
+not allow, an id that is no greater than the last, is no batch either. All keys share a hash tag, a single slot of a cluster.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NEWEST = b"{crosstick}:newest"
 """Hash: topic → ``<seq> <payload>``, of the epoch that stands."""
 
 STATE = b"{crosstick}:state"
-"""Hash: ``epoch`` and ``number`` of the last batch, ``token`` of the last lead, and the ``server`` that gave it (its run id)."""
+"""Hash: ``epoch`` and ``number`` of the last batch, ``token`` of the last lead and the ``server`` (run id) that gave it."""
 
 LEAD = b"{crosstick}:lead"
 """Who leads, for as long as the lease lasts."""
@@ -140,8 +140,8 @@ return 1
 LOOK = Script(
     """
 local state = redis.call('HMGET', KEYS[1], 'epoch', 'number')
-return {state[1] or '0', state[2] or '0', redis.call('HGETALL', KEYS[2]), redis.call('XREVRANGE', KEYS[3], '+', '-', 'COUNT', 1),
-    redis.call('TIME')}
+local status = redis.call('XREVRANGE', KEYS[3], '+', '-', 'COUNT', 1)
+return {state[1] or '0', state[2] or '0', redis.call('HGETALL', KEYS[2]), status, redis.call('TIME')}
 """,
     (STATE, NEWEST, STATUS),
 )

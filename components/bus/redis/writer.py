@@ -11,7 +11,6 @@ import random
 import secrets
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
@@ -21,6 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from components.bus.interface import LeadableFeed
+from components.bus.redis.limits import RedisWriterLimits, WriterFigures
 from components.bus.redis.link import Connection, RedisLink, RedisTrouble
 from components.bus.redis.outgoing import EpochTooOld, Outgoing, WriteRefused
 from components.bus.redis.scripts import (
@@ -36,51 +36,9 @@ from components.bus.redis.scripts import (
 from components.core.backoff import Backoff
 from components.core.batch import Batch, Standing
 from components.core.lead import GoOn, Grant, go_on
-from components.core.written_batches import KeptLimits, WrittenBatches
+from components.core.written_batches import WrittenBatches
 
 _NOTHING = Standing(0, 0, {})
-
-
-@dataclass(frozen=True, slots=True)
-class RedisWriterLimits:
-    """Times and bounds of a writer."""
-
-    lease_s: float = 2.0
-    """How long the lead outlives a leader that is gone; renewed thrice in that time."""
-
-    standby_interval_s: float = 0.25
-    """How often who stands by asks for the lead. With the lease: how long a crash leaves nobody leading."""
-
-    patience_s: float = 3.0
-    """How long who stood by leaves the lead of a Redis that has started anew or failed over to its last leader."""
-
-    batches_in_flight: int = 64
-    """Written and not yet answered. More lie in buffers of the kernel only, fewer wait for the network."""
-
-    stream_batches: int = 50_000
-    """Which the stream keeps, about; the oldest go first."""
-
-    stream_age_s: float = 120.0
-    """How old what the stream keeps may be, about: as long as a gateway may be away and still miss nothing."""
-
-    trim_interval_s: float = 5.0
-    stop_timeout_s: float = 2.0
-    """How long ``stop`` waits for Redis to have everything."""
-
-    kept: KeptLimits = field(default_factory=KeptLimits)
-    """What is kept to be written, and written again."""
-
-
-@dataclass(slots=True)
-class WriterFigures:
-    """What a writer counts."""
-
-    dropped_batches: int = 0
-    """Given up since more waited for Redis than there is room for; an epoch began after each such time."""
-
-    overflows: int = 0
-    leads: int = 0
-    """How often the lead was given, and given again after a trouble."""
 
 
 class RedisBusWriter:
@@ -102,12 +60,22 @@ class RedisBusWriter:
         self._random = random
         self._backoff = Backoff(random, initial_s=0.1, cap_s=1.0)
         self._owner = secrets.token_hex(8)
-        self._feed: LeadableFeed | None = None
+        self._feed: LeadableFeed
+        """There is one from ``start`` on."""
+
         self._token = 0
         """Of the lead that this feed holds itself to have; 0 if none."""
 
+        self._told = False
+        """Whether the feed has been told that it leads or follows."""
+
         self._kept: WrittenBatches | None = None
-        self._overflowed = False
+        self._gave_up = False
+        """The epoch cannot be continued: what the feed writes is dropped until it has begun another."""
+
+        self._epoch_before = 0
+        """What stood when the feed was told to begin an epoch: its own has to be later."""
+
         self._connection: Connection | None = None
         self._outgoing: Outgoing | None = None
         self._status: bytes | None = None
@@ -147,11 +115,14 @@ class RedisBusWriter:
         """See ``BusWriter.write``."""
         if not self._token:
             return
-        if self._overflowed:
+        if self._gave_up:
             self.figures.dropped_batches += 1
             return
         kept = self._kept
         if kept is None or batch.epoch != kept.epoch:
+            if batch.epoch <= self._epoch_before:
+                self._give_up_epoch()
+                return
             kept = self._kept = WrittenBatches(Standing(batch.epoch, batch.number - 1, {}), self._limits.kept)
             if self._outgoing is not None:
                 self._outgoing.send_after(kept, batch.number - 1)
@@ -169,8 +140,8 @@ class RedisBusWriter:
     def troubles(self) -> list[str]:
         """See ``BusWriter.troubles``."""
         found = [] if self._trouble is None else [f"Redis at {self._link.address}: {self._trouble}"]
-        if self._overflowed:
-            found.append("more waits for Redis than there is room for: an epoch begins when it is back")
+        if self._gave_up:
+            found.append("batches are dropped until the feed has begun an epoch: Redis was away for too long")
         return found
 
     # The life of the connection.
@@ -204,7 +175,7 @@ class RedisBusWriter:
                 answer = await connection.run(TAKE_LEAD, self._owner, lease_ms, int(asks_patiently))
                 if answer[0] == b"lead":
                     await self._lead(connection, answer)
-                if self._token:
+                if self._token or not self._told:
                     self._follow("another feed leads")
                 self._well()
                 await self._sleep(self._limits.standby_interval_s * (0.75 + 0.5 * self._random()))
@@ -215,17 +186,14 @@ class RedisBusWriter:
 
     async def _lead(self, connection: Connection, answer: list[Any]) -> None:
         """Lead until something is wrong, which is raised."""
-        assert self._feed is not None
         token, token_before, same, epoch, number = (int(value) for value in answer[1:6])
         grant = Grant(token, token_before, bool(same), epoch, number)
         if self._token and grant.token_before > self._token:
             self._follow("another feed led while Redis could not be reached")
-        how = go_on(grant, self._token, None if self._overflowed else self._kept)
+        how = go_on(grant, self._token, None if self._gave_up else self._kept)
         self.figures.leads += 1
         self.log.info("this feed leads, with token {token}: {how}", token=token, how=how.value)
-        outgoing = Outgoing(
-            connection, token, self._limits.batches_in_flight, self._limits.stream_batches, self._wake
-        )
+        outgoing = Outgoing(connection, token, self._limits.batches_in_flight, self._limits.stream_batches, self._wake)
         kept = self._kept
         if how is GoOn.RESTORE and kept is not None:
             before = kept.standing_before()
@@ -240,10 +208,12 @@ class RedisBusWriter:
             kept.confirm(number)
             outgoing.send_after(kept, number)
         else:
-            self._overflowed = False
+            self._gave_up = False
             standing = Standing(epoch, number, parse_newest(answer[6])) if how is GoOn.CONTINUE else _NOTHING
             self._kept = WrittenBatches(standing, self._limits.kept)
             outgoing.send_after(self._kept, standing.number)
+            self._told = True
+            self._epoch_before = epoch if how is GoOn.BEGIN else 0
             self._feed.lead(standing if how is GoOn.CONTINUE else None)
         if self._status is not None:
             outgoing.send_status(self._status)
@@ -254,8 +224,7 @@ class RedisBusWriter:
             if outgoing.trouble is None and not self._stopping:
                 await self._sleep(self._limits.lease_s / 3)
             if isinstance(outgoing.trouble, EpochTooOld):
-                # An epoch is the time at which it begins: with the next one this feed's clock has come further.
-                self._kept, self._overflowed = None, True
+                self._kept, self._gave_up = None, True
             if outgoing.trouble is not None:
                 raise outgoing.trouble
             if self._stopping:
@@ -280,12 +249,18 @@ class RedisBusWriter:
             await connection.command("XTRIM", BATCHES, "MINID", "~", f"{epoch}-{number}")
 
     def _follow(self, because: str) -> None:
-        assert self._feed is not None
         self.log.info("this feed follows: {because}", because=because)
+        self._told = True
         self._token = 0
         self._kept = None
-        self._overflowed = False
+        self._gave_up = False
         self._feed.follow(because)
+
+    def _give_up_epoch(self) -> None:
+        # An epoch is the time at which it begins: with the next one this feed's clock has come further.
+        self._kept, self._gave_up = None, True
+        if self._outgoing is not None:
+            self._outgoing.end(EpochTooOld("this feed's clock is behind: a later epoch stands in Redis"))
 
     def _overflow(self, kept: WrittenBatches) -> None:
         self.figures.overflows += 1
@@ -295,7 +270,7 @@ class RedisBusWriter:
             batches=kept.unconfirmed,
             limit=self._limits.kept.max_bytes,
         )
-        self._kept, self._overflowed = None, True
+        self._kept, self._gave_up = None, True
         if self._outgoing is not None:
             self._outgoing.end(WriteRefused("Redis takes less than the feed brings"))
 
