@@ -6,14 +6,17 @@ with one line that names the variable, the value and the rule.
 
 from __future__ import annotations
 
+import os
+import platform
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from components.core.recording import RecordingError, recorded_streams
+from components.core.redis_address import REDIS_FORMS, InvalidRedisAddress, is_redis_url, parse_redis_url
 from components.instruments import DEFAULT_SYMBOLS
 
 DEFAULT_SIMULATOR_PORT = 9443
@@ -25,12 +28,14 @@ MAX_SYMBOLS = 2000
 Number = TypeVar("Number", int, float)
 
 _SYMBOL = re.compile(r"[A-Z0-9]{2,20}")
+_FEED_NAME = re.compile(r"[A-Za-z0-9._:@-]{1,64}")
 
 KNOWN_VARIABLES = frozenset(
     {
         "CROSSTICK_BUS",
         "CROSSTICK_ENV",
         "CROSSTICK_EXCHANGE_URL",
+        "CROSSTICK_FEED_NAME",
         "CROSSTICK_RATE",
         "CROSSTICK_RECORDING",
         "CROSSTICK_RECORDING_LOOP",
@@ -88,6 +93,17 @@ class SimulatorSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class BusSettings:
+    """What carries batches from feed to gateways."""
+
+    kind: str = "wamp"
+    """``wamp``, the bus of a single node, or ``redis``."""
+
+    url: str = field(default="", repr=False)
+    """Where it is, checked; empty for ``wamp``. It may hold a password."""
+
+
+@dataclass(frozen=True, slots=True)
 class FeedSettings:
     """What the feed subscribes to, and where."""
 
@@ -101,6 +117,9 @@ class FeedSettings:
     stale_after_s: float
     """A symbol with no message for this long is stale."""
 
+    name: str
+    """Which feed this is, for status, logs and metrics: 1 to 64 letters, digits and ``. _ : @ -``."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -109,6 +128,8 @@ class Settings:
     feed: FeedSettings
     simulator: SimulatorSettings | None
     """``None``: ``CROSSTICK_EXCHANGE_URL`` names another exchange."""
+
+    bus: BusSettings = BusSettings()
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
@@ -124,10 +145,6 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         raise SettingsError(
             f"unknown environment variable {unknown[0]}; known are {', '.join(sorted(KNOWN_VARIABLES))}"
         )
-    bus = environ.get("CROSSTICK_BUS", "wamp")
-    if bus != "wamp":
-        raise SettingsError(f"CROSSTICK_BUS must be 'wamp', was {bus!r}")
-
     recording = _recording(environ)
     if recording is None:
         _recording_options(environ)
@@ -160,6 +177,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         symbols=symbols,
         trade_stream=trade_stream,
         stale_after_s=_number(environ, "CROSSTICK_STALE_AFTER", 60.0, 1.0, 86_400.0),
+        name=_feed_name(environ),
     )
     simulator = SimulatorSettings(
         host="127.0.0.1",
@@ -168,7 +186,31 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         seed=_integer(environ, "CROSSTICK_SEED", 1, 0, 2**63 - 1),
         recording=recording,
     )
-    return Settings(feed=feed, simulator=simulator if embedded else None)
+    return Settings(feed=feed, simulator=simulator if embedded else None, bus=_bus(environ))
+
+
+def _feed_name(environ: Mapping[str, str]) -> str:
+    if "CROSSTICK_FEED_NAME" not in environ:
+        host = re.sub(r"[^A-Za-z0-9._-]", "-", platform.node()) or "feed"
+        return f"{host[:48]}:{os.getpid()}"
+    name = environ["CROSSTICK_FEED_NAME"]
+    if not _FEED_NAME.fullmatch(name):
+        raise SettingsError(f"CROSSTICK_FEED_NAME must be 1 to 64 letters, digits and . _ : @ -, was {name!r}")
+    return name
+
+
+def _bus(environ: Mapping[str, str]) -> BusSettings:
+    value = environ.get("CROSSTICK_BUS", "wamp")
+    if value == "wamp":
+        return BusSettings()
+    if not is_redis_url(value):
+        # Whatever it is, it may hold a password: nothing of it is shown but the scheme.
+        raise SettingsError(f"CROSSTICK_BUS must be wamp or {REDIS_FORMS}, was {value.partition(':')[0]!r}…")
+    try:
+        parse_redis_url(value)
+    except InvalidRedisAddress as error:
+        raise SettingsError(f"CROSSTICK_BUS must be {REDIS_FORMS}: {error}") from None
+    return BusSettings("redis", value)
 
 
 def _is_host_and_port(split: SplitResult) -> bool:

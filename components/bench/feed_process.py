@@ -15,6 +15,7 @@ from typing import Any, cast
 from twisted.internet import reactor as installed_reactor
 
 from components.bench.firehose import SYMBOLS, messages
+from components.bus import LeadableFeed
 from components.core.batch import Batch, encode_batch
 from components.core.binance import BookTicker, Trade, parse_frame
 from components.core.sequencer import Sequencer
@@ -31,6 +32,17 @@ class EncodingBus:
         self.batches = 0
         self.events = 0
         self.encoded_bytes = 0
+
+    def start(self, feed: LeadableFeed) -> None:
+        """See ``BusWriter.start``."""
+        feed.lead(None)
+
+    async def stop(self) -> None:
+        """See ``BusWriter.stop``."""
+
+    def troubles(self) -> list[str]:
+        """See ``BusWriter.troubles``."""
+        return []
 
     def write(self, batch: Batch) -> None:
         """See ``BusWriter.write``."""
@@ -80,13 +92,13 @@ def core_cost() -> dict[str, float]:
     """Return the CPU time that parsing, sequencing and encoding take by themselves, without sockets and WebSocket."""
     payloads = list(itertools.islice(messages(), CORE_BLOCKS))
     sequencer = Sequencer(SYMBOLS)
-    sequencer.connection_started(SYMBOLS, 0.0)
+    sequencer.connection_started(SYMBOLS)
     started_s = time.process_time()
     for number, block in enumerate(payloads, 1):
         events = []
         for payload in block:
             parsed = parse_frame(payload)
-            event = sequencer.tick(parsed, 0.0) if isinstance(parsed, Trade) else None
+            event = sequencer.tick(parsed) if isinstance(parsed, Trade) else None
             if isinstance(parsed, BookTicker):
                 event = sequencer.book(parsed, 0.0, 0)
             if event is not None:
@@ -104,13 +116,17 @@ def main() -> None:
     arguments.add_argument("run_s", type=float)
     parsed = arguments.parse_args()
     settings = FeedSettings(
-        exchange_url=f"ws://127.0.0.1:{parsed.port}", symbols=SYMBOLS, trade_stream="trade", stale_after_s=60.0
+        exchange_url=f"ws://127.0.0.1:{parsed.port}",
+        symbols=SYMBOLS,
+        trade_stream="trade",
+        stale_after_s=60.0,
+        name="bench",
     )
     bus = EncodingBus()
     feed = Feed(
         reactor,
         settings,
-        lambda _feed: bus,
+        bus,
         lambda: time.time_ns() // 1_000_000,
         lambda failure: sys.exit(failure.getTraceback()),
     )

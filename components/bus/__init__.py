@@ -1,8 +1,9 @@
 """Carry batches and the feed's status from a feed to the routers.
 
-``BusWriter`` is a feed's side, ``BusReader`` a router's. ``wamp`` is the bus of a single node.
+``BusWriter`` is a feed's side, ``BusReader`` a router's; ``choice`` makes those of the bus that the settings name.
+``wamp`` is the bus of a single node, ``redis`` one of many.
 """
 
-from components.bus.interface import BusReader, BusWriter, OnBatch, OnStatus
+from components.bus.interface import BusListener, BusReader, BusWriter, LeadableFeed, ReaderFigures
 
-__all__ = ["BusReader", "BusWriter", "OnBatch", "OnStatus"]
+__all__ = ["BusListener", "BusReader", "BusWriter", "LeadableFeed", "ReaderFigures"]

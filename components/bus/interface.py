@@ -1,36 +1,126 @@
-"""What every bus guarantees, whatever carries it."""
+"""What every bus guarantees, whatever carries it.
+
+Rules:
+
+- Batches of an epoch are numbered from 1 without a hole. A reader hands each to its listener once and in order; where some can
+  no longer be had, the next one's number says so, and ``seq`` says of which topics events are missing.
+- At most one feed leads at a time. What a feed writes that leads no more is refused by the bus itself, not by the good will
+  of that feed.
+- A bus that is down, slow, full or empty costs the other parts nothing but what it carries: writer and reader keep what they
+  have within their bounds, say what is wrong (``troubles``), and recover by themselves.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
-from components.core.batch import Batch
+from components.core.batch import Batch, Standing
 
-OnBatch = Callable[[Batch], None]
-OnStatus = Callable[[bytes], None]
-"""Takes the feed's status as the JSON of one object."""
+
+class LeadableFeed(Protocol):
+    """A feed as its side of the bus sees it."""
+
+    def lead(self, since: Standing | None) -> None:
+        """Number events and write them from here on, continuing where the numbering stands.
+
+        ``None``: nothing stands, or what stands cannot be continued without a hole that nobody could see; begin an epoch.
+        A feed that leads already and is told ``None`` begins an epoch as well.
+        """
+
+    def follow(self, because: str) -> None:
+        """Write no more until told to lead: another feed leads, or may. What was written and not yet sent is given up."""
+
+    def pause(self) -> None:
+        """Stop reading from the exchange: the bus is full."""
+
+    def resume(self) -> None:
+        """Read again: the bus has room."""
 
 
 class BusWriter(Protocol):
     """A feed's side of the bus."""
 
-    def write(self, batch: Batch) -> None:
-        """Send a batch; batches arrive in the order of the calls, each once, or the bus reports itself lost.
+    def start(self, feed: LeadableFeed) -> None:
+        """Go on until ``stop``; ``feed`` is told when it leads and when not, first of all when the bus has been asked."""
 
-        Never blocks. Beyond its bound the bus asks the feed to stop reading from the exchange (``on_full``) and later to go
-        on (``on_drained``); a batch handed over in between is still kept, so that one read's worth is never lost.
+    async def stop(self) -> None:
+        """Send what waits, for a bounded time, and give up the lead, so that another feed takes it at once."""
+
+    def write(self, batch: Batch) -> None:
+        """Send a batch; batches arrive in the order of the calls, each once, or the feed is told to begin anew or follow.
+
+        Never blocks, and is called between ``lead`` and ``follow`` only. Beyond its bound the bus asks the feed to stop reading
+        from the exchange (``pause``) and later to go on (``resume``); a batch handed over in between is still kept, so that one
+        read's worth is never lost.
         """
 
     def write_status(self, status: bytes) -> None:
         """Send the feed's status, the JSON of one object; only the newest is of interest, older ones may be skipped."""
 
+    def troubles(self) -> list[str]:
+        """Return what is wrong with the bus, a line each for ``/readyz`` and the log; empty when nothing is."""
+
+
+class BusListener(Protocol):
+    """Who takes what a reader reads. What it raises is logged with the batch; the next comes all the same."""
+
+    def take_standing(self, standing: Standing) -> None:
+        """Be told what is newest, after the batch of the standing's number and before the next one.
+
+        Once when reading begins, before anything else, where the bus has kept it. Again when batches could no longer be had:
+        then what differs from what was read is what became of the topics of which they told. Also, and rarely, when the bus has
+        lost all that it had and a feed goes on in an earlier epoch: what was read before is not to come back.
+        """
+
+    def take_history(self, batch: Batch) -> None:
+        """Take a batch that was written before reading began, at most as new as the standing.
+
+        In order, before the first live batch, and as far back as the bus keeps them. Nothing for subscribers: they did not miss
+        it. For who asks what he missed elsewhere.
+        """
+
+    def take_batch(self, batch: Batch) -> None:
+        """Take a batch."""
+
+    def take_status(self, status: bytes) -> None:
+        """Take the feed's status, the JSON of one object."""
+
+
+@dataclass(slots=True)
+class ReaderFigures:
+    """What a reader counts, for the metrics."""
+
+    connected: bool = False
+    """Whether batches could come."""
+
+    batches: int = 0
+    """Handed to the listener as they were written; history not counted."""
+
+    missed_batches: int = 0
+    """That should have come and can no longer be had."""
+
+    reconnects: int = 0
+    """How often the bus was there again after it had been away."""
+
+    lag_s: float = 0.0
+    """Of the last batch: from its writing to its reading, by the bus's clock where it has one."""
+
 
 class BusReader(Protocol):
-    """A router's side of the bus."""
+    """A gateway's side of the bus."""
 
-    async def start(self, on_batch: OnBatch, on_status: OnStatus) -> None:
-        """Deliver batches in order, and statuses, until the session ends.
+    figures: ReaderFigures
 
-        A callback that raises makes the writer's batch fail: it is reported there, not swallowed here.
+    async def start(self, listener: BusListener) -> None:
+        """Read until ``stop``; returns as soon as reading has been set going, also while the bus is down.
+
+        Batches are read on from where reading was broken off: a gateway that lost the bus for a while misses nothing that the
+        bus still has.
         """
+
+    async def stop(self) -> None:
+        """Read no more."""
+
+    def troubles(self) -> list[str]:
+        """Return what is wrong with the bus, a line each for ``/readyz`` and the log; empty when nothing is."""

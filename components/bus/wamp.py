@@ -9,14 +9,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from autobahn.wamp import ApplicationError
 from autobahn.wamp.interfaces import ISession
 from autobahn.wamp.types import RegisterOptions
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from components.bus.interface import OnBatch, OnStatus
+from components.bus.interface import BusListener, LeadableFeed, ReaderFigures
 from components.core.batch import Batch, MalformedBatch, decode_batch, encode_batch
+from components.core.batch_order import BatchOrder
 from components.uris import BUS_PUSH, BUS_STATUS, ERROR_INVALID_ARGUMENT
 
 
@@ -33,16 +37,21 @@ class WampBusLimits:
     batches_waiting: int = 64
     """Batches held back; at this many the exchange is no longer read, at half of them it is again."""
 
+    stop_timeout_s: float = 2.0
+    """How long the end waits for batches to be taken."""
+
 
 class WampBusWriter:
-    """A feed's side: at most ``calls_in_flight`` batches under way, the rest waiting in order."""
+    """A feed's side: at most ``calls_in_flight`` batches under way, the rest waiting in order.
+
+    A node has one feed, which leads from the start and begins an epoch.
+    """
 
     def __init__(
         self,
+        reactor: Any,
         session: ISession,
         *,
-        on_full: Callable[[], None],
-        on_drained: Callable[[], None],
         on_lost: Callable[[Failure], None],
         limits: WampBusLimits | None = None,
     ) -> None:
@@ -50,18 +59,45 @@ class WampBusWriter:
 
         ``on_lost`` is called once, with the cause, when a batch or status could not be delivered; nothing is sent after it.
         """
+        self._reactor = reactor
         self._session = session
-        self._on_full = on_full
-        self._on_drained = on_drained
         self._on_lost = on_lost
         self._limits = limits or WampBusLimits()
+        self._feed: LeadableFeed | None = None
         self._in_flight: deque[int] = deque()
         """How many events each unacknowledged batch has; answers come in order."""
         self._waiting: deque[Batch] = deque()
         self._full = False
-        self._lost = False
+        self._lost: str | None = None
         self._status_in_flight = False
         self._status_waiting: bytes | None = None
+        self._when_sent: Deferred[None] | None = None
+
+    def start(self, feed: LeadableFeed) -> None:
+        """See ``BusWriter.start``."""
+        self._feed = feed
+        feed.lead(None)
+
+    async def stop(self) -> None:
+        """See ``BusWriter.stop``; waits ``stop_timeout_s`` at most."""
+        if self._in_flight and not self._lost:
+            self._when_sent = Deferred()
+            late = self._reactor.callLater(self._limits.stop_timeout_s, self._sent)
+            await self._when_sent
+            if late.active():
+                late.cancel()
+        self._feed = None
+
+    def _sent(self) -> None:
+        waiting, self._when_sent = self._when_sent, None
+        if waiting is not None:
+            waiting.callback(None)
+
+    def troubles(self) -> list[str]:
+        """See ``BusWriter.troubles``."""
+        if self._lost is not None:
+            return [f"the relay did not take what was sent: {self._lost}"]
+        return ["the relay is slow, and the exchange is not read"] if self._full else []
 
     @property
     def batches_waiting(self) -> int:
@@ -76,7 +112,8 @@ class WampBusWriter:
         self._send_waiting()
         if len(self._waiting) >= self._limits.batches_waiting and not self._full:
             self._full = True
-            self._on_full()
+            if self._feed is not None:
+                self._feed.pause()
 
     def write_status(self, status: bytes) -> None:
         """See ``BusWriter.write_status``."""
@@ -105,7 +142,10 @@ class WampBusWriter:
         self._send_waiting()
         if self._full and len(self._waiting) <= self._limits.batches_waiting // 2:
             self._full = False
-            self._on_drained()
+            if self._feed is not None:
+                self._feed.resume()
+        if not self._in_flight:
+            self._sent()
 
     def _status_arrived(self, _result: object) -> None:
         self._status_in_flight = False
@@ -115,13 +155,16 @@ class WampBusWriter:
 
     def _failed(self, failure: Failure) -> None:
         if not self._lost:
-            self._lost = True
+            self._lost = failure.getErrorMessage()
             self._waiting.clear()
+            self._sent()
             self._on_lost(failure)
 
 
 class WampBusReader:
     """A router's side: registers the procedures that a feed calls."""
+
+    log: ClassVar[Logger] = Logger()
 
     def __init__(
         self, session: ISession, answer_directly: Callable[[str, Callable[[bytes], None]], None] | None = None
@@ -130,20 +173,52 @@ class WampBusReader:
 
         ``answer_directly`` is told the procedure of the batches and what takes one: a router may have a shorter way to it.
         """
+        self.figures = ReaderFigures()
+        self._order = BatchOrder()
         self._session = session
         self._answer_directly = answer_directly
+        self._registrations: list[Any] = []
 
-    async def start(self, on_batch: OnBatch, on_status: OnStatus) -> None:
-        """See ``BusReader.start``."""
+    async def start(self, listener: BusListener) -> None:
+        """See ``BusReader.start``; the feed is told by an error what the listener could not take."""
 
         def push(data: bytes) -> None:
             try:
                 batch = decode_batch(data)
             except MalformedBatch as error:
                 raise ApplicationError(ERROR_INVALID_ARGUMENT, str(error)) from error
-            on_batch(batch)
+            step = self._order.take(batch.epoch, batch.number)
+            if step.is_next:
+                self.figures.batches += 1
+                self.figures.missed_batches += 0 if step.missing is None else step.missing.number
+                try:
+                    listener.take_batch(batch)
+                except Exception:
+                    self.log.failure("batch {number} could not be taken", number=batch.number)
 
-        await self._session.register(push, BUS_PUSH, options=RegisterOptions())
-        await self._session.register(on_status, BUS_STATUS)
+        def tell_status(status: bytes) -> None:
+            try:
+                listener.take_status(status)
+            except (ValueError, TypeError) as error:
+                raise ApplicationError(ERROR_INVALID_ARGUMENT, str(error)) from error
+
+        self._registrations = [
+            await self._session.register(push, BUS_PUSH, options=RegisterOptions()),
+            await self._session.register(tell_status, BUS_STATUS),
+        ]
         if self._answer_directly is not None:
             self._answer_directly(BUS_PUSH, push)
+        self.figures.connected = True
+
+    async def stop(self) -> None:
+        """See ``BusReader.stop``."""
+        registrations, self._registrations = self._registrations, []
+        for registration in registrations:
+            # A session that has left has no registrations.
+            if self._session.is_attached():
+                await registration.unregister()
+        self.figures.connected = False
+
+    def troubles(self) -> list[str]:
+        """See ``BusReader.troubles``: the bus is the node's own router."""
+        return []

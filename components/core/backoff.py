@@ -8,20 +8,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+INITIAL_S = 0.25
+CAP_S = 3.0
+
 
 @dataclass(slots=True)
 class Backoff:
     """Delays between connection attempts to one exchange.
 
     The cap is low enough that an exchange that comes back is found within 5 s, and high enough to stay below the 300
-    attempts per 5 minutes that Binance allows an address.
+    attempts per 5 minutes that Binance allows an address. Who keeps several connections multiplies it.
     """
 
     random: Callable[[], float]
     """Returns a number in [0, 1)."""
 
-    initial_s: float = 0.25
-    cap_s: float = 3.0
+    initial_s: float = INITIAL_S
+    cap_s: float = CAP_S
     penalty_s: float = 10.0
     """Least wait after the exchange closed for a policy violation; doubled for each one in a row."""
 

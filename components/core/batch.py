@@ -21,6 +21,19 @@ class Batch(msgspec.Struct, array_like=True, frozen=True):
     """``(topic, seq, payload as JSON bytes)``."""
 
 
+class Standing(msgspec.Struct, frozen=True):
+    """How far a numbering has come on a bus: what a feed goes on from that takes the lead, and a gateway that starts cold."""
+
+    epoch: int
+    """Start of the numbering, ms since 1970."""
+
+    number: int
+    """Of the last batch."""
+
+    newest: dict[str, tuple[int, bytes]]
+    """The newest event of each topic in this epoch: topic → ``(seq, payload as JSON bytes)``."""
+
+
 class MalformedBatch(ValueError):
     """Bytes that are no batch."""
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from components.core.batch import Batch
+from components.core.batch import Batch, Standing
 from components.uris import book_topic, tick_topic
 
 FEED_SILENT_AFTER_S = 5.0
@@ -82,6 +82,25 @@ class Market:
         for topic, _, payload in batch.events:
             newest[topic] = payload, now_s
         return True
+
+    def take_standing(self, standing: Standing) -> Batch:
+        """Let what stands on the bus be what is known; return what of it was not, as a batch of the standing's number.
+
+        Whatever its epoch: what stands is what the bus goes on from. It says nothing of whether a feed lives.
+        """
+        if standing.epoch != self._epoch:
+            self._newest.clear()
+        now_s = self._monotonic_s()
+        newest = self._newest
+        events = [
+            (topic, seq, payload)
+            for topic, (seq, payload) in standing.newest.items()
+            if newest.get(topic, _NONE)[0] != payload
+        ]
+        for topic, _, payload in events:
+            newest[topic] = payload, now_s
+        self._epoch, self._last_batch = standing.epoch, standing.number
+        return Batch(standing.epoch, standing.number, events)
 
     def topics(self) -> Iterator[str]:
         """Yield the topics of ticks and best prices that have had an event in this epoch."""

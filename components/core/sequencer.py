@@ -2,27 +2,60 @@
 
 Rules:
 
-- ``seq`` starts at 1 per topic and epoch and has no holes: what is dropped here takes no number.
-- Trades are known by the exchange's trade ids, which have no holes in a healthy stream. An id that was seen is a
-  duplicate, unless the trade happened later than the last one: then the exchange began its numbering anew.
-- Best prices are known by their update id, which grows but has holes by nature, and which carries no time: a connection's
-  first update of a symbol is taken as it is.
+- ``seq`` starts at 1 per topic and epoch and has no holes: what is dropped here takes no number. Who takes an epoch over from
+  another feed goes on from the newest event of each topic.
+- Trades are known by the exchange's ids, which have no holes in a healthy stream: the trade's, or the aggregate's where the
+  stream is ``aggTrade``. An id that was seen is a duplicate, unless the trade happened later than the last one: then the
+  exchange began its numbering anew.
+- What another feed wrote is known by its payload alone, which has the message's id and not the trades in an aggregate.
+  Messages are compared by their ids, therefore; trades that never came are counted by the trades' ids where those are known.
+- Best prices are known by their update id, which grows but has holes by nature, and which carries no time. Ids are compared
+  among connections that were open at the same time; the first update by a connection that was opened later is taken as it
+  is. An id that stays below the newest for ten seconds is of a numbering begun anew.
 
 Pure: times come in as arguments.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
+import msgspec
+
+from components.core.batch import Standing
 from components.core.binance import BookTicker, Trade
+from components.core.recent import KeptBook
 from components.uris import book_topic, tick_topic
 
-TRADES_STALE_FACTOR = 10
+OLDER_NUMBERING_MS = 1000
+"""A kept trade that happened so long before the newest one is older, whatever its id."""
+
+BOOK_RESET_AFTER_S = 10.0
 
 Event = tuple[str, int, bytes]
 """``(topic, seq, payload as JSON bytes)``, as a batch carries it: a plain tuple, since one is made per message."""
+
+_Whole = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
+class _WrittenTick(msgspec.Struct):
+    id: _Whole
+    ts: _Whole
+
+
+class _WrittenBook(msgspec.Struct):
+    id: _Whole
+    received_ts: _Whole
+
+
+_written_tick = msgspec.json.Decoder(_WrittenTick)
+_written_book = msgspec.json.Decoder(_WrittenBook)
+
+
+class UnusableStanding(ValueError):
+    """A standing from which no feed can go on; the text says what is wrong with it."""
 
 
 @dataclass(slots=True)
@@ -34,7 +67,10 @@ class SequenceCounters:
     duplicates: int = 0
     gaps: int = 0
     missed_trades: int = 0
-    """Trades that the exchange made and this feed never got, over all gaps."""
+    """Trades that the exchange made and no feed got, over all gaps.
+
+    Of aggregates that are missing where one feed follows another only the number is known: each counts as one.
+    """
 
     id_resets: int = 0
     unknown_symbols: int = 0
@@ -47,11 +83,13 @@ class _Symbol:
     book_topic: str
     tick_seq: int = 0
     book_seq: int = 0
+    last_id: int | None = None
+    """Of the last message: a trade's, or an aggregate's."""
     last_trade_id: int | None = None
+    """``None`` as well where another feed wrote the last message."""
     last_trade_ts_ms: int = 0
     last_update_id: int | None = None
-    last_tick_s: float = 0.0
-    last_book_s: float = 0.0
+    update_id_below_since_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -69,14 +107,38 @@ class Sequencer:
         """Number everything from 1 again and forget which ids were seen."""
         self._by_name = {name: _Symbol(name, tick_topic(name), book_topic(name)) for name in self.symbols}
 
-    def connection_started(self, names: Iterable[str], now_s: float) -> None:
-        """Take note that symbols come by a connection made anew: update ids are compared within one connection only."""
-        for name in names:
-            symbol = self._by_name[name]
-            symbol.last_update_id = None
-            symbol.last_tick_s = symbol.last_book_s = now_s
+    def continue_epoch(self, standing: Standing, opened_ms: Mapping[str, int]) -> None:
+        """Go on behind what another feed, or this one, has written of an epoch.
 
-    def tick(self, trade: Trade, now_s: float) -> Event | None:
+        ``opened_ms`` has when each symbol's connection was made, ms since 1970. A symbol that the standing lacks has had no
+        event in the epoch, and begins at 1; topics that are not ours are left alone.
+
+        Raises:
+            UnusableStanding: a payload is none that a feed writes. Nothing has changed then.
+        """
+        by_name: dict[str, _Symbol] = {}
+        for name in self.symbols:
+            symbol = by_name[name] = _Symbol(name, tick_topic(name), book_topic(name))
+            try:
+                if symbol.tick_topic in standing.newest:
+                    symbol.tick_seq, payload = standing.newest[symbol.tick_topic]
+                    tick = _written_tick.decode(payload)
+                    symbol.last_id, symbol.last_trade_ts_ms = tick.id, tick.ts
+                if symbol.book_topic in standing.newest:
+                    symbol.book_seq, payload = standing.newest[symbol.book_topic]
+                    book = _written_book.decode(payload)
+                    if opened_ms.get(name, 0) <= book.received_ts:
+                        symbol.last_update_id = book.id
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                raise UnusableStanding(f"the newest event of {name} is not a feed's: {error}") from error
+        self._by_name = by_name
+
+    def connection_started(self, names: Iterable[str]) -> None:
+        """Take note that symbols come by a connection made anew, after the one before had ended."""
+        for name in names:
+            self._by_name[name].last_update_id = None
+
+    def tick(self, trade: Trade) -> Event | None:
         """Return the tick of a trade, or ``None`` for a duplicate or a symbol that is not ours.
 
         Payload: ``{"symbol","price","volume","side","ts","id","seq"}``, price and volume with the exchange's digits.
@@ -85,17 +147,20 @@ class Sequencer:
         if symbol is None:
             self.counters.unknown_symbols += 1
             return None
-        symbol.last_tick_s = now_s
-        last_id = symbol.last_trade_id
+        last_id = symbol.last_id
         if last_id is not None:
-            if trade.last_trade_id <= last_id:
+            if trade.id <= last_id:
                 if trade.ts_ms <= symbol.last_trade_ts_ms:
                     self.counters.duplicates += 1
                     return None
                 self.counters.id_resets += 1
-            elif trade.first_trade_id > last_id + 1:
-                self.counters.gaps += 1
-                self.counters.missed_trades += trade.first_trade_id - last_id - 1
+            else:
+                last_trade_id = symbol.last_trade_id
+                missed = trade.id - last_id - 1 if last_trade_id is None else trade.first_trade_id - last_trade_id - 1
+                if missed > 0:
+                    self.counters.gaps += 1
+                    self.counters.missed_trades += missed
+        symbol.last_id = trade.id
         symbol.last_trade_id = trade.last_trade_id
         symbol.last_trade_ts_ms = trade.ts_ms
         symbol.tick_seq += 1
@@ -105,6 +170,18 @@ class Sequencer:
             f'"ts":{trade.ts_ms},"id":{trade.id},"seq":{symbol.tick_seq}}}'
         )
         return symbol.tick_topic, symbol.tick_seq, payload.encode()
+
+    def kept_tick(self, trade: Trade) -> Event | None:
+        """Return the tick of a trade that was kept, or ``None`` where it is written already, which is no duplicate to count.
+
+        Kept trades may go back to before the exchange began its numbering anew: their greater ids are not newer.
+        """
+        symbol = self._by_name.get(trade.symbol)
+        if symbol is not None and symbol.last_id is not None:
+            older_ms = symbol.last_trade_ts_ms - trade.ts_ms
+            if older_ms > OLDER_NUMBERING_MS or (older_ms >= 0 and trade.id <= symbol.last_id):
+                return None
+        return self.tick(trade)
 
     def book(self, ticker: BookTicker, now_s: float, now_ms: int) -> Event | None:
         """Return the best bid and ask of a book ticker, or ``None`` for an old one or a symbol that is not ours.
@@ -116,10 +193,12 @@ class Sequencer:
         if symbol is None:
             self.counters.unknown_symbols += 1
             return None
-        symbol.last_book_s = now_s
         if symbol.last_update_id is not None and ticker.update_id <= symbol.last_update_id:
-            self.counters.duplicates += 1
-            return None
+            if not _is_below_for_long(symbol, ticker.update_id, now_s):
+                self.counters.duplicates += 1
+                return None
+            self.counters.id_resets += 1
+        symbol.update_id_below_since_s = None
         symbol.last_update_id = ticker.update_id
         symbol.book_seq += 1
         self.counters.books += 1
@@ -129,13 +208,17 @@ class Sequencer:
         )
         return symbol.book_topic, symbol.book_seq, payload.encode()
 
-    def stale(self, now_s: float, after_s: float) -> list[str]:
-        """Return the symbols of which a stream is silent, in configured order.
+    def kept_book(self, kept: KeptBook, now_s: float) -> Event | None:
+        """Return best prices that were kept, or ``None`` where these or newer ones are written already."""
+        symbol = self._by_name.get(kept.ticker.symbol)
+        if symbol is not None and symbol.last_update_id is not None and kept.ticker.update_id <= symbol.last_update_id:
+            return None
+        return self.book(kept.ticker, now_s, kept.received_ms)
 
-        Best prices are silent after ``after_s`` seconds, trades after ten times that: a market may well quote and not trade.
-        """
-        return [
-            symbol.name
-            for symbol in self._by_name.values()
-            if now_s - symbol.last_book_s > after_s or now_s - symbol.last_tick_s > TRADES_STALE_FACTOR * after_s
-        ]
+
+def _is_below_for_long(symbol: _Symbol, update_id: int, now_s: float) -> bool:
+    if update_id == symbol.last_update_id:
+        return False
+    if symbol.update_id_below_since_s is None:
+        symbol.update_id_below_since_s = now_s
+    return now_s - symbol.update_id_below_since_s >= BOOK_RESET_AFTER_S

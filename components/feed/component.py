@@ -11,7 +11,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from components.bus.wamp import WampBusWriter
+from components.bus.choice import make_writer
 from components.environment import NodeEnvironment
 from components.feed.feed import Feed
 from components.uris import ERROR_BUS_LOST, ERROR_FEED_FAILED
@@ -40,7 +40,7 @@ class FeedComponent(ApplicationSession):  # type: ignore[misc]  # Autobahn ships
         self._feed = Feed(
             reactor,
             self._environment.settings.feed,
-            lambda feed: WampBusWriter(self, on_full=feed.pause, on_drained=feed.resume, on_lost=self._bus_lost),
+            make_writer(self._environment.settings.bus, reactor, self, self._bus_lost),
             lambda: time.time_ns() // 1_000_000,
             self._feed_failed,
         )

@@ -1,13 +1,12 @@
-"""From frames to batches: parse, sequence, write to the bus, and tell how it stands.
+"""One feed: its connections to the exchange, its place on the bus, and how it stands.
 
-Owns the epoch, the counters and the staleness watch; never touches a router, and the exchange only through ``Upstream``.
+Owns the feed's life, its role and the staleness watch; never touches a router, and the exchange only through ``Line``.
 """
 
 from __future__ import annotations
 
 import json
-import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import DeferredList, ensureDeferred
@@ -16,28 +15,18 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from components.bus import BusWriter
-from components.core.backoff import Backoff
-from components.core.batch import Batch
-from components.core.binance import (
-    MAX_STREAMS_PER_CONNECTION,
-    BookTicker,
-    Ignored,
-    MalformedFrame,
-    Reply,
-    ServerShutdown,
-    Trade,
-    parse_frame,
-)
-from components.core.sequencer import Event, Sequencer
-from components.feed.upstream import Upstream, UpstreamRules, UpstreamState
+from components.core.batch import Standing
+from components.core.binance import MAX_STREAMS_PER_CONNECTION
+from components.feed.intake import Intake
+from components.feed.line import Line
+from components.feed.upstream import UpstreamRules, UpstreamState
 from components.settings import FeedSettings
 
-MAX_EVENTS_PER_BATCH = 1000
 STATUS_INTERVAL_S = 1.0
 
 
 class Feed:
-    """One feed: all symbols of its settings, over as many connections as their streams need."""
+    """All symbols of its settings, over as many connections as their streams need; a ``LeadableFeed``."""
 
     log = Logger()
 
@@ -45,84 +34,113 @@ class Feed:
         self,
         reactor: Any,
         settings: FeedSettings,
-        make_bus: Callable[[Feed], BusWriter],
+        bus: BusWriter,
         wall_clock_ms: Callable[[], int],
         on_failed: Callable[[Failure], None],
         rules: UpstreamRules | None = None,
+        observe_lag_s: Callable[[float], None] | None = None,
     ) -> None:
-        """Make a feed that writes to the bus which ``make_bus`` returns; ``start`` sets it going.
+        """Make a feed that writes to ``bus`` when that tells it to lead; ``start`` sets both going.
 
         ``reactor`` gives connections and monotonic time, ``wall_clock_ms`` the ms since 1970. ``on_failed`` is told of an error
-        after which the feed cannot go on.
+        after which the feed cannot go on. For ``observe_lag_s`` see ``Intake``.
         """
         self.settings = settings
+        self.intake = Intake(settings.symbols, bus, reactor.seconds, wall_clock_ms, observe_lag_s)
         self._reactor = reactor
         self._wall_clock_ms = wall_clock_ms
         self._on_failed = on_failed
-        self._sequencer = Sequencer(settings.symbols)
-        self._epoch = wall_clock_ms()
-        self._batch_number = 0
-        self._events: list[Event] = []
-        self._frames = 0
-        self._malformed = 0
-        self._ignored = 0
+        self._bus = bus
         self._upstream_paused = 0
         self._stale: list[str] = []
         self._asked_again_s: dict[str, float] = {}
-        self._since_ms = self._epoch
+        self._since_ms = wall_clock_ms()
         self._state = UpstreamState.STOPPED
         streams = [
             f"{symbol.lower()}@{kind}" for symbol in settings.symbols for kind in (settings.trade_stream, "bookTicker")
         ]
-        self._upstreams = [
-            Upstream(
-                reactor,
-                settings.exchange_url,
-                streams[start : start + MAX_STREAMS_PER_CONNECTION],
-                _Connection(self),
-                Backoff(random.random),
-                rules,
-            )
+        chunks = [
+            streams[start : start + MAX_STREAMS_PER_CONNECTION]
             for start in range(0, len(streams), MAX_STREAMS_PER_CONNECTION)
         ]
-        for upstream in self._upstreams:
-            upstream.consumer.upstream = upstream  # type: ignore[attr-defined]  # it is the _Connection made above
-        self._bus = make_bus(self)
+        self._lines = [
+            Line(
+                reactor,
+                settings.exchange_url,
+                chunk,
+                self.intake,
+                self._state_changed,
+                rules or UpstreamRules(),
+                len(chunks),
+            )
+            for chunk in chunks
+        ]
         self._ticker = LoopingCall(self._every_second)
         self._ticker.clock = reactor
 
     def start(self) -> None:
-        """Connect to the exchange and go on until ``stop``."""
+        """Connect to the exchange and the bus, and go on until ``stop``."""
         self.log.info(
-            "feed starts: {symbols} symbols from {url}",
+            "feed {name} starts: {symbols} symbols from {url}",
+            name=self.settings.name,
             symbols=len(self.settings.symbols),
             url=self.settings.exchange_url,
         )
-        for upstream in self._upstreams:
-            upstream.start()
+        for line in self._lines:
+            line.start()
+        self._bus.start(self)
         self._ticker.start(STATUS_INTERVAL_S).addErrback(self._on_failed)
 
     async def stop(self) -> None:
-        """Leave the exchange."""
+        """Write what was taken, give up the lead, and leave the exchange."""
         if self._ticker.running:
             self._ticker.stop()
-        await DeferredList([ensureDeferred(upstream.stop()) for upstream in self._upstreams], consumeErrors=True)
+        if self.intake.leading:
+            self.intake.write_batch()
+        self.intake.follow()
+        # What comes meanwhile is the next leader's, who gets it from the exchange as well.
+        await self._bus.stop()
+        await DeferredList([ensureDeferred(line.stop()) for line in self._lines], consumeErrors=True)
+
+    # What the bus says.
+
+    def lead(self, since: Standing | None) -> None:
+        """See ``LeadableFeed.lead``, and ``Intake.lead``."""
+        self.intake.lead(since)
+        self.log.info(
+            "feed {name} leads: {how} epoch {epoch}",
+            name=self.settings.name,
+            how="begins" if since is None or since.epoch != self.intake.epoch else "goes on with",
+            epoch=self.intake.epoch,
+        )
+        self._since_ms = self._wall_clock_ms()
+        if self._ticker.running:
+            self._write_status()
+
+    def follow(self, because: str) -> None:
+        """See ``LeadableFeed.follow``."""
+        if self.intake.leading:
+            self._since_ms = self._wall_clock_ms()
+        self.log.info("feed {name} follows: {because}", name=self.settings.name, because=because)
+        self.intake.follow()
+        # A feed that writes nothing fills no bus, and what it does not read it cannot keep.
+        self.resume()
 
     def pause(self) -> None:
         """Stop reading from the exchange: the bus is full."""
         self._upstream_paused += 1
-        for upstream in self._upstreams:
-            upstream.pause()
+        for line in self._lines:
+            line.pause()
 
     def resume(self) -> None:
         """Read again: the bus has room."""
-        for upstream in self._upstreams:
-            upstream.resume()
+        for line in self._lines:
+            line.resume()
 
     @property
     def state(self) -> UpstreamState:
         """The least of what the connections have reached."""
-        states = {upstream.state for upstream in self._upstreams}
+        states = {line.state for line in self._lines}
         for state in (UpstreamState.STOPPED, UpstreamState.CONNECTING, UpstreamState.SUBSCRIBING):
             if state in states:
                 return state
@@ -130,77 +148,39 @@ class Feed:
 
     def status(self) -> dict[str, Any]:
         """Return the status as ``market.status`` shows it, all times in ms since 1970."""
-        counters = self._sequencer.counters
+        intake = self.intake
+        counters = intake.sequencer.counters
         return {
-            "epoch": self._epoch,
+            "feed": self.settings.name,
+            "role": "leading" if intake.leading else "standby",
+            "epoch": intake.epoch,
             "state": self.state.value,
             "since": self._since_ms,
             "exchange": {
                 "url": self.settings.exchange_url,
-                "connections": sum(upstream.state is UpstreamState.LIVE for upstream in self._upstreams),
-                "reconnects": sum(max(0, upstream.connections - 1) for upstream in self._upstreams),
-                "paused": any(upstream.paused for upstream in self._upstreams),
-                "last_error": next((upstream.last_error for upstream in self._upstreams if upstream.last_error), ""),
+                "connections": sum(line.state is UpstreamState.LIVE for line in self._lines),
+                "reconnects": sum(line.reconnects for line in self._lines),
+                "rotations": sum(line.rotations for line in self._lines),
+                "paused": any(line.paused for line in self._lines),
+                "last_error": next((line.last_error for line in self._lines if line.last_error), ""),
             },
             "symbols": list(self.settings.symbols),
             "stale": self._stale,
             "counters": {
-                "frames": self._frames,
+                "frames": intake.frames,
                 "ticks": counters.ticks,
                 "books": counters.books,
-                "malformed": self._malformed,
-                "ignored": self._ignored,
+                "malformed": intake.malformed,
+                "ignored": intake.ignored,
                 "duplicates": counters.duplicates,
                 "gaps": counters.gaps,
                 "missed_trades": counters.missed_trades,
                 "id_resets": counters.id_resets,
                 "unknown_symbols": counters.unknown_symbols,
                 "upstream_paused": self._upstream_paused,
+                "kept_dropped": intake.recent.dropped,
             },
         }
-
-    # What the connections bring.
-
-    def _take_frames(self, upstream: Upstream, frames: Iterable[bytes]) -> None:
-        # One look at the clocks for all frames of a read: they came together.
-        now_s, now_ms = self._reactor.seconds(), self._wall_clock_ms()
-        sequencer = self._sequencer
-        for frame in frames:
-            self._frames += 1
-            try:
-                parsed = parse_frame(frame)
-            except MalformedFrame:
-                self._malformed += 1
-                continue
-            if isinstance(parsed, Trade):
-                event = sequencer.tick(parsed, now_s)
-            elif isinstance(parsed, BookTicker):
-                event = sequencer.book(parsed, now_s, now_ms)
-            else:
-                self._take_control(upstream, parsed)
-                continue
-            if event is not None:
-                self._events.append(event)
-                if len(self._events) >= MAX_EVENTS_PER_BATCH:
-                    self._write_batch()
-
-    def _take_control(self, upstream: Upstream, parsed: Reply | ServerShutdown | Ignored) -> None:
-        if isinstance(parsed, Reply):
-            upstream.answered(parsed)
-        elif isinstance(parsed, ServerShutdown):
-            upstream.reconnect_now()
-        else:
-            self._ignored += 1
-
-    def _write_batch(self) -> None:
-        if self._events:
-            self._batch_number += 1
-            events, self._events = self._events, []
-            self._bus.write(Batch(self._epoch, self._batch_number, events))
-
-    def _connection_started(self, upstream: Upstream) -> None:
-        names = {stream.partition("@")[0].upper() for stream in upstream.streams}
-        self._sequencer.connection_started(names, self._reactor.seconds())
 
     def _state_changed(self) -> None:
         if self.state is not self._state:
@@ -216,7 +196,8 @@ class Feed:
         self._write_status()
 
     def _write_status(self) -> None:
-        self._bus.write_status(json.dumps(self.status()).encode())
+        if self.intake.leading:
+            self._bus.write_status(json.dumps(self.status()).encode())
 
     def _watch_stale_symbols(self) -> None:
         now_s = self._reactor.seconds()
@@ -224,7 +205,7 @@ class Feed:
         if self.state is not UpstreamState.LIVE:
             # Nothing flows: the state says so already, and asking again is the connection's business.
             return
-        stale = self._sequencer.stale(now_s, after_s)
+        stale = self.intake.recent.stale(now_s, after_s)
         newly = [symbol for symbol in stale if symbol not in self._stale]
         if newly:
             self.log.warn(
@@ -238,28 +219,7 @@ class Feed:
         due = {symbol for symbol in stale if now_s - self._asked_again_s.get(symbol, float("-inf")) >= after_s}
         self._asked_again_s = {symbol: asked for symbol, asked in self._asked_again_s.items() if symbol in stale}
         self._asked_again_s.update(dict.fromkeys(due, now_s))
-        for upstream in self._upstreams:
-            streams = [stream for stream in upstream.streams if stream.partition("@")[0].upper() in due]
+        for line in self._lines:
+            streams = [stream for stream in line.streams if stream.partition("@")[0].upper() in due]
             if streams:
-                upstream.resubscribe(streams)
-
-
-class _Connection:
-    """What one ``Upstream`` hands to its feed."""
-
-    upstream: Upstream
-
-    def __init__(self, feed: Feed) -> None:
-        self._feed = feed
-
-    def connection_started(self) -> None:
-        self._feed._connection_started(self.upstream)
-
-    def frames(self, frames: Iterable[bytes]) -> None:
-        self._feed._take_frames(self.upstream, frames)
-
-    def read_ended(self) -> None:
-        self._feed._write_batch()
-
-    def state_changed(self) -> None:
-        self._feed._state_changed()
+                line.resubscribe(streams)

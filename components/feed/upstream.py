@@ -1,20 +1,17 @@
-"""One connection to the exchange, kept up: subscribe in few paced messages, reconnect with back-off, notice silence.
+"""A connection to the exchange, kept up: made anew with back-off whenever it is lost.
 
-Owns the socket's life and its control messages; never looks into market data.
+Owns when to connect; what is said on a connection is ``conversation``'s.
 """
 
 from __future__ import annotations
 
 import enum
-import json
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from autobahn.twisted.websocket import WebSocketClientFactory
-from OpenSSL import SSL
 from twisted.application.internet import ClientService
 from twisted.internet.base import DelayedCall
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
@@ -26,7 +23,7 @@ from zope.interface import implementer
 
 from components.core.backoff import Backoff
 from components.core.binance import Reply
-from components.feed.frames import BulkWebSocketClient
+from components.feed.conversation import ExchangeProtocol
 
 POLICY_VIOLATION = 1008
 
@@ -60,6 +57,22 @@ class UpstreamRules:
     """A connection that was live for this long was a good one: the next failure is a first one again."""
 
     max_frame_bytes: int = 1_048_576
+
+    rotate_after_s: float = 85_800.0
+    """23 h 50 min: when the next connection is opened. The exchange ends one after 24 h."""
+
+    rotate_jitter_s: float = 240.0
+    """So much sooner or later, so that not all connections of an address are made at once."""
+
+    overlap_min_s: float = 2.0
+    """A connection and the next one run side by side for this long at least, both live."""
+
+    overlap_max_s: float = 60.0
+    """And for this long at most, if the next one has not brought all that the first one did."""
+
+    rotation_retry_initial_s: float = 1.0
+    rotation_retry_cap_s: float = 60.0
+    """Between attempts to open the next connection while the first one lives, nothing is urgent."""
 
 
 class FrameConsumer(Protocol):
@@ -104,8 +117,10 @@ class Upstream:
         self.connections = 0
         """Connections that got as far as their acknowledgements, since the start."""
         self.last_error = ""
-        self._reactor = reactor
-        self._backoff = backoff
+        self.waiting = False
+        """Whether it waits before its next attempt."""
+        self.reactor = reactor
+        self.backoff = backoff
         self._protocol: ExchangeProtocol | None = None
         self._paused = False
         self._proven: DelayedCall | None = None
@@ -119,14 +134,18 @@ class Upstream:
             maxMessagePayloadSize=self.rules.max_frame_bytes,
             failByDrop=True,
         )
-        endpoint: Any = _WatchedEndpoint(_endpoint(reactor, url), self._not_connected)
+        endpoint: Any = _WatchedEndpoint(_endpoint(reactor, url), self._connecting, self._not_connected)
         self._service = ClientService(
             endpoint,
             factory,
             # The service counts failures to connect; the back-off counts everything up to the acknowledgements.
-            retryPolicy=lambda _failed_attempts: backoff.next_delay_s(),
+            retryPolicy=self._wait_s,
             clock=reactor,
         )
+
+    def _wait_s(self, _failed_attempts: int) -> float:
+        self.waiting = True
+        return self.backoff.next_delay_s()
 
     def start(self) -> None:
         """Connect, and keep at it."""
@@ -164,11 +183,20 @@ class Upstream:
             self._protocol.queue_control("UNSUBSCRIBE", streams)
             self._protocol.queue_control("SUBSCRIBE", streams)
 
+    def end_announced(self) -> None:
+        """Take note that the exchange is about to end the connection: the next one is opened without back-off."""
+        self.backoff.announced()
+
     def reconnect_now(self) -> None:
         """Drop the connection; the next one is opened without back-off. What is traded in between is missed."""
-        self._backoff.announced()
+        self.end_announced()
         if self._protocol is not None:
             self._protocol.give_up("the exchange announced its shutdown")
+
+    def give_up(self, reason: str) -> None:
+        """Drop the connection; the next one is opened after the back-off."""
+        if self._protocol is not None:
+            self._protocol.give_up(reason)
 
     def answered(self, reply: Reply) -> None:
         """Take note of the answer to a control message; one that refuses it ends the connection."""
@@ -177,31 +205,38 @@ class Upstream:
 
     # What the protocol reports.
 
+    def _connecting(self) -> None:
+        self.waiting = False
+
     def _not_connected(self, failure: Failure) -> None:
         error = f"not connected: {failure.getErrorMessage()}"
         if error != self.last_error:
             self.log.warn("exchange {url} {error}; trying again", url=self.url, error=error)
         self.last_error = error
 
-    def _connected(self, protocol: ExchangeProtocol) -> None:
+    def connected(self, protocol: ExchangeProtocol) -> None:
+        """Be told that there is a TCP connection."""
         self._protocol = protocol
 
-    def _opened(self, protocol: ExchangeProtocol) -> None:
+    def opened(self, protocol: ExchangeProtocol) -> None:
+        """Be told that the WebSocket handshake is done."""
         self._set_state(UpstreamState.SUBSCRIBING)
         self.consumer.connection_started()
         if self._paused:
             protocol.pause_reading()
 
-    def _subscribed(self) -> None:
+    def subscribed(self) -> None:
+        """Be told that all subscriptions are acknowledged."""
         self.connections += 1
-        self._proven = self._reactor.callLater(self.rules.proven_after_s, self._backoff.succeeded)
+        self._proven = self.reactor.callLater(self.rules.proven_after_s, self.backoff.succeeded)
         self._set_state(UpstreamState.LIVE)
 
-    def _closed(self, protocol: ExchangeProtocol, code: int | None, reason: str) -> None:
+    def closed(self, protocol: ExchangeProtocol, code: int | None, reason: str) -> None:
+        """Be told that the connection is gone; ``reason`` is for the status."""
         if self._proven is not None and self._proven.active():
             self._proven.cancel()
         if code == POLICY_VIOLATION:
-            self._backoff.policy_violation()
+            self.backoff.policy_violation()
         if self._paused:
             reason = f"lost while not reading, since the gateway is too slow: {reason}"
         self.last_error = reason
@@ -219,142 +254,18 @@ class Upstream:
             self.consumer.state_changed()
 
 
-class ExchangeProtocol(BulkWebSocketClient):
-    """The exchange's side of the conversation; one per connection."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._subscribed = False
-        self._control: deque[tuple[int, str, tuple[str, ...]]] = deque()
-        self._unanswered: set[int] = set()
-        self._next_id = 1
-        self._sender: DelayedCall | None = None
-        self._watchdog: DelayedCall | None = None
-        self._heard = False
-        self._gave_up = ""
-
-    @property
-    def _upstream(self) -> Upstream:
-        upstream: Upstream = self.factory.upstream
-        return upstream
-
-    def connectionMade(self) -> None:
-        super().connectionMade()
-        self._upstream._connected(self)
-        rules = self._upstream.rules
-        self._watchdog = self._upstream._reactor.callLater(rules.subscribe_timeout_s, self._subscribe_timed_out)
-
-    def onOpen(self) -> None:
-        self._upstream._opened(self)
-        self.queue_control("SUBSCRIBE", self._upstream.streams[self._upstream.rules.params_per_message :])
-        self._live_when_answered()
-
-    def queue_control(self, method: str, streams: Sequence[str]) -> None:
-        """Send control messages about streams as soon as the pace allows it."""
-        size = self._upstream.rules.params_per_message
-        for start in range(0, len(streams), size):
-            self._control.append((self._next_id, method, tuple(streams[start : start + size])))
-            self._unanswered.add(self._next_id)
-            self._next_id += 1
-        if self._sender is None:
-            self._send_next_control()
-
-    def _send_next_control(self) -> None:
-        self._sender = None
-        # A connection that is closing takes no message; what is queued goes with it.
-        if not self._control or self.state != self.STATE_OPEN:
-            return
-        request_id, method, streams = self._control.popleft()
-        self.sendMessage(json.dumps({"method": method, "params": streams, "id": request_id}).encode())
-        self._sender = self._upstream._reactor.callLater(
-            self._upstream.rules.message_interval_s, self._send_next_control
-        )
-
-    def dataReceived(self, data: bytes) -> None:
-        super().dataReceived(data)
-        self._upstream.consumer.read_ended()
-
-    def onMessages(self, payloads: Iterator[bytes]) -> None:
-        self._heard = True
-        self._upstream.consumer.frames(payloads)
-
-    def answered(self, reply: Reply) -> None:
-        """See ``Upstream.answered``."""
-        if reply.error is not None:
-            self.give_up(f"the exchange refused a control message: {reply.error}")
-            return
-        if isinstance(reply.id, int):
-            self._unanswered.discard(reply.id)
-        self._live_when_answered()
-
-    def _live_when_answered(self) -> None:
-        if not self._unanswered and not self._subscribed:
-            self._subscribed = True
-            if self._watchdog is not None:
-                self._watchdog.cancel()
-            self._watch_idle()
-            self._upstream._subscribed()
-
-    def _watch_idle(self) -> None:
-        self._heard = False
-        self._watchdog = self._upstream._reactor.callLater(self._upstream.rules.idle_timeout_s, self._idle_elapsed)
-
-    def _idle_elapsed(self) -> None:
-        self._watchdog = None
-        if self._heard or self._upstream.paused:
-            self._watch_idle()
-        else:
-            self.give_up(f"no frame for {self._upstream.rules.idle_timeout_s:g} s")
-
-    def _subscribe_timed_out(self) -> None:
-        self._watchdog = None
-        if self._upstream.paused:
-            # The acknowledgements may lie unread.
-            timeout_s = self._upstream.rules.subscribe_timeout_s
-            self._watchdog = self._upstream._reactor.callLater(timeout_s, self._subscribe_timed_out)
-            return
-        self.give_up(f"subscriptions not acknowledged within {self._upstream.rules.subscribe_timeout_s:g} s")
-
-    def give_up(self, reason: str) -> None:
-        """Drop the connection for a reason that the status is to tell."""
-        self._gave_up = reason
-        self.dropConnection(abort=True)
-
-    def pause_reading(self) -> None:
-        """Take nothing more from the socket."""
-        self.transport.pauseProducing()
-
-    def resume_reading(self) -> None:
-        """Take from the socket again."""
-        self.transport.resumeProducing()
-
-    def connectionLost(self, reason: Failure) -> None:
-        # Autobahn says that the peer dropped the connection, whatever TLS found out about the peer.
-        if isinstance(reason.value, SSL.Error):
-            details = ", ".join(parts[-1] for parts in reason.value.args[0]) if reason.value.args else "no details"
-            self._gave_up = f"TLS: {details}"
-        super().connectionLost(reason)
-
-    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
-        for call in (self._sender, self._watchdog):
-            if call is not None and call.active():
-                call.cancel()
-        self._sender = self._watchdog = None
-        self._control.clear()
-        text = self._gave_up or f"closed with {code}" + (f": {reason[:120]}" if reason else "")
-        self._upstream._closed(self, code, text)
-
-
 @implementer(IStreamClientEndpoint)
 class _WatchedEndpoint:
-    """An endpoint whose failures to connect are told to somebody besides the retrying service."""
+    """An endpoint whose attempts and failures to connect are told to somebody besides the retrying service."""
 
-    def __init__(self, endpoint: Any, on_failure: Callable[[Failure], None]) -> None:
+    def __init__(self, endpoint: Any, on_attempt: Callable[[], None], on_failure: Callable[[Failure], None]) -> None:
         self._endpoint = endpoint
+        self._on_attempt = on_attempt
         self._on_failure = on_failure
 
     def connect(self, factory: Any) -> Any:
         """Connect as the endpoint does."""
+        self._on_attempt()
         connecting = self._endpoint.connect(factory)
         connecting.addErrback(self._failed)
         return connecting

@@ -6,7 +6,6 @@ cannot be, the worker ends before its transports listen.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -15,12 +14,12 @@ from typing import Any, ClassVar
 from autobahn.twisted.wamp import ApplicationSession
 from autobahn.wamp import ApplicationError
 from autobahn.wamp.types import CallDetails, PublishOptions, SessionDetails
+from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from components.bus.wamp import WampBusReader
-from components.core.batch import Batch
+from components.bus.choice import make_reader
 from components.core.closing import CloseReason
 from components.core.grants import BOOK_FAMILY, Grants, grants_of
 from components.core.market import Market
@@ -35,14 +34,10 @@ from components.router.fanout_settings import FanOutSettings, FanOutSettingsErro
 from components.router.garbage import Garbage
 from components.router.market_api import MarketApi
 from components.router.rate_topics import RateTopics
+from components.router.relay import Relay
 from components.router.seam import RouterSeam
 from components.tokens import CLIENT_ROLES
-from components.uris import (
-    AUTHORIZE,
-    ERROR_INVALID_ARGUMENT,
-    ERROR_NOT_READY,
-    MARKET_STATUS,
-)
+from components.uris import AUTHORIZE, ERROR_NOT_READY, MARKET_STATUS
 
 _RETAINED = PublishOptions(retain=True)
 
@@ -83,12 +78,20 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         self._rates = RateTopics(reactor, time.monotonic, conflator, self._publish_batch)
         max_age_s = self._fanout_settings.snapshot_max_age_s
         self._retained_events = RetainedEvents(self._market, conflator, max_age_s, time.monotonic)
+        self._relay = Relay(
+            self._market,
+            self._rates,
+            self._retained_events,
+            self._publish_batch,
+            self._publish_status,
+            time.monotonic,
+        )
         self._joined = False
-        self._watch = LoopingCall(self._watch_feed)
-        self._feed_was_lost = True
+        self._watch = LoopingCall(self._relay.watch)
+        self._bus_settings = environment.settings.bus
         self._authority = environment.authority
         self._authority.start(reactor)
-        self._runtime = runtime.Runtime(environment, self._not_ready_because)
+        self._runtime = runtime.Runtime(environment, self._not_ready_because, self._relay.degraded)
         runtime.install(self._runtime)
 
     async def onJoin(self, details: SessionDetails) -> None:
@@ -114,7 +117,9 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         self._turns.come_first(self._seam.fanout.flush_if_due)
         await self.register(self._authorize, AUTHORIZE)
         await MarketApi(self._market, self._caller_grants).register(self)
-        await WampBusReader(self, self._seam.answer_directly).start(self._take_batch, self._take_status)
+        self._runtime.bus = bus = make_reader(self._bus_settings, self._reactor, self, self._seam.answer_directly)
+        self._relay.listen_to(bus)
+        await bus.start(self._relay)
         self._watch.start(1.0).addErrback(self._watch_failed)
         self._joined = True
         self._garbage.start()
@@ -125,15 +130,10 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         self._rates.stop()
         if self._watch.running:
             self._watch.stop()
+        if self._runtime.bus is not None:
+            ensureDeferred(self._runtime.bus.stop()).addErrback(self._bus_not_stopped)
 
     # Relay
-
-    def _take_batch(self, batch: Batch) -> None:
-        if not self._market.take_batch(batch):
-            return
-        if self._rates.active:
-            self._rates.take_batch(batch)
-        self._publish_batch([(topic, EncodedPayload(payload)) for topic, _, payload in batch.events])
 
     def _publish_batch(self, events: Sequence[tuple[str, EncodedPayload]]) -> None:
         self._seam.publish_batch(events)
@@ -158,24 +158,11 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
     def _count_violation(self) -> None:
         self._runtime.violations += 1
 
-    def _take_status(self, status: bytes) -> None:
-        try:
-            changed = self._market.take_status(status)
-        except (ValueError, TypeError) as error:
-            raise ApplicationError(ERROR_INVALID_ARGUMENT, str(error)) from error
-        if changed:
-            self._publish_status()
-
-    def _publish_status(self) -> None:
-        self._feed_was_lost = self._market.feed_lost
-        status = self._market.status()
-        self._retained_events.status = json.dumps(status).encode()
+    def _publish_status(self, status: dict[str, Any]) -> None:
         self.publish(MARKET_STATUS, status, options=_RETAINED)
 
-    def _watch_feed(self) -> None:
-        if self._market.feed_lost is not self._feed_was_lost:
-            self.life_log.warn("no feed has been heard for a while")
-            self._publish_status()
+    def _bus_not_stopped(self, failure: Failure) -> None:
+        self.life_log.failure("reading from the bus could not be stopped", failure=failure)
 
     def _watch_failed(self, failure: Failure) -> None:
         self.life_log.failure("the watch over the feed stopped", failure=failure)
@@ -188,15 +175,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
             return ["the gateway component has not joined its realm"]
         if runtime.gatekeeper(self.config.realm) is None:
             return [f"realm {self.config.realm} has no gatekeeper, and is closed to clients"]
-        if self._market.feed_lost:
-            return ["no feed has reported"]
-        state = self._market.status()["state"]
-        if state == "stale" and len(self._market.stale) == len(self._market.symbols):
-            return ["all symbols are silent"]
-        if state in ("live", "stale"):
-            return []
-        error = self._market.status().get("exchange", {}).get("last_error", "")
-        return [f"the feed is {state}" + (f": {error}" if error else "")]
+        return self._relay.not_ready_because()
 
     def onUserError(self, fail: Failure, msg: str) -> None:
         """Log what a procedure raised by mistake; an ``ApplicationError`` is none, but an answer to its caller."""

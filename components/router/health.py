@@ -25,7 +25,10 @@ class Healthz(Resource):
 
 
 class Readyz(Resource):
-    """Answers 200 when clients get live data here, else 503 and why not."""
+    """Answers 200 when clients are served here, else 503 and why not.
+
+    A gateway that serves what it has while its bus is away says so in ``degraded``, and is ready.
+    """
 
     isLeaf = True
 
@@ -33,10 +36,12 @@ class Readyz(Resource):
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted has no types here
 
     def render_GET(self, request: Request) -> bytes:
-        """Answer ``{"ready": bool, "because": [reason, …]}``."""
+        """Answer ``{"ready": bool, "because": [reason, …], "degraded": [trouble, …]}``."""
         node = runtime.current()
         because = ["the gateway component is not installed"] if node is None else node.readiness()
-        return _answer(request, 503 if because else 200, {"ready": not because, "because": because})
+        degraded = [] if node is None else node.degraded()
+        body = {"ready": not because, "because": because, "degraded": degraded}
+        return _answer(request, 503 if because else 200, body)
 
 
 def _answer(request: Request, status: int, body: dict[str, Any]) -> bytes:

@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
+from components.bus import ReaderFigures
 from components.core.closing import CloseReason
 from components.core.limits import LIMIT_NAMES
 from components.router import runtime
@@ -64,6 +65,20 @@ class WorkerCollector(Collector):
             "Time since the keys were last found to be in force",
             status.age_s or 0.0,
         )
+
+        yield from self._bus(worker)
+
+    def _bus(self, worker: runtime.Runtime) -> Iterator[Metric]:
+        figures = ReaderFigures() if worker.bus is None else worker.bus.figures
+        yield GaugeMetricFamily("crosstick_bus_connected", "1 while batches can come", figures.connected)
+        yield GaugeMetricFamily(
+            "crosstick_bus_lag_seconds", "Of the last batch, from its writing to its reading", figures.lag_s
+        )
+        yield CounterMetricFamily("crosstick_bus_batches", "Batches that were read", figures.batches)
+        yield CounterMetricFamily(
+            "crosstick_bus_missed_batches", "Batches that could no longer be had", figures.missed_batches
+        )
+        yield CounterMetricFamily("crosstick_bus_reconnects", "Returns of a bus that was away", figures.reconnects)
 
     def _listeners(self) -> Iterator[Metric]:
         connections = GaugeMetricFamily(

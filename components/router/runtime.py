@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from components.bus import BusReader
 from components.core.closing import CloseReason
 from components.core.seats import Seats
 from components.environment import NodeEnvironment
@@ -23,6 +24,12 @@ class Runtime:
     environment: NodeEnvironment
     readiness: Callable[[], list[str]]
     """Returns why the node is not ready, one line each; empty when it is."""
+
+    degraded: Callable[[], list[str]] = list
+    """Returns what is wrong and does not keep clients from being served, one line each."""
+
+    bus: BusReader | None = None
+    """Brings what feeds write; ``None`` before the gateway has joined."""
 
     refused_tickets: Counter[str] = field(default_factory=Counter)
     """By cause. The causes are ``TokenError`` texts, a fixed few."""

@@ -26,7 +26,7 @@ def book(number: int) -> BookTicker:
 
 
 def test_a_tick_is_the_contracts_json_with_the_exchanges_digits() -> None:
-    event = Sequencer(SYMBOLS).tick(trade(123, ts_ms=1700000000123), 0.0)
+    event = Sequencer(SYMBOLS).tick(trade(123, ts_ms=1700000000123))
     assert event == (
         "market.BTCUSDT",
         1,
@@ -52,10 +52,10 @@ def test_a_book_event_has_both_sides_and_the_feeds_time() -> None:
 def test_each_symbol_and_stream_counts_for_itself() -> None:
     sequencer = Sequencer(SYMBOLS)
     events = [
-        sequencer.tick(trade(1), 0.0),
-        sequencer.tick(trade(1, symbol="ETHUSDT"), 0.0),
+        sequencer.tick(trade(1)),
+        sequencer.tick(trade(1, symbol="ETHUSDT")),
         sequencer.book(book(1), 0.0, 0),
-        sequencer.tick(trade(2), 0.0),
+        sequencer.tick(trade(2)),
     ]
     assert [event and event[:2] for event in events] == [
         ("market.BTCUSDT", 1),
@@ -67,9 +67,9 @@ def test_each_symbol_and_stream_counts_for_itself() -> None:
 
 def test_a_duplicate_is_dropped_and_takes_no_number() -> None:
     sequencer = Sequencer(SYMBOLS)
-    sequencer.tick(trade(7), 0.0)
-    assert sequencer.tick(trade(7), 0.0) is None
-    event = sequencer.tick(trade(8), 0.0)
+    sequencer.tick(trade(7))
+    assert sequencer.tick(trade(7)) is None
+    event = sequencer.tick(trade(8))
     assert event is not None
     assert event[1] == 2
     assert sequencer.counters.duplicates == 1
@@ -77,8 +77,8 @@ def test_a_duplicate_is_dropped_and_takes_no_number() -> None:
 
 def test_a_hole_in_the_trade_ids_is_counted_and_does_not_make_one_in_seq() -> None:
     sequencer = Sequencer(SYMBOLS)
-    sequencer.tick(trade(7), 0.0)
-    event = sequencer.tick(trade(11), 0.0)
+    sequencer.tick(trade(7))
+    event = sequencer.tick(trade(11))
     assert event is not None
     assert event[1] == 2
     assert (sequencer.counters.gaps, sequencer.counters.missed_trades) == (1, 3)
@@ -86,15 +86,15 @@ def test_a_hole_in_the_trade_ids_is_counted_and_does_not_make_one_in_seq() -> No
 
 def test_aggregates_that_follow_each_other_leave_no_gap() -> None:
     sequencer = Sequencer(SYMBOLS)
-    sequencer.tick(trade(100, last=105), 0.0)
-    sequencer.tick(trade(106, last=106), 0.0)
+    sequencer.tick(trade(100, last=105))
+    sequencer.tick(trade(106, last=106))
     assert sequencer.counters.gaps == 0
 
 
 def test_an_exchange_that_numbers_anew_is_followed() -> None:
     sequencer = Sequencer(SYMBOLS)
-    sequencer.tick(trade(1000, ts_ms=50), 0.0)
-    event = sequencer.tick(trade(1, ts_ms=51), 0.0)
+    sequencer.tick(trade(1000, ts_ms=50))
+    event = sequencer.tick(trade(1, ts_ms=51))
     assert event is not None
     assert event[1] == 2
     assert sequencer.counters.id_resets == 1
@@ -105,48 +105,29 @@ def test_an_old_book_update_is_dropped_within_a_connection_and_taken_from_the_ne
     sequencer = Sequencer(SYMBOLS)
     sequencer.book(book(9), 0.0, 0)
     assert sequencer.book(book(8), 0.0, 0) is None
-    sequencer.connection_started(SYMBOLS, 0.0)
+    sequencer.connection_started(SYMBOLS)
     assert sequencer.book(book(8), 0.0, 0) is not None
 
 
 def test_a_symbol_that_is_not_ours_reaches_no_topic() -> None:
     sequencer = Sequencer(SYMBOLS)
-    assert sequencer.tick(trade(1, symbol="BTCUSDT.book"), 0.0) is None
+    assert sequencer.tick(trade(1, symbol="BTCUSDT.book")) is None
     assert sequencer.counters.unknown_symbols == 1
-
-
-def test_a_symbol_is_stale_after_its_silence_only() -> None:
-    sequencer = Sequencer(SYMBOLS)
-    sequencer.connection_started(SYMBOLS, 100.0)
-    sequencer.book(book(1), 150.0, 0)
-    assert sequencer.stale(160.0, 60.0) == []
-    assert sequencer.stale(161.0, 60.0) == ["ETHUSDT"]
-
-
-def test_a_trade_stream_that_died_is_not_hidden_by_best_prices() -> None:
-    sequencer = Sequencer(("BTCUSDT",))
-    sequencer.connection_started(["BTCUSDT"], 0.0)
-    sequencer.tick(trade(1), 1.0)
-    for number in range(70):
-        sequencer.book(book(number), 10.0 * number, 0)
-    assert sequencer.stale(601.0, 60.0) == []
-    assert sequencer.stale(602.0, 60.0) == ["BTCUSDT"]
 
 
 def test_a_connection_made_anew_says_nothing_of_another_ones_symbols() -> None:
     sequencer = Sequencer(SYMBOLS)
-    sequencer.connection_started(SYMBOLS, 0.0)
+    sequencer.connection_started(SYMBOLS)
     sequencer.book(book(9), 0.0, 0)
-    sequencer.connection_started(["ETHUSDT"], 100.0)
-    assert sequencer.stale(101.0, 60.0) == ["BTCUSDT"]
+    sequencer.connection_started(["ETHUSDT"])
     assert sequencer.book(book(9), 101.0, 0) is None
 
 
 def test_a_new_epoch_starts_from_one() -> None:
     sequencer = Sequencer(SYMBOLS)
-    sequencer.tick(trade(7), 0.0)
+    sequencer.tick(trade(7))
     sequencer.begin_epoch()
-    event = sequencer.tick(trade(7), 0.0)
+    event = sequencer.tick(trade(7))
     assert event is not None
     assert event[1] == 1
 
@@ -156,7 +137,7 @@ def test_seq_has_no_holes_whatever_comes(script: list[tuple[str, int, int]]) -> 
     sequencer = Sequencer(SYMBOLS)
     seen: dict[str, list[int]] = {}
     for symbol, number, ts_ms in script:
-        event = sequencer.tick(trade(number, symbol=symbol, ts_ms=ts_ms), 0.0)
+        event = sequencer.tick(trade(number, symbol=symbol, ts_ms=ts_ms))
         if event is not None:
             seen.setdefault(event[0], []).append(event[1])
     for numbers in seen.values():
@@ -170,7 +151,7 @@ decimals = st.decimals(min_value=0, max_value=10**12, places=8, allow_nan=False,
 @given(decimals, decimals)
 def test_digits_survive_into_the_payload(price: Decimal, volume: Decimal) -> None:
     price_text, volume_text = format(price, "f"), format(volume, "f")
-    event = Sequencer(SYMBOLS).tick(Trade("BTCUSDT", price_text, volume_text, "sell", 1, 1, 1, 1), 0.0)
+    event = Sequencer(SYMBOLS).tick(Trade("BTCUSDT", price_text, volume_text, "sell", 1, 1, 1, 1))
     assert event is not None
     decoded = json.loads(event[2], parse_float=str, parse_int=str)
     assert (decoded["price"], decoded["volume"]) == (price_text, volume_text)

@@ -1,0 +1,11 @@
+"""The Kafka bus: one log that all feeds append to and everybody reads, which says itself who leads.
+
+``KafkaBusWriter`` is a feed's side, ``KafkaBusReader`` a gateway's. What is decided is in ``log`` and ``candidacy``,
+which are pure; ``tail``, ``consumer`` and ``producer`` are what serves librdkafka, in threads. Needs confluent-kafka.
+"""
+
+from components.bus.kafka.connection import KafkaConnection, KafkaLimits
+from components.bus.kafka.reader import KafkaBusReader
+from components.bus.kafka.writer import KafkaBusWriter
+
+__all__ = ["KafkaBusReader", "KafkaBusWriter", "KafkaConnection", "KafkaLimits"]

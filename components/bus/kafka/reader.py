@@ -1,0 +1,228 @@
+"""A gateway's side of the Kafka bus: a thread reads the log, the reactor is handed what counts, a few records at a time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any, NamedTuple
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from components.bus.interface import BusListener, ReaderFigures
+from components.bus.kafka.connection import Contact, KafkaConnection, KafkaLimits
+from components.bus.kafka.consumer import LogConsumer, LogCut, LogUnavailable
+from components.bus.kafka.log import Kind, LogReading, MalformedRecord, Snapshot
+from components.core.batch import Batch, Standing
+from components.core.batch_order import BatchOrder
+
+_POLL_S = 0.2
+
+
+class _Handed(NamedTuple):
+    """What the listener is told, in order."""
+
+    standing: Standing | None = None
+    history: Batch | None = None
+    batch: Batch | None = None
+    status: bytes = b""
+
+
+def _what_stands(snapshot: Snapshot) -> list[_Handed]:
+    standing = snapshot.standing()
+    handed = [_Handed(standing=standing)] if standing is not None else []
+    return [*handed, _Handed(status=snapshot.status)] if snapshot.status else handed
+
+
+class KafkaBusReader:
+    """See ``BusReader``."""
+
+    log = Logger()
+
+    def __init__(self, connection: KafkaConnection, *, reactor: Any, limits: KafkaLimits | None = None) -> None:
+        """Read the log of ``connection``; ``reactor`` has threads."""
+        self._connection = connection
+        self._limits = limits or KafkaLimits()
+        self._reactor = reactor
+        self._contact = Contact(connection)
+        self._listener: BusListener | None = None
+        self._ending = threading.Event()
+        self._taken = threading.Event()
+        self._ended: Deferred[None] = Deferred()
+        self._reading: LogReading | None = None
+        self._history_until = 0
+        """Records before this offset are history."""
+
+        self._snapshot_offset = -1
+        """Of the snapshot with which reading began."""
+
+        self._order = BatchOrder()
+        self._was_connected = False
+        self.figures = ReaderFigures()
+        self.void_records = 0
+        """Records of feeds that led no more, since the start."""
+
+        self.malformed = 0
+        """Records that are none, since the start."""
+
+        self.holes = 0
+        """How often the log had no more what was to be read next."""
+
+    async def start(self, listener: BusListener) -> None:
+        """See ``BusReader.start``."""
+        self._listener = listener
+        threading.Thread(target=self._run, name="kafka-reader", daemon=True).start()
+
+    async def stop(self) -> None:
+        """See ``BusReader.stop``."""
+        if self._listener is not None:
+            self._listener = None
+            self._ending.set()
+            self._taken.set()
+            await self._ended
+
+    def troubles(self) -> list[str]:
+        """See ``BusReader.troubles``."""
+        return self._contact.troubles(self._limits.answer_within_s)
+
+    def _run(self) -> None:
+        try:
+            while not self._ending.is_set():
+                try:
+                    self._read()
+                except (LogUnavailable, LogCut) as error:
+                    self._contact.failed(str(error))
+                    self._note_connection()
+                    self._ending.wait(self._limits.retry_after_s)
+        except Exception:
+            self._contact.failed("reading the log failed for a reason that is in the node's log")
+            self.log.failure("reading Kafka's log failed; nothing is read any more")
+        finally:
+            self.figures.connected = False
+            self._reactor.callFromThread(self._ended.callback, None)
+
+    def _read(self) -> None:
+        consumer = LogConsumer(self._connection, self._limits, self._contact)
+        try:
+            self._open(consumer)
+            while not self._ending.is_set():
+                self._note_connection()
+                records = consumer.records(_POLL_S)
+                if records:
+                    self._take(records)
+                    self.figures.lag_s = max(0.0, time.time() - consumer.written_at_s)
+                elif self._contact.quiet_for_s > self._limits.answer_within_s / 2:
+                    # Nobody may have written; whether the brokers answer is asked then.
+                    consumer.bounds()
+                if records and self._reading is not None and self._reading.token is None:
+                    self._ending.wait(self._limits.retry_after_s)
+                    self._open(consumer)
+        finally:
+            consumer.close()
+
+    def _note_connection(self) -> None:
+        connected = self._reading is not None and not self.troubles()
+        if connected and not self.figures.connected and self._was_connected:
+            self.figures.reconnects += 1
+        self.figures.connected = connected
+        self._was_connected |= connected
+
+    def _open(self, consumer: LogConsumer) -> None:
+        """Go on where reading was broken off, or else begin with what stands."""
+        first, end = consumer.bounds()
+        reading = self._reading
+        if reading is not None and reading.token is not None and first <= reading.offset <= end:
+            consumer.read_from(reading.offset)
+            return
+        snapshot = consumer.newest_snapshot(end)
+        if reading is not None and reading.token is None and first <= reading.offset <= end:
+            if snapshot is None or snapshot.offset <= self._snapshot_offset:
+                consumer.read_from(reading.offset)
+                return
+        elif reading is not None:
+            self.holes += 1
+            self.log.warn(
+                "record {offset} of the log was to be read next, but it has {first} to {end}: what stands is read anew",
+                offset=reading.offset,
+                first=first,
+                end=end,
+            )
+        self._snapshot_offset = snapshot.offset if snapshot is not None else -1
+        self._reading = self._begin(consumer, snapshot, first, end)
+        consumer.read_from(self._reading.offset)
+
+    def _begin(self, consumer: LogConsumer, snapshot: Snapshot | None, first: int, end: int) -> LogReading:
+        self._history_until = end
+        if snapshot is not None and snapshot.offset >= first:
+            whole = LogReading.after(snapshot, keeps_newest=True)
+        elif first == 0:
+            whole = LogReading(0, keeps_newest=True)
+        else:
+            # Nobody knows what is missing, nor who leads; the next who does says so.
+            if snapshot is not None:
+                self._hand_over(_what_stands(snapshot))
+            return LogReading(end)
+        consumer.read_until(whole, end)
+        standing = whole.snapshot()
+        self._hand_over(_what_stands(standing))
+        start = max(first, end - self._limits.history_records)
+        return LogReading.before(standing, start) if start < end else whole
+
+    def _take(self, records: list[tuple[int, bytes]]) -> None:
+        reading = self._reading
+        if reading is None:
+            return
+        handed = []
+        for offset, data in records:
+            try:
+                taken = reading.take(offset, data)
+            except MalformedRecord as error:
+                self.malformed += 1
+                if self.malformed == 1:
+                    self.log.warn("record {offset} of the log is passed over: {error}", offset=offset, error=str(error))
+                continue
+            is_history = offset < self._history_until
+            if not taken.counts:
+                self.void_records += 1
+            elif taken.batch is not None:
+                missing = self._order.take(taken.batch.epoch, taken.batch.number).missing
+                self.figures.missed_batches += missing.number if missing else 0
+                self.figures.batches += not is_history
+                handed.append(_Handed(history=taken.batch) if is_history else _Handed(batch=taken.batch))
+            elif taken.kind is Kind.STATUS and not is_history:
+                handed.append(_Handed(status=reading.status))
+        self._hand_over(handed)
+
+    def _hand_over(self, handed: list[_Handed]) -> None:
+        """Let the reactor take these, and wait until it has.
+
+        What it cannot take yet stays with librdkafka, which fetches no more when it has enough.
+        """
+        if not handed or self._ending.is_set():
+            return
+        self._taken.clear()
+        self._reactor.callFromThread(self._tell, handed)
+        self._taken.wait()
+
+    def _tell(self, handed: list[_Handed]) -> None:
+        try:
+            for one in handed:
+                if self._listener is not None:
+                    self._tell_one(self._listener, one)
+        finally:
+            self._taken.set()
+
+    def _tell_one(self, listener: BusListener, one: _Handed) -> None:
+        try:
+            if one.standing is not None:
+                listener.take_standing(one.standing)
+            elif one.history is not None:
+                listener.take_history(one.history)
+            elif one.batch is not None:
+                listener.take_batch(one.batch)
+            else:
+                listener.take_status(one.status)
+        except Exception:
+            batch = one.batch or one.history
+            which = f"batch {batch.number} of epoch {batch.epoch}" if batch else "standing or status"
+            self.log.failure("{which} was not taken", which=which)

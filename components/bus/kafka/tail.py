@@ -1,0 +1,260 @@
+"""A feed's eye on the log, in a thread of its own: what of it counts, who leads, and when to claim the lead.
+
+Owns the consumer, the reading and the candidacy. It tells the reactor of what changed in at most one call at a time.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.logger import Logger
+
+from components.bus.kafka.candidacy import Candidacy, Step
+from components.bus.kafka.connection import Contact, KafkaConnection, KafkaLimits
+from components.bus.kafka.consumer import LogConsumer, LogCut, LogUnavailable
+from components.bus.kafka.log import Kind, LogReading, MalformedRecord, Taken, encode_record, encode_snapshot
+from components.bus.kafka.producer import LineBroken
+from components.core.batch import Standing
+
+_POLL_S = 0.05
+"""How long a probe may be late."""
+
+
+@dataclass(frozen=True, slots=True)
+class Led:
+    """This feed leads from here on."""
+
+    token: bytes
+    standing: Standing | None
+    """``None``: nothing stands, or nobody knows what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """This feed does not lead, or no more."""
+
+    because: str
+    superseded: bool
+    """Another feed leads."""
+
+
+class Tail:
+    """Reads the log for a writer."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        connection: KafkaConnection,
+        limits: KafkaLimits,
+        contact: Contact,
+        reactor: IReactorFromThreads,
+        *,
+        send: Callable[[str, bytes], None],
+        on_news: Callable[[], None],
+    ) -> None:
+        """``send`` sends a record to a topic, from any thread; ``on_news`` is called in the reactor when there is some."""
+        self._connection, self._limits, self._contact, self._reactor = connection, limits, contact, reactor
+        self._send, self._on_news = send, on_news
+        self.news: deque[Led | Lost] = deque()
+        """For the reactor to take; one or two for each change of the lead."""
+
+        self.counted = 0
+        """Batches under this feed's present token that count."""
+
+        self.void = 0
+        """Records of feeds that led no more, since the start."""
+
+        self.malformed = 0
+        """Records that are none."""
+
+        self._spoke = False
+        self._news_are_on_their_way = False
+        self._ending = threading.Event()
+        self._standing_back = False
+        self._given_up: bytes | None = None
+        """Token of a lead that the reactor gave up; set there, taken here."""
+
+        self._writes_again = False
+        """What this feed wrote without leading was lost; set by the reactor, taken here."""
+
+        self._reading: LogReading | None = None
+        self._candidacy = Candidacy(limits.candidacy)
+        self._leading: bytes | None = None
+        self._next_snapshot_at = 0.0
+        self._snapshot_offset = -1
+        self._reloads_at = 0.0
+        self.ended: Deferred[None] = Deferred()
+
+    def start(self) -> None:
+        """Read until ``end``."""
+        threading.Thread(target=self._run, name="kafka-tail", daemon=True).start()
+
+    def stand_back(self) -> None:
+        """Claim the lead no more."""
+        self._standing_back = True
+
+    def give_up(self, token: bytes) -> None:
+        """Hear from the reactor that it leads no more under ``token``."""
+        self._given_up = token
+
+    def write_again(self) -> None:
+        """Hear from the reactor that probe or claim may not have been sent."""
+        self._writes_again = True
+
+    def end(self) -> Deferred[None]:
+        """Read no more; fires when the thread is about to end."""
+        self._ending.set()
+        return self.ended
+
+    def take_news(self) -> list[Led | Lost]:
+        """Return what happened since the last call; in the reactor, from ``on_news``."""
+        self._news_are_on_their_way = False
+        news = []
+        while self.news:
+            news.append(self.news.popleft())
+        return news
+
+    def _say(self, news: Led | Lost) -> None:
+        self._spoke = True
+        self.news.append(news)
+        self._tell()
+
+    def _tell(self) -> None:
+        # The reactor clears the flag before it looks, so what is noted before this is seen by the call under way or the next.
+        if not self._news_are_on_their_way:
+            self._news_are_on_their_way = True
+            self._reactor.callFromThread(self._on_news)
+
+    def _run(self) -> None:
+        try:
+            while not self._ending.is_set():
+                try:
+                    self._read()
+                except (LogUnavailable, LogCut) as error:
+                    self._contact.failed(str(error))
+                    self._ending.wait(self._limits.retry_after_s)
+        except Exception:
+            self._contact.failed("reading the log failed for a reason that is in the node's log")
+            self.log.failure("reading Kafka's log failed; this feed does not lead")
+            self._lose("reading the log failed")
+        finally:
+            self._reactor.callFromThread(self.ended.callback, None)
+
+    def _read(self) -> None:
+        consumer = LogConsumer(self._connection, self._limits, self._contact)
+        try:
+            self._open(consumer)
+            while not self._ending.is_set():
+                self._take(consumer.records(_POLL_S))
+                reading = self._opened()
+                if reading.token is None and time.monotonic() >= self._reloads_at:
+                    self._open(consumer)
+                self._act(self._opened())
+        finally:
+            consumer.close()
+
+    def _opened(self) -> LogReading:
+        if self._reading is None:
+            raise LogUnavailable("the log has not been read")
+        return self._reading
+
+    def _open(self, consumer: LogConsumer) -> None:
+        """Go on where reading was broken off, or else from the newest snapshot, or else from where nothing is known."""
+        first, end = consumer.bounds()
+        reading = self._reading
+        if reading is None or reading.token is None or not first <= reading.offset <= end:
+            if self._leading is not None:
+                self._lose("the log has no more what this feed was to read next")
+            snapshot = consumer.newest_snapshot(end)
+            if snapshot is not None and snapshot.offset >= first:
+                reading = LogReading.after(snapshot, keeps_newest=True)
+            elif reading is None or not first <= reading.offset <= end:
+                reading = LogReading(0 if first == 0 else end, keeps_newest=True)
+            self._candidacy = Candidacy(self._limits.candidacy)
+            consumer.read_until(reading, end)
+        consumer.read_from(reading.offset)
+        self._reading = reading
+        self._reloads_at = time.monotonic() + self._limits.snapshot_every_s
+
+    def _take(self, records: list[tuple[int, bytes]]) -> None:
+        reading = self._opened()
+        counted, given_up = self.counted, self._given_up
+        if given_up is not None:
+            self._given_up = None
+            if self._leading == given_up:
+                self._leading = None
+            self._candidacy = Candidacy(self._limits.candidacy, former=given_up)
+        if self._writes_again:
+            self._writes_again = False
+            self._candidacy.lost(time.monotonic())
+        for offset, data in records:
+            try:
+                taken = reading.take(offset, data)
+            except MalformedRecord as error:
+                self.malformed += 1
+                if self.malformed == 1:
+                    self.log.warn("record {offset} of the log is passed over: {error}", offset=offset, error=str(error))
+                continue
+            self._took(taken, reading)
+        if self.counted != counted:
+            self._tell()
+
+    def _took(self, taken: Taken, reading: LogReading) -> None:
+        if not taken.counts:
+            self.void += 1
+        if taken.kind is Kind.CLAIM:
+            self._took_claim(taken, reading)
+        elif self._leading is None:
+            self._candidacy.took(taken, reading, time.monotonic())
+        elif taken.token == self._leading:
+            if taken.kind is Kind.BATCH and taken.counts:
+                self.counted += 1
+            elif not taken.counts:
+                self._lose("what this feed wrote does not follow what stands", former=taken.token)
+
+    def _took_claim(self, taken: Taken, reading: LogReading) -> None:
+        own = taken.token == self._candidacy.token
+        if own and taken.counts:
+            self._leading, self.counted = taken.token, 0
+            standing = reading.snapshot().standing() if reading.number else None
+            self._say(Led(taken.token, standing))
+        elif own:
+            self._lose("another feed leads", superseded=True)
+        elif taken.counts:
+            self._lose("another feed leads", superseded=True)
+            self._candidacy.took(taken, reading, time.monotonic())
+
+    def _lose(self, because: str, *, superseded: bool = False, former: bytes | None = None) -> None:
+        self._leading = None
+        self._candidacy = Candidacy(self._limits.candidacy, former)
+        self._say(Lost(because, superseded))
+
+    def _act(self, reading: LogReading) -> None:
+        now = time.monotonic()
+        try:
+            if self._leading is not None:
+                if now >= self._next_snapshot_at and reading.offset != self._snapshot_offset:
+                    self._next_snapshot_at = now + self._limits.snapshot_every_s
+                    self._snapshot_offset = reading.offset
+                    for value in encode_snapshot(reading.snapshot()):
+                        self._send(self._connection.standing_topic, value)
+            elif not self._standing_back:
+                step = self._candidacy.next_step(reading, now)
+                if step is Step.PROBE:
+                    if not self._spoke:
+                        self._say(Lost("another feed leads", superseded=True))
+                    self._write(Kind.PROBE)
+                elif step is Step.CLAIM:
+                    self._write(Kind.CLAIM, reading.token or b"")
+        except LineBroken as error:
+            self._contact.failed(str(error))
+
+    def _write(self, kind: Kind, body: bytes = b"") -> None:
+        self._send(self._connection.log_topic, encode_record(kind, self._candidacy.token, body))

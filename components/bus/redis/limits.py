@@ -1,0 +1,49 @@
+"""Times and bounds of the Redis bus's writer, and what it counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from components.core.written_batches import KeptLimits
+
+
+@dataclass(frozen=True, slots=True)
+class RedisWriterLimits:
+    """Times and bounds of a writer."""
+
+    lease_s: float = 2.0
+    """How long the lead outlives a leader that is gone; renewed thrice in that time."""
+
+    standby_interval_s: float = 0.25
+    """How often who stands by asks for the lead. With the lease: how long a crash leaves nobody leading."""
+
+    patience_s: float = 3.0
+    """How long who stood by leaves the lead of a Redis that has started anew or failed over to its last leader."""
+
+    batches_in_flight: int = 64
+    """Written and not yet answered. More lie in buffers of the kernel only, fewer wait for the network."""
+
+    stream_batches: int = 50_000
+    """Which the stream keeps, about; the oldest go first."""
+
+    stream_age_s: float = 120.0
+    """How old what the stream keeps may be, about: as long as a gateway may be away and still miss nothing."""
+
+    trim_interval_s: float = 5.0
+    stop_timeout_s: float = 2.0
+    """How long ``stop`` waits for Redis to have everything."""
+
+    kept: KeptLimits = field(default_factory=KeptLimits)
+    """What is kept to be written, and written again."""
+
+
+@dataclass(slots=True)
+class WriterFigures:
+    """What a writer counts."""
+
+    dropped_batches: int = 0
+    """Given up since more waited for Redis than there is room for; an epoch began after each such time."""
+
+    overflows: int = 0
+    leads: int = 0
+    """How often the lead was given, and given again after a trouble."""

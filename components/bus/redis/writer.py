@@ -1,0 +1,307 @@
+"""A feed's side of the Redis bus: stands by until it is given the lead, then writes, and writes again what Redis loses.
+
+Owns the lease, what is kept, and the connection's life. States: *apart* (no connection), *standing by* (another leads),
+*leading*. A leader that loses the connection still holds itself to lead and keeps what the feed hands over: whether another was
+given the lead, it hears when it is back, and a write of its own that comes too late is refused by its token.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections import deque
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.error import ConnectingCancelledError
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from components.bus.interface import LeadableFeed
+from components.bus.redis.limits import RedisWriterLimits, WriterFigures
+from components.bus.redis.link import Connection, RedisLink, RedisTrouble
+from components.bus.redis.outgoing import EpochTooOld, Outgoing, WriteRefused
+from components.bus.redis.scripts import (
+    BATCHES,
+    OF_WRITER,
+    RELEASE,
+    RENEW,
+    RESTORE,
+    TAKE_LEAD,
+    newest_arguments,
+    parse_newest,
+)
+from components.core.backoff import Backoff
+from components.core.batch import Batch, Standing
+from components.core.lead import GoOn, Grant, go_on
+from components.core.written_batches import WrittenBatches
+
+_NOTHING = Standing(0, 0, {})
+
+
+class RedisBusWriter:
+    """See ``BusWriter``. The feed is never asked to read less: the exchange would cut it off, and what is kept bridges more."""
+
+    log: ClassVar[Logger] = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        link: RedisLink,
+        limits: RedisWriterLimits | None = None,
+        random: Callable[[], float] = random.random,
+    ) -> None:
+        self.figures = WriterFigures()
+        self._reactor = reactor
+        self._link = link
+        self._limits = limits or RedisWriterLimits()
+        self._random = random
+        self._backoff = Backoff(random, initial_s=0.1, cap_s=1.0)
+        self._owner = secrets.token_hex(8)
+        self._feed: LeadableFeed
+        """There is one from ``start`` on."""
+
+        self._token = 0
+        """Of the lead that this feed holds itself to have; 0 if none."""
+
+        self._told = False
+        """Whether the feed has been told that it leads or follows."""
+
+        self._kept: WrittenBatches | None = None
+        self._gave_up = False
+        """The epoch cannot be continued: what the feed writes is dropped until it has begun another."""
+
+        self._epoch_before = 0
+        """What stood when the feed was told to begin an epoch: its own has to be later."""
+
+        self._connection: Connection | None = None
+        self._outgoing: Outgoing | None = None
+        self._status: bytes | None = None
+        self._trouble: str | None = None
+        self._trouble_since_s = 0.0
+        self._was_connected = False
+        self._stopping = False
+        self._nap: Deferred[None] | None = None
+        self._running: Deferred[None] | None = None
+        self._written_at: deque[tuple[float, int, int]] = deque()
+        """``(time, epoch, number)`` of some batches, for trimming by age."""
+
+        self._trim_due_s = 0.0
+
+    def start(self, feed: LeadableFeed) -> None:
+        """See ``BusWriter.start``."""
+        self._feed = feed
+        self._running = ensureDeferred(self._run()).addErrback(self._ended)
+
+    async def stop(self) -> None:
+        """See ``BusWriter.stop``."""
+        deadline_s = self._reactor.seconds() + self._limits.stop_timeout_s
+        while self._kept is not None and self._kept.unconfirmed and self._reactor.seconds() < deadline_s:
+            await deferLater(self._reactor, 0.01)
+        self._stopping = True
+        connection = self._connection
+        if connection is not None and self._token:
+            try:
+                await connection.run(RELEASE, self._owner)
+            except RedisTrouble as error:
+                self.log.warn("the lead could not be given up, and lasts a while: {error}", error=str(error))
+        self._token = 0
+        if self._running is not None:
+            self._running.cancel()
+
+    def write(self, batch: Batch) -> None:
+        """See ``BusWriter.write``."""
+        if not self._token:
+            return
+        if self._gave_up:
+            self.figures.dropped_batches += 1
+            return
+        kept = self._kept
+        if kept is None or batch.epoch != kept.epoch:
+            if batch.epoch <= self._epoch_before:
+                self._give_up_epoch()
+                return
+            kept = self._kept = WrittenBatches(Standing(batch.epoch, batch.number - 1, {}), self._limits.kept)
+            if self._outgoing is not None:
+                self._outgoing.send_after(kept, batch.number - 1)
+        if not kept.add(batch, self._reactor.seconds()):
+            self._overflow(kept)
+        elif self._outgoing is not None:
+            self._outgoing.send_waiting()
+
+    def write_status(self, status: bytes) -> None:
+        """See ``BusWriter.write_status``; of one that does not lead, nothing is sent."""
+        self._status = status
+        if self._outgoing is not None:
+            self._outgoing.send_status(status)
+
+    def troubles(self) -> list[str]:
+        """See ``BusWriter.troubles``."""
+        found = [] if self._trouble is None else [f"Redis at {self._link.address}: {self._trouble}"]
+        if self._gave_up:
+            found.append("batches are dropped until the feed has begun an epoch: Redis was away for too long")
+        return found
+
+    # The life of the connection.
+
+    async def _run(self) -> None:
+        while not self._stopping:
+            try:
+                await self._serve()
+            except RedisTrouble as error:
+                self._troubled(str(error))
+            except Exception:
+                if self._stopping:
+                    raise
+                self.log.failure("the Redis bus met an error of its own, and tries again")
+                self._troubled("an error of the bus itself, see the log")
+            if not self._stopping:
+                await self._sleep(self._backoff.next_delay_s())
+
+    async def _serve(self) -> None:
+        connection = await self._link.connect()
+        self._connection = connection
+        try:
+            await connection.load(OF_WRITER)
+            # Who never stood by on this Redis knows of no leader to wait for.
+            patient = self._was_connected and not self._token
+            patient_until_s = self._reactor.seconds() + self._limits.patience_s if patient else 0.0
+            self._was_connected = True
+            while not self._stopping:
+                asks_patiently = self._reactor.seconds() < patient_until_s
+                lease_ms = int(1000 * self._limits.lease_s)
+                answer = await connection.run(TAKE_LEAD, self._owner, lease_ms, int(asks_patiently))
+                if answer[0] == b"lead":
+                    await self._lead(connection, answer)
+                if self._token or not self._told:
+                    self._follow("another feed leads")
+                self._well()
+                await self._sleep(self._limits.standby_interval_s * (0.75 + 0.5 * self._random()))
+        finally:
+            self._connection = None
+            self._outgoing = None
+            connection.close()
+
+    async def _lead(self, connection: Connection, answer: list[Any]) -> None:
+        """Lead until something is wrong, which is raised."""
+        token, token_before, same, epoch, number = (int(value) for value in answer[1:6])
+        grant = Grant(token, token_before, bool(same), epoch, number)
+        if self._token and grant.token_before > self._token:
+            self._follow("another feed led while Redis could not be reached")
+        how = go_on(grant, self._token, None if self._gave_up else self._kept)
+        self.figures.leads += 1
+        self.log.info("this feed leads, with token {token}: {how}", token=token, how=how.value)
+        outgoing = Outgoing(connection, token, self._limits.batches_in_flight, self._limits.stream_batches, self._wake)
+        kept = self._kept
+        if how is GoOn.RESTORE and kept is not None:
+            before = kept.standing_before()
+            if await connection.run(RESTORE, token, before.epoch, before.number, *newest_arguments(before)) != 1:
+                raise WriteRefused("the lead was given to another feed meanwhile")
+            number = before.number
+        self._token = token
+        self._outgoing = outgoing
+        self._well()
+        if how in (GoOn.REWRITE, GoOn.RESTORE) and kept is not None:
+            kept.lost_after(number)
+            kept.confirm(number)
+            outgoing.send_after(kept, number)
+        else:
+            self._gave_up = False
+            standing = Standing(epoch, number, parse_newest(answer[6])) if how is GoOn.CONTINUE else _NOTHING
+            self._kept = WrittenBatches(standing, self._limits.kept)
+            outgoing.send_after(self._kept, standing.number)
+            self._told = True
+            self._epoch_before = epoch if how is GoOn.BEGIN else 0
+            self._feed.lead(standing if how is GoOn.CONTINUE else None)
+        if self._status is not None:
+            outgoing.send_status(self._status)
+        await self._hold(connection, outgoing)
+
+    async def _hold(self, connection: Connection, outgoing: Outgoing) -> None:
+        while True:
+            if outgoing.trouble is None and not self._stopping:
+                await self._sleep(self._limits.lease_s / 3)
+            if isinstance(outgoing.trouble, EpochTooOld):
+                self._kept, self._gave_up = None, True
+            if outgoing.trouble is not None:
+                raise outgoing.trouble
+            if self._stopping:
+                return
+            if await connection.run(RENEW, self._owner, self._token, int(1000 * self._limits.lease_s)) != 1:
+                raise WriteRefused("the lead was given to another feed, or Redis has lost it")
+            self._backoff.succeeded()
+            await self._trim(connection)
+
+    async def _trim(self, connection: Connection) -> None:
+        kept = self._kept
+        if kept is None or not kept.epoch:
+            return
+        now_s, written_at = self._reactor.seconds(), self._written_at
+        written_at.append((now_s, kept.epoch, kept.confirmed))
+        oldest_s = now_s - self._limits.stream_age_s
+        while len(written_at) > 1 and written_at[1][0] < oldest_s:
+            written_at.popleft()
+        if now_s >= self._trim_due_s and written_at[0][0] < oldest_s:
+            self._trim_due_s = now_s + self._limits.trim_interval_s
+            _, epoch, number = written_at[0]
+            await connection.command("XTRIM", BATCHES, "MINID", "~", f"{epoch}-{number}")
+
+    def _follow(self, because: str) -> None:
+        self.log.info("this feed follows: {because}", because=because)
+        self._told = True
+        self._token = 0
+        self._kept = None
+        self._gave_up = False
+        self._feed.follow(because)
+
+    def _give_up_epoch(self) -> None:
+        # An epoch is the time at which it begins: with the next one this feed's clock has come further.
+        self._kept, self._gave_up = None, True
+        if self._outgoing is not None:
+            self._outgoing.end(EpochTooOld("this feed's clock is behind: a later epoch stands in Redis"))
+
+    def _overflow(self, kept: WrittenBatches) -> None:
+        self.figures.overflows += 1
+        self.figures.dropped_batches += kept.unconfirmed
+        self.log.error(
+            "{batches} batches wait for Redis, more than {limit} bytes: given up, and an epoch begins when Redis is back",
+            batches=kept.unconfirmed,
+            limit=self._limits.kept.max_bytes,
+        )
+        self._kept, self._gave_up = None, True
+        if self._outgoing is not None:
+            self._outgoing.end(WriteRefused("Redis takes less than the feed brings"))
+
+    def _troubled(self, text: str) -> None:
+        if self._trouble is None:
+            self._trouble_since_s = self._reactor.seconds()
+        if text != self._trouble:
+            self.log.warn("Redis at {address}: {trouble}", address=str(self._link.address), trouble=text)
+        self._trouble = text
+
+    def _well(self) -> None:
+        if self._trouble is not None:
+            self._trouble = None
+            seconds = self._reactor.seconds() - self._trouble_since_s
+            self.log.info(
+                "Redis at {address} is back after {seconds:.1f} s", address=str(self._link.address), seconds=seconds
+            )
+
+    async def _sleep(self, seconds: float) -> None:
+        nap = self._nap = deferLater(self._reactor, seconds)
+        try:
+            await nap
+        except CancelledError:
+            if self._stopping:
+                raise
+        finally:
+            self._nap = None
+
+    def _wake(self) -> None:
+        if self._nap is not None:
+            self._nap.cancel()
+
+    def _ended(self, failure: Failure) -> None:
+        failure.trap(CancelledError, ConnectingCancelledError)

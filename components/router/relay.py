@@ -1,0 +1,131 @@
+"""What the gateway makes of what its bus brings: the market's state, events for clients, and whether clients can be served.
+
+Owns the order in which these happen; never touches a router: it publishes through what it is given.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from twisted.logger import Logger
+
+from components.bus import BusReader
+from components.core.batch import Batch, Standing
+from components.core.market import Market
+from components.core.payload import EncodedPayload
+from components.core.retained import RetainedEvents
+from components.router.rate_topics import RateTopics
+
+BUS_BACK_GRACE_S = 10.0
+"""How long after the bus has come back no feed need have been heard: one has to find it again, and to take the lead."""
+
+
+class Relay:
+    """The gateway's ``BusListener``."""
+
+    log: ClassVar[Logger] = Logger()
+
+    def __init__(
+        self,
+        market: Market,
+        rates: RateTopics,
+        retained: RetainedEvents,
+        publish_batch: Callable[[Sequence[tuple[str, EncodedPayload]]], None],
+        publish_status: Callable[[dict[str, Any]], None],
+        monotonic_s: Callable[[], float],
+    ) -> None:
+        self._market = market
+        self._rates = rates
+        self._retained = retained
+        self._publish_batch = publish_batch
+        self._publish_status = publish_status
+        self._monotonic_s = monotonic_s
+        self._bus: BusReader | None = None
+        self._feed_was_lost = True
+        self._served = False
+        """Whether clients have been served: a feed was heard, and said that it was live."""
+
+        self._bus_troubled_s = float("-inf")
+        """When the bus was last known to be in trouble."""
+
+    def listen_to(self, bus: BusReader) -> None:
+        """Take note of which bus brings what is taken here."""
+        self._bus = bus
+
+    # What the bus brings.
+
+    def take_standing(self, standing: Standing) -> None:
+        """See ``BusListener.take_standing``: what clients cannot know yet is published, in the order of its topics."""
+        unknown = self._market.take_standing(standing)
+        if unknown.events:
+            self._spread(unknown)
+
+    def take_history(self, batch: Batch) -> None:
+        """See ``BusListener.take_history``."""
+        # The place for the ring that market.replay answers from; clients have had these events.
+
+    def take_batch(self, batch: Batch) -> None:
+        """See ``BusListener.take_batch``."""
+        if self._market.take_batch(batch):
+            self._spread(batch)
+
+    def take_status(self, status: bytes) -> None:
+        """See ``BusListener.take_status``.
+
+        Raises:
+            ValueError: it is not a feed's status.
+        """
+        if self._market.take_status(status):
+            self._tell_status()
+        self._served = self._served or self._state() in ("live", "stale")
+
+    def _spread(self, batch: Batch) -> None:
+        if self._rates.active:
+            self._rates.take_batch(batch)
+        self._publish_batch([(topic, EncodedPayload(payload)) for topic, _, payload in batch.events])
+
+    def _tell_status(self) -> None:
+        self._feed_was_lost = self._market.feed_lost
+        status = self._market.status()
+        self._retained.status = json.dumps(status).encode()
+        self._publish_status(status)
+
+    def watch(self) -> None:
+        """Look whether the feed has fallen silent; to be called every second."""
+        self.degraded()
+        if self._market.feed_lost is not self._feed_was_lost:
+            self.log.warn("no feed has been heard for a while")
+            self._tell_status()
+
+    # Whether clients can be served.
+
+    def degraded(self) -> list[str]:
+        """Return what is wrong and does not keep clients from being served, a line each."""
+        troubles = [] if self._bus is None else self._bus.troubles()
+        if troubles:
+            self._bus_troubled_s = self._monotonic_s()
+        return [f"bus: {trouble}" for trouble in troubles]
+
+    def not_ready_because(self) -> list[str]:
+        """Return why clients cannot be served, a line each; empty when they can.
+
+        A bus that has failed under a gateway that was serving is no reason: it has failed under all of them, and a balancer
+        that took them all out would turn a pause of the prices into an outage.
+        """
+        degraded = self.degraded()
+        if self._market.feed_lost:
+            bus_was_away = self._monotonic_s() - self._bus_troubled_s < BUS_BACK_GRACE_S
+            return [] if self._served and bus_was_away else ["no feed has reported", *degraded]
+        state = self._state()
+        if state == "stale" and len(self._market.stale) == len(self._market.symbols):
+            return ["all symbols are silent"]
+        if state in ("live", "stale"):
+            return []
+        error = self._market.status().get("exchange", {}).get("last_error", "")
+        return [f"the feed is {state}" + (f": {error}" if error else "")]
+
+    def _state(self) -> str:
+        state: str = self._market.status().get("state", "")
+        return state

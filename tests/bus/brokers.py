@@ -1,0 +1,255 @@
+"""The buses that the contract's tests run on, each with the faults that it can have; and stand-ins for feed and gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Any, Protocol
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, ensureDeferred, succeed
+
+from components.bus import BusReader, BusWriter
+from components.bus.redis import RedisBusReader, RedisBusWriter, RedisLink
+from components.bus.redis.limits import RedisWriterLimits
+from components.bus.wamp import WampBusReader, WampBusWriter
+from components.core.batch import Batch, Standing
+from components.core.redis_address import parse_redis_url
+from tests.harness.cut_line import CutLine
+from tests.harness.redis import RedisServer
+
+KEEPS = "keeps what was written for readers that come later"
+MANY = "serves several feeds, of which one leads"
+FAULTS = "is a process of its own, which may fail"
+
+
+class HeardBatches:
+    """A gateway's listener that keeps everything that it hears."""
+
+    def __init__(self) -> None:
+        self.standings: list[Standing] = []
+        self.history: list[Batch] = []
+        self.batches: list[Batch] = []
+        self.statuses: list[bytes] = []
+        self.order: list[str] = []
+        self.fails_at: int | None = None
+
+    @property
+    def numbers(self) -> list[int]:
+        return [batch.number for batch in self.batches]
+
+    def take_standing(self, standing: Standing) -> None:
+        self.order.append("standing")
+        self.standings.append(standing)
+
+    def take_history(self, batch: Batch) -> None:
+        self.order.append("history")
+        self.history.append(batch)
+
+    def take_batch(self, batch: Batch) -> None:
+        self.order.append("batch")
+        self.batches.append(batch)
+        if batch.number == self.fails_at:
+            raise RuntimeError("the listener cannot take this")
+
+    def take_status(self, status: bytes) -> None:
+        self.order.append("status")
+        self.statuses.append(status)
+
+
+class WritingFeed:
+    """A feed that numbers what it is told to write, and keeps what its bus says."""
+
+    def __init__(self, bus: BusWriter, epoch: int = 1_000) -> None:
+        self.bus = bus
+        self.epoch = epoch
+        self.number = 0
+        self.leads = False
+        self.told: list[Standing | str | None] = []
+        self.paused = 0
+
+    def lead(self, since: Standing | None) -> None:
+        self.told.append(since)
+        self.leads = True
+        if since is None:
+            self.epoch, self.number = self.epoch + 1, 0
+        else:
+            self.epoch, self.number = since.epoch, since.number
+
+    def follow(self, because: str) -> None:
+        self.told.append(because)
+        self.leads = False
+
+    def pause(self) -> None:
+        self.paused += 1
+
+    def resume(self) -> None:
+        self.paused -= 1
+
+    def write(self, batches: int = 1, *, topic: str = "market.BTCUSDT", padding: int = 0) -> None:
+        """Write so many batches of an event each, whose ``seq`` is the batch's number."""
+        for _ in range(batches):
+            self.number += 1
+            payload = b'{"seq":%d,"pad":"%b"}' % (self.number, b"x" * padding)
+            self.bus.write(Batch(self.epoch, self.number, [(topic, self.number, payload)]))
+
+
+class Broker(Protocol):
+    """A bus under test. What it made, ``close`` ends."""
+
+    capabilities: frozenset[str]
+
+    async def open(self) -> None: ...
+    async def make_writer(self) -> BusWriter:
+        """Return a feed's side, not yet started."""
+
+    def make_reader(self) -> BusReader: ...
+    async def lose(self, writer: BusWriter) -> None:
+        """Let the feed of a writer be gone without a word, as after ``kill -9`` (``MANY``)."""
+
+    def stop(self) -> None:
+        """Kill the bus, with all that it had in memory (``FAULTS``)."""
+
+    def start(self) -> None: ...
+    def flush(self) -> None:
+        """Let the running bus forget everything (``FAULTS``)."""
+
+    def pause(self) -> None:
+        """Let the bus stand still, its connections open (``FAULTS``)."""
+
+    def resume(self) -> None: ...
+    async def close(self) -> None: ...
+
+
+class _Router:
+    """As much of a router and its sessions as the embedded bus uses."""
+
+    def __init__(self) -> None:
+        self.procedures: dict[str, Any] = {}
+
+    def call(self, uri: str, argument: bytes) -> Deferred[None]:
+        self.procedures[uri](argument)
+        return succeed(None)
+
+    async def register(self, endpoint: Any, uri: str, options: Any = None) -> Any:
+        self.procedures[uri] = endpoint
+        router = self
+
+        class Registration:
+            async def unregister(self) -> None:
+                del router.procedures[uri]
+
+        return Registration()
+
+    def is_attached(self) -> bool:
+        return True
+
+
+class EmbeddedBroker:
+    """The bus of a single node."""
+
+    capabilities: frozenset[str] = frozenset()
+
+    def __init__(self, _directory: Path) -> None:
+        self._router = _Router()
+        self.lost: list[Any] = []
+
+    async def open(self) -> None: ...
+
+    async def make_writer(self) -> BusWriter:
+        return WampBusWriter(reactor, self._router, on_lost=self.lost.append)
+
+    def make_reader(self) -> BusReader:
+        return WampBusReader(self._router)
+
+    async def lose(self, writer: BusWriter) -> None:
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        raise NotImplementedError
+
+    def start(self) -> None:
+        raise NotImplementedError
+
+    def flush(self) -> None:
+        raise NotImplementedError
+
+    def pause(self) -> None:
+        raise NotImplementedError
+
+    def resume(self) -> None:
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        assert not self.lost
+
+
+class RedisBroker:
+    """A real Redis; each writer has a line of its own to it."""
+
+    capabilities = frozenset({KEEPS, MANY, FAULTS})
+
+    def __init__(self, directory: Path, *options: str) -> None:
+        self.server = RedisServer(directory, *options)
+        self.lines: dict[Any, CutLine] = {}
+        """By whose they are."""
+
+        self._stops: list[Any] = []
+
+    @property
+    def link(self) -> RedisLink:
+        return RedisLink(reactor, parse_redis_url(self.server.url))
+
+    async def open(self) -> None:
+        self.server.start()
+
+    async def make_writer(self, **limits: Any) -> RedisBusWriter:
+        line, link = await self._line()
+        writer = RedisBusWriter(reactor, link, RedisWriterLimits(**{"stop_timeout_s": 0.3, **limits}))
+        self.lines[writer] = line
+        self._stops.append(writer)
+        return writer
+
+    async def make_cut_reader(self) -> tuple[RedisBusReader, CutLine]:
+        """Return a gateway's side with a line of its own."""
+        line, link = await self._line()
+        reader = RedisBusReader(reactor, link)
+        self.lines[reader] = line
+        self._stops.append(reader)
+        return reader, line
+
+    async def _line(self) -> tuple[CutLine, RedisLink]:
+        line = CutLine(reactor, self.server.port)
+        await line.start()
+        return line, RedisLink(reactor, parse_redis_url(f"redis://127.0.0.1:{line.port}"))
+
+    def make_reader(self) -> RedisBusReader:
+        reader = RedisBusReader(reactor, self.link)
+        self._stops.append(reader)
+        return reader
+
+    async def lose(self, writer: BusWriter) -> None:
+        await self.lines[writer].cut()
+
+    def stop(self) -> None:
+        self.server.kill()
+
+    def start(self) -> None:
+        self.server.start()
+
+    def flush(self) -> None:
+        self.server.command("FLUSHALL")
+
+    def pause(self) -> None:
+        self.server.pause()
+
+    def resume(self) -> None:
+        self.server.resume()
+
+    async def close(self) -> None:
+        self.server.kill()
+        stopping: list[Awaitable[None]] = [ensureDeferred(side.stop()) for side in self._stops]
+        for stopped in stopping:
+            await stopped
+        for line in self.lines.values():
+            await line.stop()

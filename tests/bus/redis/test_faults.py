@@ -1,0 +1,267 @@
+"""The Redis bus against a real Redis that fails in the ways that Redis fails in."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+
+from components.bus.redis import RedisBusReader, RedisBusWriter, RedisLink
+from components.core.batch import Standing
+from components.core.redis_address import parse_redis_url
+from components.core.written_batches import KeptLimits
+from tests.bus.brokers import HeardBatches, RedisBroker, WritingFeed
+from tests.harness.certificates import write_pair
+from tests.harness.client import until
+from tests.harness.redis import RedisServer
+
+
+@pytest_twisted.async_yield_fixture
+async def make_bus(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[RedisBroker]]]:
+    """Return a function that starts servers with lines of configuration; each is stopped at the test's end."""
+    brokers: list[RedisBroker] = []
+
+    async def make(*options: str) -> RedisBroker:
+        broker = RedisBroker(tmp_path / f"redis{len(brokers)}", *options)
+        brokers.append(broker)
+        await broker.open()
+        return broker
+
+    yield make
+    for broker in brokers:
+        await broker.close()
+
+
+@pytest_twisted.async_yield_fixture
+async def bus(make_bus: Callable[..., Awaitable[RedisBroker]]) -> AsyncIterator[RedisBroker]:
+    yield await make_bus()
+
+
+async def feed_on(bus: RedisBroker, *, epoch: int = 1_000, **limits: object) -> WritingFeed:
+    feed = WritingFeed(await bus.make_writer(**limits), epoch)
+    feed.bus.start(feed)
+    await until(reactor, lambda: bool(feed.told))
+    return feed
+
+
+async def heard_on(bus: RedisBroker) -> tuple[RedisBusReader, HeardBatches]:
+    reader, heard = bus.make_reader(), HeardBatches()
+    await reader.start(heard)
+    await until(reactor, lambda: reader.figures.connected)
+    return reader, heard
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_redis_that_is_restarted_with_its_data_goes_on_where_it_was(
+    make_bus: Callable[..., Awaitable[RedisBroker]],
+) -> None:
+    bus = await make_bus("appendonly yes", "appendfsync always")
+    _, heard = await heard_on(bus)
+    feed = await feed_on(bus)
+    feed.write(20)
+    await until(reactor, lambda: len(heard.batches) == 20)
+    bus.server.stop()
+    feed.write(20)
+    bus.start()
+    await until(reactor, lambda: len(heard.batches) == 40, timeout_s=8.0)
+    assert heard.numbers == list(range(1, 41))
+    assert bus.server.command("XLEN", "{crosstick}:batches") == 40
+    assert feed.told == [None]
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_late_writes_of_a_leader_that_was_held_up_are_refused(bus: RedisBroker) -> None:
+    _, heard = await heard_on(bus)
+    old = await feed_on(bus)
+    old.write(3)
+    await until(reactor, lambda: len(heard.batches) == 3)
+    standby = await feed_on(bus)
+    line = bus.lines[old.bus]
+    line.hold()
+    old.write(3, topic="market.LATE")
+    await until(reactor, lambda: standby.leads, timeout_s=5.0)
+    standby.write(2)
+    await until(reactor, lambda: len(heard.batches) == 5)
+    line.release()
+    await until(reactor, lambda: not old.leads, timeout_s=5.0)
+    standby.write(2)
+    await until(reactor, lambda: len(heard.batches) == 7)
+    assert heard.numbers == [1, 2, 3, 4, 5, 6, 7]
+    assert "market.LATE" not in {topic for batch in heard.batches for topic, _, _ in batch.events}
+    assert standby.told[1:] == [Standing(old.epoch, 3, {"market.BTCUSDT": (3, b'{"seq":3,"pad":""}')})]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_redis_without_memory_is_a_trouble_until_it_has_some(bus: RedisBroker) -> None:
+    reader, heard = await heard_on(bus)
+    feed = await feed_on(bus)
+    feed.write(5)
+    await until(reactor, lambda: len(heard.batches) == 5)
+    bus.server.command("CONFIG", "SET", "maxmemory", "1mb", "maxmemory-policy", "noeviction")
+    feed.write(5)
+    await until(reactor, lambda: any("OOM" in trouble for trouble in feed.bus.troubles()))
+    assert heard.numbers == [1, 2, 3, 4, 5]
+    assert reader.troubles() == []
+    bus.server.command("CONFIG", "SET", "maxmemory", "0")
+    await until(reactor, lambda: len(heard.batches) == 10, timeout_s=5.0)
+    assert heard.numbers == list(range(1, 11))
+    await until(reactor, lambda: feed.bus.troubles() == [])
+    assert feed.told == [None]
+
+
+@pytest_twisted.ensureDeferred
+async def test_more_than_can_wait_for_redis_ends_the_epoch(bus: RedisBroker) -> None:
+    reader, heard = await heard_on(bus)
+    feed = await feed_on(bus, kept=KeptLimits(max_bytes=100_000))
+    feed.write(5)
+    await until(reactor, lambda: len(heard.batches) == 5)
+    bus.stop()
+    await until(reactor, lambda: bool(feed.bus.troubles()))
+    feed.write(100, padding=2000)
+    assert isinstance(feed.bus, RedisBusWriter)
+    assert feed.bus.figures.overflows == 1
+    assert feed.bus.figures.dropped_batches == 100
+    assert "batches are dropped" in feed.bus.troubles()[-1]
+    assert feed.paused == 0
+    first_epoch = feed.epoch
+    bus.start()
+    await until(reactor, lambda: feed.told == [None, None], timeout_s=5.0)
+    feed.write(2)
+    await until(reactor, lambda: len(heard.batches) == 7)
+    assert [(batch.epoch, batch.number) for batch in heard.batches[5:]] == [(first_epoch + 1, 1), (first_epoch + 1, 2)]
+    assert feed.bus.troubles() == []
+    assert reader.figures.missed_batches == 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_gateway_that_was_away_for_less_than_the_stream_keeps_misses_nothing(bus: RedisBroker) -> None:
+    reader, heard = await heard_on(bus)
+    feed = await feed_on(bus)
+    feed.write(5)
+    await until(reactor, lambda: len(heard.batches) == 5)
+    bus.server.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    feed.write(300)
+    await until(reactor, lambda: len(heard.batches) == 305)
+    assert heard.numbers == list(range(1, 306))
+    assert (reader.figures.reconnects, reader.figures.missed_batches) == (1, 0)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_gateway_that_was_away_for_longer_says_what_is_missing_and_gets_what_stands(bus: RedisBroker) -> None:
+    (reader, line), heard = await bus.make_cut_reader(), HeardBatches()
+    await reader.start(heard)
+    feed = await feed_on(bus)
+    feed.write(5)
+    await until(reactor, lambda: len(heard.batches) == 5)
+    await line.cut()
+    feed.write(1, topic="market.QUIET")
+    feed.write(20)
+    await until(reactor, lambda: bus.server.command("HGET", "{crosstick}:state", "number") == b"26")
+    bus.server.command("XTRIM", "{crosstick}:batches", "MAXLEN", "10")
+    await line.start()
+    await until(reactor, lambda: bool(heard.standings))
+    assert heard.numbers == [1, 2, 3, 4, 5, *range(17, 27)]
+    assert reader.figures.missed_batches == 11
+    assert heard.order[-1] == "standing"
+    assert heard.standings[0].newest["market.QUIET"][0] == 6
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_wrong_password_is_a_trouble_that_does_not_name_it(bus: RedisBroker) -> None:
+    bus.server.command("CONFIG", "SET", "requirepass", "right")
+    link = RedisLink(reactor, parse_redis_url(f"redis://:wr0ng@127.0.0.1:{bus.server.port}"))
+    reader = RedisBusReader(reactor, link)
+    await reader.start(HeardBatches())
+    await until(reactor, lambda: "WRONGPASS" in str(reader.troubles()))
+    assert "wr0ng" not in str(reader.troubles())
+    await reader.stop()
+    right = RedisBusReader(
+        reactor, RedisLink(reactor, parse_redis_url(f"redis://:right@127.0.0.1:{bus.server.port}/3"))
+    )
+    await right.start(HeardBatches())
+    await until(reactor, lambda: right.figures.connected)
+    await right.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_over_tls_the_certificate_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate = write_pair(tmp_path / "redis.pem")
+    server = RedisServer(tmp_path / "redis", certificate=certificate)
+    server.start()
+    strict, trusting = (RedisBusReader(reactor, RedisLink(reactor, parse_redis_url(server.url))) for _ in range(2))
+    try:
+        await strict.start(HeardBatches())
+        await until(reactor, lambda: "certificate verify failed" in str(strict.troubles()))
+        await strict.stop()
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        await trusting.start(HeardBatches())
+        await until(reactor, lambda: trusting.figures.connected)
+    finally:
+        await strict.stop()
+        await trusting.stop()
+        server.kill()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_feed_that_starts_on_an_empty_redis_with_a_clock_behind_is_followed_in_the_end(
+    bus: RedisBroker,
+) -> None:
+    _, heard = await heard_on(bus)
+    feed = await feed_on(bus, epoch=2_000)
+    feed.write(3)
+    await until(reactor, lambda: len(heard.batches) == 3)
+    await bus.lose(feed.bus)
+    bus.flush()
+    behind = await feed_on(bus, epoch=1_000)
+    assert behind.leads
+
+    def write_and_look() -> bool:
+        behind.write(1)
+        return bool(heard.standings)
+
+    await until(reactor, write_and_look, timeout_s=10.0)
+    assert heard.standings[0].epoch == behind.epoch
+    read = len(heard.batches)
+    behind.write(1)
+    await until(reactor, lambda: len(heard.batches) > read)
+    assert heard.batches[-1].epoch == behind.epoch
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_feed_whose_epoch_is_older_than_what_stands_begins_another(bus: RedisBroker) -> None:
+    feed = await feed_on(bus, epoch=2_000)
+    feed.write(1)
+    await feed.bus.stop()
+    bus.server.command("HSET", "{crosstick}:state", "server", "another")
+    late = await feed_on(bus, epoch=1_998)
+
+    def write_and_look() -> bool:
+        if not late.bus.troubles():
+            late.write(1)
+        return int(bus.server.command("HGET", "{crosstick}:state", "epoch")) > feed.epoch
+
+    await until(reactor, write_and_look, timeout_s=10.0)
+    assert late.told.count(None) == 4
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_standby_leaves_a_redis_that_has_started_anew_to_its_last_leader(bus: RedisBroker) -> None:
+    _, heard = await heard_on(bus)
+    leader = await feed_on(bus)
+    standby = await feed_on(bus)
+    leader.write(5)
+    await until(reactor, lambda: len(heard.batches) == 5)
+    await bus.lose(leader.bus)
+    bus.stop()
+    leader.write(5)
+    bus.start()
+    # The standby is back first; the leader needs its line.
+    await until(reactor, lambda: standby.bus.troubles() == [])
+    await bus.lines[leader.bus].start()
+    await until(reactor, lambda: len(heard.batches) == 10, timeout_s=8.0)
+    assert heard.numbers == list(range(1, 11))
+    assert (leader.leads, standby.leads) == (True, False)
+    assert leader.told == [None]

@@ -1,0 +1,69 @@
+"""A failover by a real Sentinel: feed and gateway find the new master, and what it lacks is written again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+
+from components.bus.redis import RedisBusReader, RedisBusWriter, RedisLink
+from components.core.redis_address import parse_redis_url
+from tests.bus.brokers import HeardBatches, WritingFeed
+from tests.harness.client import until
+from tests.harness.redis import RedisServer
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[tuple[RedisServer, RedisServer, RedisServer]]:
+    """Return a master, its replica, and the Sentinel that watches over them."""
+    secret = ["requirepass secret", "masterauth secret"]
+    master = RedisServer(tmp_path / "master", *secret)
+    replica = RedisServer(tmp_path / "replica", *secret, f"replicaof 127.0.0.1 {master.port}")
+    sentinel = RedisServer(
+        tmp_path / "sentinel",
+        f"sentinel monitor ticks 127.0.0.1 {master.port} 1",
+        "sentinel auth-pass ticks secret",
+        "sentinel down-after-milliseconds ticks 500",
+        "sentinel failover-timeout ticks 3000",
+        sentinel=True,
+    )
+    running = (master, replica, sentinel)
+    for server in running:
+        server.start()
+    yield running
+    for server in running:
+        server.kill()
+
+
+@pytest_twisted.ensureDeferred
+async def test_after_a_failover_that_lost_writes_nothing_is_missing(
+    servers: tuple[RedisServer, RedisServer, RedisServer],
+) -> None:
+    master, replica, sentinel = servers
+    address = parse_redis_url(f"redis+sentinel://:secret@127.0.0.1:1,127.0.0.1:{sentinel.port}/ticks")
+    heard, reader = HeardBatches(), RedisBusReader(reactor, RedisLink(reactor, address))
+    feed = WritingFeed(RedisBusWriter(reactor, RedisLink(reactor, address)))
+    await reader.start(heard)
+    feed.bus.start(feed)
+    try:
+        await until(reactor, lambda: feed.leads)
+        feed.write(10)
+        await until(reactor, lambda: len(heard.batches) == 10)
+        await until(reactor, lambda: replica.command("XLEN", "{crosstick}:batches", password="secret") == 10)
+        await until(reactor, lambda: int(sentinel.command("SENTINEL", "REPLICAS", "ticks") != []) == 1, timeout_s=15.0)
+        replica.pause()
+        feed.write(10)
+        await until(reactor, lambda: len(heard.batches) == 20)
+        master.kill()
+        replica.resume()
+        feed.write(10)
+        await until(reactor, lambda: len(heard.batches) == 30, timeout_s=15.0)
+        assert heard.numbers == list(range(1, 31))
+        assert replica.command("XLEN", "{crosstick}:batches", password="secret") == 30
+        assert feed.told == [None]
+    finally:
+        await feed.bus.stop()
+        await reader.stop()

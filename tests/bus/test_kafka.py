@@ -1,0 +1,374 @@
+"""The Kafka bus against brokers that speak the real protocol."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
+from twisted.logger import globalLogPublisher
+
+from components.bus.kafka import KafkaConnection
+from components.core.batch import Batch
+from tests.bus.kafka_parts import LIMITS, PATIENT, NotingListener, Parts, until
+from tests.harness.kafka import KafkaBroker
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[KafkaBroker]:
+    broker = KafkaBroker()
+    yield broker
+    broker.stop()
+
+
+@pytest_twisted.async_yield_fixture
+async def parts(broker: KafkaBroker) -> AsyncIterator[Parts]:
+    parts = Parts(broker)
+    yield parts
+    broker.answer_after(0)
+    broker.come_up()
+    await parts.stop()
+    await until(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("kafka-")])
+
+
+class FeedProcess:
+    """A feed that can be stopped and killed."""
+
+    def __init__(self, parts: Parts) -> None:
+        command = [sys.executable, "-m", "tests.bus.kafka_feed", parts.connection.brokers, parts.connection.prefix]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.said: list[str] = []
+        self._reading = threading.Thread(target=self._read, daemon=True)
+        self._reading.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        self.said.extend(line.strip() for line in self.process.stdout)
+
+    def signal(self, number: int) -> None:
+        os.kill(self.process.pid, number)
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.signal(signal.SIGCONT)
+            self.process.kill()
+        self.process.wait(10)
+        self._reading.join(10)
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def feed_process(parts: Parts) -> Iterator[FeedProcess]:
+    process = FeedProcess(parts)
+    yield process
+    process.end()
+
+
+def is_unbroken(batches: list[Batch]) -> bool:
+    """Tell whether the batches are of one epoch, without hole or repetition, and so are their events."""
+    first = batches[0]
+    return [(batch.epoch, batch.number, batch.events[0][1]) for batch in batches] == [
+        (first.epoch, first.number + i, first.events[0][1] + i) for i in range(len(batches))
+    ]
+
+
+@pytest_twisted.ensureDeferred
+async def test_batches_arrive_in_order_and_once(parts: Parts) -> None:
+    listener = await parts.listener()
+    feed = await parts.leading_feed()
+    assert feed.led == [None]
+    for _ in range(10):
+        feed.write(50)
+        await until(lambda: feed.writer.batches_waiting == 0)
+    await until(lambda: len(listener.batches) >= 500)
+    assert listener.numbers() == list(range(1, 501))
+    assert listener.batches[499].events == [("market.BTCUSDT", 500, b'{"seq":500}')]
+    assert feed.writer.troubles() == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_begins_to_read_is_told_what_stands_then_what_was_then_what_comes(parts: Parts) -> None:
+    feed = await parts.leading_feed()
+    feed.writer.write_status(b'{"state":"live"}')
+    feed.write(20)
+    await until(lambda: feed.writer.batches_waiting == 0)
+    listener = await parts.listener_told_of(20)
+    feed.write(3)
+    await until(lambda: listener.batches)
+    assert listener.order[:22] == ["standing"] + ["history"] * 20 + ["batch"]
+    assert listener.standings[0].newest == {"market.BTCUSDT": (20, b'{"seq":20}')}
+    assert [batch.number for batch in listener.history] == list(range(1, 21))
+    assert listener.batches[0].number == 21
+    assert listener.statuses[0] == b'{"state":"live"}'
+
+
+@pytest_twisted.ensureDeferred
+async def test_history_is_no_longer_than_allowed(parts: Parts) -> None:
+    feed = await parts.leading_feed()
+    feed.write(100)
+    await until(lambda: feed.writer.batches_waiting == 0)
+    listener = await parts.listener_told_of(100, replace(LIMITS, history_records=30))
+    feed.write()
+    await until(lambda: listener.batches)
+    assert 0 < len(listener.history) <= 30
+    assert is_unbroken(listener.history + listener.batches)
+
+
+@pytest_twisted.ensureDeferred
+async def test_of_several_feeds_that_start_at_once_one_leads(parts: Parts) -> None:
+    feeds = [parts.feed() for _ in range(3)]
+    await until(lambda: all(feed.said for feed in feeds) and any(feed.leading for feed in feeds))
+    leading = next(feed for feed in feeds if feed.leading)
+    leading.write(10)
+    await until(lambda: leading.writer.batches_waiting == 0)
+    await until(lambda: sum("another feed leads" in said for feed in feeds for said in feed.said) >= 2)
+    assert [feed.leading for feed in feeds].count(True) == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_feed_that_is_stopped_leaves_the_lead_to_another_at_once(parts: Parts) -> None:
+    listener = await parts.listener()
+    first = await parts.leading_feed()
+    second = parts.feed()
+    await until(lambda: second.said)
+    first.write(200)
+    await first.writer.stop()
+    stopped_at = time.monotonic()
+    await until(lambda: second.leading)
+    assert time.monotonic() - stopped_at < 1.0
+    second.write(5)
+    await until(lambda: len(listener.batches) >= 205)
+    assert is_unbroken(listener.batches)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_feed_that_is_killed_is_followed_by_another_within_three_seconds(
+    parts: Parts, feed_process: FeedProcess
+) -> None:
+    listener = await parts.listener()
+    await until(lambda: len(listener.batches) > 10, 20)
+    second = parts.feed(PATIENT)
+    await until(lambda: second.said)
+    feed_process.signal(signal.SIGKILL)
+    killed_at = time.monotonic()
+    await until(lambda: second.leading)
+    assert time.monotonic() - killed_at < 3.0
+    second.write(5)
+    await until(lambda: listener.batches[-1].number == second.number)
+    assert is_unbroken(listener.batches)
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_a_feed_writes_that_was_stopped_and_replaced_reaches_nobody(
+    parts: Parts, feed_process: FeedProcess
+) -> None:
+    listener = NotingListener()
+    reader = await parts.reader(listener)
+    await until(lambda: len(listener.batches) > 10, 20)
+    second = parts.feed()
+    await until(lambda: second.said)
+    feed_process.signal(signal.SIGSTOP)
+    await until(lambda: second.leading)
+    second.write(5)
+    feed_process.signal(signal.SIGCONT)
+    await until(lambda: "follow: another feed leads" in feed_process.said)
+    second.write(5)
+    await until(lambda: listener.batches[-1].number == second.number)
+    assert is_unbroken(listener.batches)
+    # It wrote before it read that it leads no more, and every reader saw and refused that.
+    assert reader.void_records > 0
+    assert second.writer.void_records > 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_feed_whose_bus_is_away_for_a_while_loses_nothing(parts: Parts) -> None:
+    listener = NotingListener()
+    reader = await parts.reader(listener)
+    feed = await parts.leading_feed()
+    feed.write(10)
+    await until(lambda: len(listener.batches) == 10)
+    parts.broker.go_down()
+    feed.write(10)
+    await until(lambda: feed.writer.troubles() and reader.troubles())
+    feed.write(10)
+    parts.broker.come_up()
+    await until(lambda: len(listener.batches) == 30)
+    await until(lambda: not feed.writer.troubles() and not reader.troubles())
+    assert is_unbroken(listener.batches)
+    assert feed.leading
+    assert feed.led == [None]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_standby_does_not_take_a_bus_that_was_away_for_a_feed_that_is_gone(parts: Parts) -> None:
+    listener = await parts.listener()
+    first = await parts.leading_feed(PATIENT)
+    second = parts.feed(PATIENT)
+    await until(lambda: second.said)
+    parts.broker.go_down()
+    # Longer than a leading feed may be silent.
+    await deferLater(reactor, 1.5 * PATIENT.candidacy.quiet_s)
+    parts.broker.come_up()
+    first.write(10)
+    await until(lambda: len(listener.batches) == 10)
+    await deferLater(reactor, 1.5 * PATIENT.candidacy.quiet_s)
+    assert first.leading
+    assert not second.led
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+@pytest_twisted.ensureDeferred
+async def test_what_the_bus_does_not_take_in_time_is_given_up_and_then(parts: Parts, goes_on: bool) -> None:
+    limits = replace(LIMITS, give_up_after_s=0.6, goes_on_within_s=20.0 if goes_on else 0.5)
+    feed = await parts.leading_feed(limits)
+    feed.write(10)
+    await until(lambda: feed.writer.batches_waiting == 0)
+    parts.broker.go_down()
+    feed.write(10)
+    await until(lambda: feed.said[-1].startswith("follow: Kafka did not take"))
+    assert feed.writer.given_up == 10
+    parts.broker.come_up()
+    await until(lambda: feed.leading)
+    if goes_on:
+        # The feed still has what was given up, and goes on from what arrived.
+        assert feed.led[-1] is not None
+        assert feed.led[-1].number == 10
+    else:
+        assert feed.led[-1] is None
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_full_bus_asks_for_silence_and_keeps_what_still_comes(parts: Parts) -> None:
+    listener = await parts.listener()
+    feed = await parts.leading_feed(replace(LIMITS, batches_waiting=20))
+    parts.broker.answer_after(0.3)
+    feed.write(30)
+    assert feed.said[-1] == "pause"
+    assert feed.writer.batches_waiting == 30
+    parts.broker.answer_after(0)
+    await until(lambda: feed.said[-1] == "resume")
+    await until(lambda: len(listener.batches) == 30)
+    assert feed.said.count("pause") == feed.said.count("resume") == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_reader_that_was_away_too_long_says_what_is_missing_and_reads_anew_what_stands(parts: Parts) -> None:
+    feed = await parts.leading_feed()
+    gate = threading.Event()
+
+    class SlowReactor:
+        def callFromThread(self, call: Callable[..., Any], *arguments: Any) -> None:
+            assert gate.wait(20)
+            reactor.callFromThread(call, *arguments)  # type: ignore[attr-defined]
+
+    listener = NotingListener()
+    reader = await parts.reader(listener, replace(LIMITS, records_at_once=1, fetched_ahead_bytes=1))
+    await until(lambda: not reader.troubles() and reader._reading is not None)
+    reader._reactor = SlowReactor()
+    for _ in range(50):
+        feed.write(20)
+        await until(lambda: feed.writer.batches_waiting == 0)
+    await parts.listener_told_of(1000)
+    parts.broker.forget_before(parts.connection.log_topic, parts.end_of_log() - 1)
+    gate.set()
+    await until(lambda: listener.standings)
+    feed.write()
+    await until(lambda: listener.batches and listener.batches[-1].number == 1001)
+    assert reader.holes == 1
+    assert listener.standings[-1].number == 1000
+    missing = listener.batches[-2].number + 1 if len(listener.batches) > 1 else 1
+    assert listener.batches[-1].number - missing > 500
+    assert listener.batches[-1].events[0][1] == 1001
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_feed_that_finds_no_more_of_the_log_than_its_end_begins_an_epoch(parts: Parts) -> None:
+    first = await parts.leading_feed()
+    first.write(10)
+    await until(lambda: first.writer.batches_waiting == 0)
+    await first.writer.stop()
+    parts.broker.forget_before(parts.connection.log_topic, parts.end_of_log())
+    listener = await parts.listener()
+    second = await parts.leading_feed()
+    assert second.led == [None]
+    second.write(3)
+    await until(lambda: len(listener.batches) == 3)
+    assert listener.batches[0].epoch == second.epoch > first.epoch
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_no_record_is_passed_over(parts: Parts) -> None:
+    listener = NotingListener()
+    reader = await parts.reader(listener)
+    feed = await parts.leading_feed()
+    feed.write()
+    await until(lambda: feed.writer.batches_waiting == 0)
+    for data in (b"", b"nonsense that is long enough", b"\x01" + bytes(8) + b"no batch"):
+        parts.write_raw(data)
+    feed.write()
+    await until(lambda: len(listener.batches) == 2)
+    assert reader.malformed == 2  # The third has a token that is not in force, and is not looked into.
+    assert feed.leading
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_a_listener_raises_is_logged_and_the_next_batch_comes(parts: Parts) -> None:
+    class Failing(NotingListener):
+        def take_batch(self, batch: Batch) -> None:
+            super().take_batch(batch)
+            if batch.number == 2:
+                raise ValueError("this one not")
+
+    logged: list[dict[str, Any]] = []
+    globalLogPublisher.addObserver(logged.append)
+    try:
+        listener = Failing()
+        await parts.reader(listener)
+        feed = await parts.leading_feed()
+        feed.write(3)
+        await until(lambda: len(listener.batches) == 3)
+    finally:
+        globalLogPublisher.removeObserver(logged.append)
+    failures = [event for event in logged if "log_failure" in event]
+    assert [event["which"] for event in failures] == [f"batch 2 of epoch {feed.epoch}"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_topics_that_are_missing_are_named_and_found_when_they_are_there(broker: KafkaBroker) -> None:
+    parts = Parts(broker)
+    parts.connection = KafkaConnection(broker.address, prefix="later")
+    feed = parts.feed()
+    listener = await parts.listener()
+    await until(lambda: any("later.batches" in line for line in feed.writer.troubles()))
+    broker.create("later.batches")
+    broker.create("later.standing")
+    await until(lambda: feed.leading)
+    feed.write()
+    await until(lambda: listener.batches)
+    await parts.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_writer_and_a_reader_can_be_stopped_while_the_bus_is_down(parts: Parts) -> None:
+    listener = NotingListener()
+    reader = await parts.reader(listener)
+    feed = await parts.leading_feed()
+    parts.broker.go_down()
+    feed.write(10)
+    began = time.monotonic()
+    await feed.writer.stop()
+    await reader.stop()
+    assert time.monotonic() - began < 15

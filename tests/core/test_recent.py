@@ -1,0 +1,117 @@
+"""What a feed keeps: bounds, times, and two connections' worth made one."""
+
+from __future__ import annotations
+
+from components.core.binance import BookTicker, Trade
+from components.core.recent import Recent
+
+SYMBOLS = ("BTCUSDT", "ETHUSDT")
+
+
+def trade(number: int, symbol: str = "BTCUSDT") -> Trade:
+    return Trade(symbol, "1.0", "2.0", "buy", number, number, number, number)
+
+
+def book(number: int, symbol: str = "BTCUSDT") -> BookTicker:
+    return BookTicker(symbol, number, "1.10", "2.0", "1.20", "3.00")
+
+
+def kept(recent: Recent, now_s: float) -> list[int]:
+    return [trade.id for trade in recent.trades(now_s)]
+
+
+def test_trades_are_kept_in_order_for_their_time() -> None:
+    recent = Recent(SYMBOLS, keep_s=10.0)
+    for number in range(20):
+        recent.tick(trade(number, SYMBOLS[number % 2]), float(number))
+    assert kept(recent, 19.0) == list(range(9, 20))
+    assert kept(recent, 25.0) == list(range(15, 20))
+    assert recent.dropped == 0
+
+
+def test_more_trades_than_are_allowed_push_out_the_oldest_and_are_counted() -> None:
+    recent = Recent(SYMBOLS, max_trades=3)
+    for number in range(5):
+        recent.tick(trade(number), 0.0)
+    assert kept(recent, 0.0) == [2, 3, 4]
+    assert (recent.trades_kept, recent.dropped) == (3, 2)
+
+
+def test_a_symbol_that_is_not_ours_is_not_kept() -> None:
+    recent = Recent(SYMBOLS)
+    recent.tick(trade(1, "SOLUSDT"), 0.0)
+    recent.book(book(1, "SOLUSDT"), 0.0, 0)
+    assert kept(recent, 0.0) == []
+    assert list(recent.books()) == []
+
+
+def test_of_best_prices_the_newest_are_kept() -> None:
+    recent = Recent(SYMBOLS)
+    recent.book(book(1), 0.0, 100)
+    recent.book(book(2), 0.0, 200)
+    assert [(one.ticker.update_id, one.received_ms) for one in recent.books()] == [(2, 200)]
+
+
+def test_what_two_connections_kept_is_merged_within_the_bound() -> None:
+    recent, other = Recent(SYMBOLS, max_trades=4), Recent(["BTCUSDT"])
+    for number in (1, 2, 3):
+        recent.tick(trade(number), 0.0)
+        other.tick(trade(number + 1), 0.0)
+    recent.book(book(8), 0.0, 1)
+    other.book(book(7), 0.0, 2)
+    recent.merge(other)
+    assert kept(recent, 0.0) == [3, 2, 3, 4]
+    assert recent.dropped == 2
+    assert [one.ticker.update_id for one in recent.books()] == [8]
+
+
+def test_a_symbol_is_stale_after_its_silence_only() -> None:
+    recent = Recent(SYMBOLS)
+    recent.connection_started(SYMBOLS, 100.0, 0)
+    recent.book(book(1), 150.0, 0)
+    assert recent.stale(160.0, 60.0) == []
+    assert recent.stale(161.0, 60.0) == ["ETHUSDT"]
+
+
+def test_a_trade_stream_that_died_is_not_hidden_by_best_prices() -> None:
+    recent = Recent(("BTCUSDT",))
+    recent.connection_started(["BTCUSDT"], 0.0, 0)
+    recent.tick(trade(1), 1.0)
+    for number in range(70):
+        recent.book(book(number), 10.0 * number, 0)
+    assert recent.stale(601.0, 60.0) == []
+    assert recent.stale(602.0, 60.0) == ["BTCUSDT"]
+
+
+def test_a_connection_made_anew_says_nothing_of_another_ones_symbols() -> None:
+    recent = Recent(SYMBOLS)
+    recent.connection_started(SYMBOLS, 0.0, 0)
+    recent.connection_started(["ETHUSDT"], 100.0, 7)
+    assert recent.stale(101.0, 60.0) == ["BTCUSDT"]
+    assert recent.opened_ms() == {"BTCUSDT": 0, "ETHUSDT": 7}
+
+
+def test_a_connection_is_behind_on_what_another_one_has_had_since() -> None:
+    first, following = Recent(SYMBOLS), Recent(SYMBOLS)
+    first.tick(trade(3, "ETHUSDT"), 1.0)
+    first.tick(trade(7), 3.0)
+    first.book(book(9), 3.0, 0)
+    following.tick(trade(6), 3.0)
+    following.book(book(9), 3.0, 0)
+    assert following.behind(first.reached(2.0)) == ["BTCUSDT"]
+    following.tick(trade(7), 3.1)
+    assert following.behind(first.reached(2.0)) == []
+    first.book(book(10), 3.2, 0)
+    assert following.behind(first.reached(2.0)) == ["BTCUSDT"]
+    assert following.behind(first.reached(0.5)) == ["BTCUSDT", "ETHUSDT"]
+
+
+def test_a_connection_lies_before_the_next_one_until_it_has_come_to_its_first_trade() -> None:
+    first, following = Recent(SYMBOLS), Recent(SYMBOLS)
+    following.tick(trade(5), 0.0)
+    following.tick(trade(6), 0.0)
+    assert first.lies_before(following) == ["BTCUSDT"]
+    first.tick(trade(4), 0.0)
+    assert first.lies_before(following) == ["BTCUSDT"]
+    first.tick(trade(5), 0.0)
+    assert first.lies_before(following) == []
