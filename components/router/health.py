@@ -36,6 +36,8 @@ class Readyz(Resource):
         """Answer ``{"ready": bool, "because": [reason, …]}``."""
         node = runtime.current()
         because = ["the gateway component is not installed"] if node is None else node.readiness()
+        if runtime.drains():
+            because = ["draining", *because]
         return _answer(request, 503 if because else 200, {"ready": not because, "because": because})
 
 
