@@ -39,6 +39,9 @@ AUTH_REVOCATIONS = "auth.revocations"
 AUTH_LIFT = "auth.lift"
 """Operators' procedures in realm ``ops``."""
 
+NODE_DRAIN = "node.drain"
+"""Operators' procedure in realm ``ops``: let the node leave."""
+
 OPERATORS_REALM = "ops"
 
 SUBSCRIPTION_REVOKED = "wamp.subscription.revoked"
@@ -70,6 +73,7 @@ CLOSE_TOKEN_REVOKED = "crosstick.close.token_revoked"  # noqa: S105  a URI
 CLOSE_LIMIT_EXCEEDED = "crosstick.close.limit_exceeded"
 CLOSE_NOT_JOINED = "crosstick.close.not_joined"
 CLOSE_MESSAGE_TIMEOUT = "crosstick.close.message_timeout"
+CLOSE_DRAINING = "crosstick.close.draining"
 """Why a session is closed: GOODBYE's reason; see ``components.core.closing``."""
 
 ERROR_BUS_LOST = "crosstick.error.bus_lost"

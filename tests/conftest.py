@@ -35,12 +35,15 @@ def make_node(tmp_path: Path) -> Iterator[Callable[..., Node]]:
         *,
         with_key: bool = True,
         change_config: Callable[[dict[str, Any]], None] = lambda config: None,
+        command: tuple[str, str] = ("crossbar", "start"),
         **environ: str,
     ) -> Node:
         environ.setdefault("CROSSTICK_SIMULATOR_PORT", str(free_port()))
         if "CROSSTICK_EXCHANGE_URL" in environ:
             del environ["CROSSTICK_SIMULATOR_PORT"]
-        node = Node(tmp_path / f"node{len(nodes)}", environ, with_key=with_key, change_config=change_config)
+        node = Node(
+            tmp_path / f"node{len(nodes)}", environ, with_key=with_key, change_config=change_config, command=command
+        )
         nodes.append(node)
         return node
 

@@ -7,6 +7,7 @@ import click
 from components.cli.bench import bench
 from components.cli.cluster import cluster
 from components.cli.exchange import exchange, fault
+from components.cli.node import node
 from components.cli.revoke import revoke
 from components.cli.run import run
 from components.cli.token import token
@@ -17,5 +18,5 @@ def main() -> None:
     """Crosstick: a market-data gateway built on Crossbar.io."""
 
 
-for command in (run, token, revoke, exchange, fault, bench, cluster):
+for command in (run, node, token, revoke, exchange, fault, bench, cluster):
     main.add_command(command)

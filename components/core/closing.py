@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 from components.uris import (
+    CLOSE_DRAINING,
     CLOSE_LIMIT_EXCEEDED,
     CLOSE_MESSAGE_TIMEOUT,
     CLOSE_NOT_JOINED,
@@ -43,6 +44,9 @@ class CloseReason(Enum):
     MESSAGE_TIMEOUT = CLOSE_MESSAGE_TIMEOUT
     """A message that it had begun was not complete in time."""
 
+    DRAINING = CLOSE_DRAINING
+    """The node leaves; another one, or this one in a while, takes the client back at once."""
+
 
 CLOSE_CODES = {
     CloseReason.STALLED: 4001,
@@ -53,6 +57,7 @@ CLOSE_CODES = {
     CloseReason.LIMIT_EXCEEDED: 4006,
     CloseReason.NOT_JOINED: 4007,
     CloseReason.MESSAGE_TIMEOUT: 4008,
+    CloseReason.DRAINING: 4009,
 }
 """WebSocket close codes, with the URI as their reason."""
 
@@ -65,4 +70,5 @@ CLOSE_TEXTS = {
     CloseReason.LIMIT_EXCEEDED: "this session kept going past its limits",
     CloseReason.NOT_JOINED: "this connection did not join a realm in time",
     CloseReason.MESSAGE_TIMEOUT: "a message was begun and not completed in time",
+    CloseReason.DRAINING: "this node leaves: reconnect",
 }

@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from components.bus.choice import make_writer
 from components.environment import NodeEnvironment
 from components.feed.feed import Feed
+from components.leaving import StaysWithRouter
 from components.uris import ERROR_BUS_LOST, ERROR_FEED_FAILED
 
 
@@ -27,6 +28,7 @@ class FeedComponent(ApplicationSession):  # type: ignore[misc]  # Autobahn ships
         super().__init__(config)
         self._environment = NodeEnvironment.load(config)
         self._feed: Feed | None = None
+        self._stays = StaysWithRouter()
 
     def onConnect(self) -> None:
         self.join(self.config.realm, ["ticket"], "feed")
@@ -45,8 +47,10 @@ class FeedComponent(ApplicationSession):  # type: ignore[misc]  # Autobahn ships
             self._feed_failed,
         )
         self._feed.start()
+        self._stays.begin()
 
     async def onLeave(self, details: CloseDetails) -> None:
+        self._stays.end()
         feed, self._feed = self._feed, None
         if feed is not None:
             await feed.stop()

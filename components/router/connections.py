@@ -141,7 +141,6 @@ class GatewayWebSocketProtocol(
 
     maxMessagePayloadSize: int
 
-    outlet: Outlet | None = None
     codec: RequestCodec | None = None
     """How plain requests are recognised; ``None`` where all that comes is Autobahn's to handle."""
 
@@ -177,6 +176,7 @@ class GatewayWebSocketProtocol(
             self._give_up,
         )
         prepare(self.transport, self.outlet)
+        TransportSettings.open_connections.opened(self)
         super().onOpen()
         autobahn_sees_all = (
             compressed
@@ -400,11 +400,6 @@ class GatewayWebSocketProtocol(
         """Close the connection, which has been told why."""
         self.sendClose(1000)
 
-    def cut(self, reason: CloseReason) -> None:
-        """Close the connection, and say why."""
-        if self.outlet is not None:
-            self.outlet.cut(reason)
-
     def _give_up(self, reason: CloseReason | None) -> None:
         if reason is not None:
             TransportSettings.on_cut(reason, getattr(self._session, "_authid", None), self.client_address)
@@ -447,4 +442,5 @@ class GatewayWebSocketProtocol(
         self._unread = b""
         self._waits = False
         super().onClose(wasClean, code, reason)
+        TransportSettings.open_connections.closed(self)
         TransportSettings.on_gone()

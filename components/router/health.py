@@ -39,6 +39,8 @@ class Readyz(Resource):
         """Answer ``{"ready": bool, "because": [reason, …], "degraded": [trouble, …]}``."""
         node = runtime.current()
         because = ["the gateway component is not installed"] if node is None else node.readiness()
+        if runtime.drains():
+            because = ["draining", *because]
         degraded = [] if node is None else node.degraded()
         body = {"ready": not because, "because": because, "degraded": degraded}
         return _answer(request, 503 if because else 200, body)

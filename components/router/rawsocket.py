@@ -36,7 +36,6 @@ class GatewayRawSocketProtocol(ClientConnection, crossbar_protocol.WampRawSocket
     """A client's RawSocket connection."""
 
     life_log: ClassVar[Logger] = Logger()
-    outlet: Outlet | None = None
     _refused: Refused | None = None
     _gate: Gate | None = None
     MAX_LENGTH: int
@@ -116,11 +115,6 @@ class GatewayRawSocketProtocol(ClientConnection, crossbar_protocol.WampRawSocket
         """Close the connection, which has been told why."""
         self.transport.loseConnection()
 
-    def cut(self, reason: CloseReason) -> None:
-        """Close the connection, and say why."""
-        if self.outlet is not None:
-            self.outlet.cut(reason)
-
     def _on_handshake_complete(self) -> None:
         self._stop_deadline()
         kind = use_wrapping_serializer(self)
@@ -135,6 +129,7 @@ class GatewayRawSocketProtocol(ClientConnection, crossbar_protocol.WampRawSocket
             self._give_up,
         )
         prepare(self.transport, self.outlet)
+        TransportSettings.open_connections.opened(self)
         super()._on_handshake_complete()
 
     def send(self, msg: Any) -> None:
@@ -172,4 +167,5 @@ class GatewayRawSocketProtocol(ClientConnection, crossbar_protocol.WampRawSocket
         if self.outlet is not None:
             self.outlet.close()
         super().connectionLost(reason)
+        TransportSettings.open_connections.closed(self)
         TransportSettings.on_gone()

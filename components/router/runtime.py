@@ -47,6 +47,7 @@ class Runtime:
 _runtime: Runtime | None = None
 _gatekeepers: dict[str, Seats] = {}
 _live_tokens: LiveTokens | None = None
+_drains = False
 
 
 def install(runtime: Runtime) -> None:
@@ -90,3 +91,14 @@ def gatekeeper(realm: str) -> Seats | None:
 def gatekeepers() -> dict[str, Seats]:
     """Return what the worker's realms have, by realm."""
     return dict(_gatekeepers)
+
+
+def begin_drain() -> None:
+    """Put down that the worker's clients are being sent elsewhere."""
+    global _drains
+    _drains = True
+
+
+def drains() -> bool:
+    """Tell whether the worker's clients are being sent elsewhere."""
+    return _drains

@@ -28,6 +28,8 @@ from components.router.engine.turns import Turns
 from components.router.listeners.connection import ListenerConnection, connection_of
 from components.router.listeners.listener import Listener
 from components.router.listeners.settings import ListenerSettings
+from components.router.open_connections import OpenConnections
+from components.tokens import INTERNAL_ROLES
 from components.uris import ERROR_INVALID_PAYLOAD
 
 GOODBYE_TIME_S = 1.0
@@ -51,12 +53,14 @@ class TransportSettings:
     on_ping_failure: Callable[[], None]
     on_violation: Callable[[], None]
     on_gone: Callable[[], None]
+    open_connections = OpenConnections()
 
 
 class ClientConnection:
     """What a WebSocket and a RawSocket connection know of where they come from."""
 
     transport: Any
+    _session: Any
     client_address: str = LOCAL
     """The client's IP address, whatever proxies it came through; ``LOCAL`` on a unix socket."""
 
@@ -65,6 +69,8 @@ class ClientConnection:
 
     connection: ListenerConnection | None = None
     """``None`` on a unix socket."""
+
+    outlet: Outlet | None = None
 
     @property
     def listener(self) -> Listener | None:
@@ -76,6 +82,21 @@ class ClientConnection:
         """How long the client may take to say HELLO."""
         listener = self.listener
         return DEFAULT_HELLO_TIMEOUT_S if listener is None else listener.settings.hello_timeout
+
+    @property
+    def is_internal(self) -> bool:
+        """Whether it is the node's own, such as its feed's."""
+        return getattr(self._session, "_authrole", None) in INTERNAL_ROLES
+
+    def part(self, reason: CloseReason) -> None:
+        """Be closed, and told why, behind all that waits for the client."""
+        if self.outlet is not None:
+            self.outlet.part(reason)
+
+    def cut(self, reason: CloseReason) -> None:
+        """Close the connection, and say why."""
+        if self.outlet is not None:
+            self.outlet.cut(reason)
 
     def connectionMade(self) -> None:
         super().connectionMade()  # type: ignore[misc]  # Autobahn's, of the class that this one is mixed into

@@ -12,7 +12,10 @@ from components.core.admission import Refused
 from components.router.listeners.connection import listener_of
 from components.router.listeners.listener import HANDSHAKE, MAX_CONNECTIONS, retry_after_s
 from components.router.transports import ClientConnection
-from components.uris import ERROR_LIMIT_EXCEEDED
+from components.uris import CLOSE_DRAINING, ERROR_LIMIT_EXCEEDED
+
+DRAINING_RETRY_AFTER_S = 1
+"""By then a balancer has found another node."""
 
 
 class AdmittedUpgrade(ClientConnection):
@@ -27,6 +30,10 @@ class AdmittedUpgrade(ClientConnection):
     _refused: Refused | None = None
 
     def onConnect(self, request: Any) -> Any:
+        listener = listener_of(self.transport)
+        if listener is not None and listener.has_stopped:
+            # By a connection that was there before: what is let in would be sent away again.
+            raise ConnectionDeny(HTTPStatus.SERVICE_UNAVAILABLE.value)
         # The bytes rather than Autobahn's headers: see ``header_values``.
         self._refused = self.arrive(self.http_request_data)
         if self._refused is not None:
@@ -37,9 +44,13 @@ class AdmittedUpgrade(ClientConnection):
 
     def failHandshake(self, reason: str, code: int = 400, responseHeaders: Any = None) -> None:
         headers = dict(responseHeaders or ())
+        listener = listener_of(self.transport)
+        if listener is not None and listener.has_stopped:
+            headers["Retry-After"] = str(DRAINING_RETRY_AFTER_S)
+            self._refuse_upgrade(code, {"code": CLOSE_DRAINING}, headers)
+            return
         if self._refused is None:
             # Whose connection it is has not been found out where the request is not one for an upgrade.
-            listener = listener_of(self.transport)
             if listener is not None:
                 listener.count_refusal(HANDSHAKE)
             self._refuse_upgrade(code, {"message": reason}, headers)

@@ -11,6 +11,7 @@ from autobahn.wamp.types import Challenge
 from twisted.logger import Logger
 
 from components.environment import NodeEnvironment
+from components.leaving import StaysWithRouter
 from components.simulator.listener import ExchangeStartError
 from components.simulator.server import SimulatedExchange
 from components.uris import ERROR_SIMULATOR_NOT_STARTED
@@ -27,6 +28,7 @@ class SimulatedExchangeComponent(ApplicationSession):  # type: ignore[misc]  # A
         super().__init__(config)
         self._environment = NodeEnvironment.load(config)
         self._exchange: SimulatedExchange | None = None
+        self._stays = StaysWithRouter()
 
     def onConnect(self) -> None:
         """Join as one of the node's own components."""
@@ -40,6 +42,7 @@ class SimulatedExchangeComponent(ApplicationSession):  # type: ignore[misc]  # A
         """Start the exchange; leave the realm with one line of explanation if it cannot be started."""
         from twisted.internet import reactor
 
+        self._stays.begin()
         simulator = self._environment.settings.simulator
         if simulator is None:
             self.life_log.info("no simulated exchange: CROSSTICK_EXCHANGE_URL names another one")
@@ -63,6 +66,7 @@ class SimulatedExchangeComponent(ApplicationSession):  # type: ignore[misc]  # A
         await self._stop()
 
     async def _stop(self) -> None:
+        self._stays.end()
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             await exchange.stop()

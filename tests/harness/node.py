@@ -58,11 +58,13 @@ class Node:
         *,
         with_key: bool = True,
         change_config: Callable[[dict[str, Any]], None] = lambda config: None,
+        command: tuple[str, str] = ("crossbar", "start"),
     ) -> None:
         """Lay out a node in ``directory``; ``environ`` holds its ``CROSSTICK_…`` variables.
 
-        ``change_config`` may change the configuration, ports and paths set, before it is written.
+        ``change_config`` may change the configuration, ports and paths set, before it is written; ``command`` starts it.
         """
+        self._command = command
         self.directory = directory
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -99,9 +101,10 @@ class Node:
         assert self._process is None
         environ = {name: value for name, value in os.environ.items() if not name.startswith("CROSSTICK_")}
         environ |= self._environ
+        program, subcommand = self._command
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [str(Path(sys.executable).with_name("crossbar")), "start", "--cbdir", str(self.directory)],
+                [str(Path(sys.executable).with_name(program)), subcommand, "--cbdir", str(self.directory)],
                 env=environ,
                 cwd=self.directory,
                 stdin=subprocess.DEVNULL,

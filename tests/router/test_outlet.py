@@ -76,3 +76,29 @@ def test_a_connection_that_stays_blocked_is_given_up_once() -> None:
     line.clock.advance(10)
     assert line.given_up == [CloseReason.STALLED]
     assert not line.clock.getDelayedCalls()
+
+
+def test_who_is_to_part_goes_at_once_when_nothing_waits() -> None:
+    line = Line()
+    line.outlet.part(CloseReason.DRAINING)
+    assert line.given_up == [CloseReason.DRAINING]
+
+
+def test_who_is_to_part_goes_when_its_connection_has_taken_what_waits() -> None:
+    line = Line()
+    line.outlet.pauseProducing()
+    line.outlet.part(CloseReason.DRAINING)
+    assert line.given_up == []
+    line.outlet.resumeProducing()
+    assert line.given_up == [CloseReason.DRAINING]
+    assert not line.clock.getDelayedCalls()
+
+
+def test_who_is_to_part_and_does_not_read_is_given_up_as_ever() -> None:
+    line = Line()
+    line.outlet.pauseProducing()
+    line.outlet.part(CloseReason.DRAINING)
+    line.clock.advance(2.0)
+    assert line.given_up == [CloseReason.STALLED]
+    line.outlet.resumeProducing()
+    assert line.given_up == [CloseReason.STALLED]

@@ -53,6 +53,8 @@ class Outlet:
         self._stall: Any = None
         self._piled_bytes = 0
         self._closed = False
+        self._parting: CloseReason | None = None
+        """Why the connection is to be closed as soon as nothing waits for it."""
         self.given_up = False
         """Whether the connection is being closed from here: what is sent besides the reason reaches nobody."""
 
@@ -72,6 +74,19 @@ class Outlet:
     def cut(self, reason: CloseReason) -> None:
         """Close the connection, and say why."""
         self._cut(reason)
+
+    def part(self, reason: CloseReason) -> None:
+        """Close the connection, and say why, as soon as what waits for it has been sent."""
+        self._parting = reason
+        self._part_if_flushed()
+
+    def _part_if_flushed(self) -> None:
+        if self._parting is None or self.blocked:
+            return
+        self.catch_up()
+        # That may have filled the connection's buffer: then the rest is waited for, too.
+        if not self.blocked:
+            self._cut(self._parting)
 
     def close(self) -> None:
         """Send nothing more: the connection closes, or is gone."""
@@ -122,6 +137,7 @@ class Outlet:
         self._cancel_stall()
         if self._fanout is not None and self.subscriber is not None and not self._closed:
             self._fanout.unblocked(self.subscriber)
+        self._part_if_flushed()
 
     def stopProducing(self) -> None:
         """Be told that the connection is lost."""

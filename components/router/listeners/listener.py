@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from math import ceil, inf
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from twisted.internet.defer import maybeDeferred
 from twisted.logger import Logger
 
 from components.core.admission import Admission, Bound, Refused
@@ -79,6 +80,21 @@ class Listener:
         self.certificates: Certificates | None = None
         """What its TLS uses; ``None`` without TLS."""
         self._logged_s: float | None = None
+        self.has_stopped = False
+        """Whether it takes no new connections, for good."""
+        self._port: Any = None
+
+    def listens_on(self, port: Any) -> Any:
+        """Take note of the port, and return it."""
+        self._port = port
+        return port
+
+    async def stop(self) -> None:
+        """Take no new connections; those that are open stay."""
+        self.has_stopped = True
+        port, self._port = self._port, None
+        if port is not None:
+            await maybeDeferred(port.stopListening)
 
     def socket_key(self, address: str) -> str | None:
         """Return what a socket is counted by; ``None`` for a proxy's, which stands for many clients."""
@@ -155,6 +171,11 @@ class ListenerRegistry:
         settings = (self._settings or {}).get(name) or ListenerSettings()
         listener = self.listeners[name] = Listener(name, settings, seconds, max_sockets)
         return listener
+
+    async def stop(self) -> None:
+        """Take no new connections, on any of them."""
+        for listener in self.listeners.values():
+            await listener.stop()
 
 
 _registry = ListenerRegistry()

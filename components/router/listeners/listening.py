@@ -59,7 +59,7 @@ def create_listening_port(
     protect(factory, listener.http_policy)
     outermost = ListenerFactory(listener, _with_tls(config, cbdir, factory, reactor, listener), reactor)
     endpoint = {key: value for key, value in config.items() if key != "tls"}
-    return create_stock_port(endpoint, cbdir, outermost, reactor, log)
+    return create_stock_port(endpoint, cbdir, outermost, reactor, log).addCallback(listener.listens_on)
 
 
 def _with_tls(config: Mapping[str, Any], cbdir: str, factory: Any, reactor: Any, listener: Listener) -> Any:

@@ -1,0 +1,1 @@
+"""How a node leaves without hurting its clients."""
