@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from components.cli.bench import bench
+from components.cli.config import config
 from components.cli.exchange import exchange, fault
 from components.cli.revoke import revoke
 from components.cli.run import run
@@ -16,5 +17,5 @@ def main() -> None:
     """Crosstick: a market-data gateway built on Crossbar.io."""
 
 
-for command in (run, token, revoke, exchange, fault, bench):
+for command in (run, config, token, revoke, exchange, fault, bench):
     main.add_command(command)

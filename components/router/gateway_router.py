@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from autobahn.wamp import message
 from autobahn.wamp.exception import ProtocolError
+from autobahn.wamp.role import RoleCalleeFeatures
 from crossbar.router.broker import Broker
 from crossbar.router.dealer import Dealer
 from crossbar.router.observation import UriObservationMap
@@ -226,6 +227,24 @@ def install_limits(session: Any) -> None:
         # A realm with the fan-out has them already.
         if not isinstance(part, limited):
             part.__class__ = limited
+
+
+def let_be_interrupted(session: Any) -> None:
+    """Let an in-router component's session be told when a call that it answers is cancelled, as a client's is.
+
+    Crossbar takes it for granted that a callee has announced what it can, and hands no INTERRUPT to such a session.
+    """
+    session._session_roles = {"callee": RoleCalleeFeatures(call_canceling=True)}
+    transport = session._transport
+    send = transport.send
+
+    def send_also_interrupts(msg: Any) -> None:
+        if isinstance(msg, message.Interrupt):
+            session.onMessage(msg)
+        else:
+            send(msg)
+
+    transport.send = send_also_interrupts
 
 
 def is_peer(session: Any) -> bool:

@@ -36,6 +36,7 @@ from components.environment import INTERNAL_TOKEN_TTL_S, refuse_to_start
 from components.router import runtime
 from components.router.engine.requests import is_plain_json
 from components.router.engine.serializers import WrappingJsonSerializer
+from components.router.gateway_router import let_be_interrupted
 from components.router.links.link import Link
 from components.router.links.reconciler import Reconciler
 from components.router.links.settings import LinkSettings, parse_links
@@ -99,6 +100,7 @@ class Links(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no type
 
     async def _install(self, realm: str) -> None:
         self._seam = RouterSeam.of(self)
+        let_be_interrupted(self)
         worker = runtime.current()
         if worker is None:
             raise LookupError("the gateway is not there")

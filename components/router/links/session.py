@@ -15,7 +15,7 @@ from autobahn.wamp import ApplicationError, message
 from autobahn.wamp.exception import TransportLost
 from autobahn.wamp.request import CallRequest
 from autobahn.wamp.types import CallOptions, Challenge, CloseDetails, ComponentConfig, SessionDetails, SubscribeOptions
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 
 from components.core.link_offers import Offered, Offers, read_offered, read_offers
 from components.uris import ERROR_CANCELED, LINK_OFFERED, LINK_OFFERS
@@ -134,6 +134,9 @@ class PeerSession(ApplicationSession):  # type: ignore[misc]  # Autobahn ships n
         self.waiting += 1
         try:
             return await reply
+        except CancelledError as error:
+            # The client has cancelled it, or has gone; the peer has been told.
+            raise ApplicationError(ERROR_CANCELED) from error
         except TransportLost as error:
             raise ApplicationError(ERROR_CANCELED, _LOST) from error
         except ApplicationError as error:

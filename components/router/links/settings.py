@@ -26,7 +26,7 @@ class Peer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class LinkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Settings of a router's links. The names are the configuration's."""
 
-    node: Name
+    node: Name = ""
     """This router's own name, under which it joins the others."""
 
     peers: dict[Name, Peer] = {}
