@@ -36,6 +36,8 @@ KNOWN_VARIABLES = frozenset(
         "CROSSTICK_ENV",
         "CROSSTICK_EXCHANGE_URL",
         "CROSSTICK_FEED_NAME",
+        "CROSSTICK_LINK_KEY",
+        "CROSSTICK_LINK_KEY_FILE",
         "CROSSTICK_RATE",
         "CROSSTICK_RECORDING",
         "CROSSTICK_RECORDING_LOOP",
@@ -58,6 +60,10 @@ KNOWN_VARIABLES = frozenset(
 
 CLIENT_VARIABLES = frozenset({"CROSSTICK_TOKEN", "CROSSTICK_URL"})
 """What the example clients read; a node started in the same shell passes them over."""
+
+
+SHARED_BUSES = frozenset({"redis", "rediss", "kafka"})
+"""Schemes of ``CROSSTICK_BUS`` whose batches reach every worker; those of the embedded bus reach one."""
 
 
 class SettingsError(ValueError):
@@ -211,6 +217,17 @@ def _bus(environ: Mapping[str, str]) -> BusSettings:
     except InvalidRedisAddress as error:
         raise SettingsError(f"CROSSTICK_BUS must be {REDIS_FORMS}: {error}") from None
     return BusSettings("redis", value)
+
+
+def why_one_worker_only(environ: Mapping[str, str]) -> str | None:
+    """Say in one line why no more than one router worker may serve clients on this environment's bus; ``None``: more may."""
+    bus = environ.get("CROSSTICK_BUS", "wamp")
+    if bus.partition("://")[0] in SHARED_BUSES:
+        return None
+    return (
+        f"several router workers need a bus that each of them reads, CROSSTICK_BUS=redis://… or kafka://…; with {bus!r} "
+        "a batch would reach one of them only"
+    )
 
 
 def _is_host_and_port(split: SplitResult) -> bool:

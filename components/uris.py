@@ -28,6 +28,12 @@ BUS_PUSH = "crosstick.bus.push"
 BUS_STATUS = "crosstick.bus.status"
 """Procedure by which a feed tells the relay its state (embedded bus)."""
 
+LINK_OFFERS = "crosstick.links.offers"
+"""Procedure by which a linked router asks which procedures of services are registered here."""
+
+LINK_OFFERED = "crosstick.links.offered"
+"""Topic on which a linked router is told of each that comes or goes."""
+
 AUTHORIZE = "crosstick.authorize"
 """Procedure by which Crossbar asks whether a client session may do something."""
 
@@ -63,6 +69,10 @@ ERROR_LIMIT_EXCEEDED = "crosstick.error.limit_exceeded"
 ERROR_NOT_KEPT = "crosstick.error.not_kept"
 """A revocation, or its lifting, is in force but could not be written down: a restart would undo it."""
 
+ERROR_CANCELED = "wamp.error.canceled"
+"""A call whose callee, or the link to its node, was lost; WAMP's own for the former."""
+
+ERROR_NO_SUCH_PROCEDURE = "wamp.error.no_such_procedure"
 ERROR_UNKNOWN_SYMBOL = "crosstick.error.unknown_symbol"
 ERROR_NOT_READY = "crosstick.error.not_ready"
 CLOSE_STALLED = "crosstick.close.stalled"

@@ -6,6 +6,7 @@ import click
 
 from components.cli.bench import bench
 from components.cli.cluster import cluster
+from components.cli.config import config
 from components.cli.exchange import exchange, fault
 from components.cli.node import node
 from components.cli.revoke import revoke
@@ -18,5 +19,5 @@ def main() -> None:
     """Crosstick: a market-data gateway built on Crossbar.io."""
 
 
-for command in (run, node, token, revoke, exchange, fault, bench, cluster):
+for command in (run, node, config, token, revoke, exchange, fault, bench, cluster):
     main.add_command(command)

@@ -1,6 +1,7 @@
-"""Crossbar function authenticators for WAMP-ticket: one for clients, one for the node's own components.
+"""Crossbar function authenticators for WAMP-ticket: one for clients, one for the node's own components, one
+for routers that are linked.
 
-Two functions, since Crossbar keeps one authenticator per function name, whatever transport asks. Both answer every refusal
+A function each, since Crossbar keeps one authenticator per function name, whatever transport asks. All answer every refusal
 alike: ``crosstick.error.authentication_failed`` and a fixed text.
 """
 
@@ -13,9 +14,8 @@ from autobahn.wamp import ApplicationError
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from components.environment import NodeEnvironment
 from components.router import runtime
-from components.tokens import CLIENT_ROLES, INTERNAL_ROLES, Claims, TokenAuthority, TokenCause, TokenError
+from components.tokens import CLIENT_ROLES, INTERNAL_ROLES, LINK_ROLES, Claims, TokenAuthority, TokenCause, TokenError
 from components.uris import ERROR_AUTHENTICATION_FAILED
 
 _log = Logger()
@@ -29,16 +29,21 @@ def create_client_authenticator(config: Mapping[str, Any], _controller: object) 
 
     ``config`` is ``{"realms": {realm: [role, …]}}``: who may join what here, of the roles viewer, service and operator.
     """
-    return _authenticator(config, CLIENT_ROLES, lambda environment: environment.authority)
+    return _authenticator(config, CLIENT_ROLES, lambda node: node.environment.authority)
 
 
 def create_internal_authenticator(config: Mapping[str, Any], _controller: object) -> Authenticator:
     """Return the authenticator of the node's local socket; ``config`` likewise, of the roles of the node's components."""
-    return _authenticator(config, INTERNAL_ROLES, lambda environment: environment.internal_authority)
+    return _authenticator(config, INTERNAL_ROLES, lambda node: node.environment.internal_authority)
+
+
+def create_link_authenticator(config: Mapping[str, Any], _controller: object) -> Authenticator:
+    """Return the authenticator of the transports for links; ``config`` likewise, of the role of other routers."""
+    return _authenticator(config, LINK_ROLES, lambda node: node.link_authority)
 
 
 def _authenticator(
-    config: Mapping[str, Any], roles: frozenset[str], authority_of: Callable[[NodeEnvironment], TokenAuthority]
+    config: Mapping[str, Any], roles: frozenset[str], authority_of: Callable[[runtime.Runtime], TokenAuthority | None]
 ) -> Authenticator:
     realms = {realm: frozenset(names) & roles for realm, names in config["realms"].items()}
 
@@ -46,10 +51,11 @@ def _authenticator(
         realm: str | None, authid: str | None, details: Mapping[str, Any]
     ) -> Principal | Deferred[Principal]:
         node = runtime.current()
-        if node is None:
+        authority = None if node is None else authority_of(node)
+        if node is None or authority is None:
             raise refusal()
         try:
-            verified = authority_of(node.environment).verify_with_refresh(details.get("ticket"))
+            verified = authority.verify_with_refresh(details.get("ticket"))
             if not isinstance(verified, Deferred):
                 return principal(verified, realm, authid)
         except TokenError as error:

@@ -22,8 +22,8 @@ from components.core.seats import Seat, Seats
 from components.router import runtime
 from components.router.access.gate import Gate
 from components.router.access.lifetimes import Lifetime
-from components.router.gateway_router import GatewayRouter, is_awaited, limit_error, limit_text
-from components.tokens import INTERNAL_ROLES
+from components.router.gateway_router import GatewayRouter, is_awaited, is_peer, limit_error, limit_text
+from components.tokens import INTERNAL_ROLES, LINK_ROLES
 from components.uris import ERROR_LIMIT_EXCEEDED, ERROR_NOT_READY
 
 ARRIVING = Limits(messages_per_s=2.0, messages_burst=10, max_message_bytes=16_384, refusals_burst=1)
@@ -31,6 +31,9 @@ ARRIVING = Limits(messages_per_s=2.0, messages_burst=10, max_message_bytes=16_38
 
 DENIED_TIME_S = 1.0
 """How long a connection may stay after its join was denied, however often."""
+
+UNLIMITED_ROLES = INTERNAL_ROLES | LINK_ROLES
+"""The node's own components and the routers that it is linked with; what these carry was limited where it came from."""
 
 _JOINING = (message.Hello, message.Authenticate)
 
@@ -52,7 +55,7 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
 
     _router: Any
     gate: Gate | None = None
-    """``None`` for the node's own components, which nothing limits."""
+    """``None`` for whom nothing limits."""
 
     _alike: dict[str, Any] | None = None
     """What all new sessions have in common."""
@@ -161,7 +164,7 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
             return decision
         if self._pending_session_id is None:
             return Deny(message="the join was given up")
-        if decision.authrole in INTERNAL_ROLES:
+        if decision.authrole in UNLIMITED_ROLES:
             return decision
         seats = runtime.gatekeeper(decision.realm)
         if seats is None:
@@ -179,7 +182,7 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
         super().onJoin(details)
         # It holds a second copy of all that is known of the connection.
         self._pending_auth = None
-        if self._authrole in INTERNAL_ROLES:
+        if self._authrole in UNLIMITED_ROLES:
             self._use(None)
             return
         seats = runtime.gatekeeper(self._realm)
@@ -243,6 +246,9 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
         if outlet is not None and outlet.given_up and not isinstance(msg, message.Goodbye):
             # It has been told that it is closed, and does nothing more in the second that it may take to go.
             return
+        if getattr(msg, "forward_for", None) and not is_peer(self):
+            # Whom a call comes from is another router's to say; a client could pass for anybody.
+            msg.forward_for = None
         if self._deciding and isinstance(msg, _JOINING):
             raise ProtocolError(f"{type(msg).__name__} while the one before is being decided on")
         gate = self.gate

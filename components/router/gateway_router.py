@@ -1,4 +1,4 @@
-"""Crossbar's router, broker, dealer and map of subscriptions, with what a realm's seam puts in: the seam's part inside them.
+"""Crossbar's router, broker, dealer and their maps, with what a realm's seam puts in: the seam's part inside them.
 
 See ``seam``. Each asks the seam first, and does what Crossbar's does where that has no answer; what is past a session's limits
 is refused here.
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from autobahn.wamp import message
 from autobahn.wamp.exception import ProtocolError
+from autobahn.wamp.role import RoleCalleeFeatures
 from crossbar.router.broker import Broker
 from crossbar.router.dealer import Dealer
 from crossbar.router.observation import UriObservationMap
@@ -20,14 +21,22 @@ from twisted.internet.defer import succeed
 from components.core.limits import Refusal
 from components.core.topics import is_rate_topic, receives
 from components.router.access.gate import Gate
+from components.tokens import LINK_ROLES
 from components.uris import ERROR_LIMIT_EXCEEDED
 
 if TYPE_CHECKING:
     from components.router.seam import RouterSeam
 
 
-class WatchedSubscriptions(UriObservationMap):  # type: ignore[misc]
-    """Crossbar's map of subscriptions, whose changes the seam is told; patterns reach derived topics as ``topics`` says."""
+_CHOOSING = ("exclude", "exclude_authid", "exclude_authrole", "eligible", "eligible_authid", "eligible_authrole")
+"""The options by which a publisher chooses receivers."""
+
+LINKS_ROLE = "links"
+"""The role of the in-router component that answers for what other routers have."""
+
+
+class WatchedMap(UriObservationMap):  # type: ignore[misc]
+    """A map of Crossbar's whose changes the seam is told."""
 
     def __init__(self, watched: UriObservationMap, seam: RouterSeam) -> None:
         """Take over what a map holds."""
@@ -35,6 +44,28 @@ class WatchedSubscriptions(UriObservationMap):  # type: ignore[misc]
         for name in UriObservationMap.__slots__:
             setattr(self, name, getattr(watched, name))
         self.seam = seam
+
+
+class WatchedRegistrations(WatchedMap):
+    """Crossbar's map of registrations."""
+
+    def add_observer(self, observer: Any, *arguments: Any, **options: Any) -> Any:
+        added = super().add_observer(observer, *arguments, **options)
+        registration, was_already_registered, _ = added
+        if not was_already_registered:
+            self.seam.registrations_changed(observer, registration, 1)
+        return added
+
+    def drop_observer(self, observer: Any, observation: Any) -> Any:
+        dropped = super().drop_observer(observer, observation)
+        was_registered, _ = dropped
+        if was_registered:
+            self.seam.registrations_changed(observer, observation, -1)
+        return dropped
+
+
+class WatchedSubscriptions(WatchedMap):
+    """Crossbar's map of subscriptions; patterns reach derived topics as ``topics`` says."""
 
     def match_observations(self, uri: str) -> Any:
         found = super().match_observations(uri)
@@ -94,6 +125,9 @@ class LimitedBroker(Broker):  # type: ignore[misc]
 
     def publish_allowed(self, session: Any, publish: Any) -> None:
         """Do what Crossbar's ``processPublish`` does."""
+        if any(getattr(publish, option) is not None for option in _CHOOSING):
+            # Another router does not know whom the publisher has chosen.
+            publish.exclude_authrole = [*(publish.exclude_authrole or ()), *LINK_ROLES]
         super().processPublish(session, publish)
 
 
@@ -164,6 +198,13 @@ class GatewayDealer(LimitedDealer):
 
     seam: RouterSeam
 
+    def processRegister(self, session: Any, register: Any) -> None:
+        registration = self._registration_map.get_observation(register.procedure, register.match)
+        if registration is not None and all(callee._authrole == LINKS_ROLE for callee in registration.observers):
+            # What is registered here goes before what another router has.
+            register.force_reregister = True
+        super().processRegister(session, register)
+
     def call_allowed(self, session: Any, call: Any) -> None:
         if not self.seam.answered_directly(session, call):
             super().call_allowed(session, call)
@@ -186,6 +227,29 @@ def install_limits(session: Any) -> None:
         # A realm with the fan-out has them already.
         if not isinstance(part, limited):
             part.__class__ = limited
+
+
+def let_be_interrupted(session: Any) -> None:
+    """Let an in-router component's session be told when a call that it answers is cancelled, as a client's is.
+
+    Crossbar takes it for granted that a callee has announced what it can, and hands no INTERRUPT to such a session.
+    """
+    session._session_roles = {"callee": RoleCalleeFeatures(call_canceling=True)}
+    transport = session._transport
+    send = transport.send
+
+    def send_also_interrupts(msg: Any) -> None:
+        if isinstance(msg, message.Interrupt):
+            session.onMessage(msg)
+        else:
+            send(msg)
+
+    transport.send = send_also_interrupts
+
+
+def is_peer(session: Any) -> bool:
+    """Tell whether a session is that of another router."""
+    return getattr(session, "_authrole", None) in LINK_ROLES
 
 
 def is_awaited(router: Any, session: Any, invocation: int) -> bool:

@@ -46,6 +46,15 @@ class Readyz(Resource):
         return _answer(request, 503 if because else 200, body)
 
 
+class NoPage(Resource):
+    """The root of a port that has nothing but what is below it."""
+
+    isLeaf = False
+
+    def __init__(self, _extra: Any = None) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Twisted has no types here
+
+
 def _answer(request: Request, status: int, body: dict[str, Any]) -> bytes:
     request.setResponseCode(status)
     request.setHeader(b"Content-Type", b"application/json")

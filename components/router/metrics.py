@@ -58,6 +58,7 @@ class WorkerCollector(Collector):
         yield CounterMetricFamily(
             "crosstick_protocol_violations", "Connections failed since a client broke the rules", worker.violations
         )
+        yield from self._links(worker)
         status = worker.environment.authority.source.status()
         yield GaugeMetricFamily("crosstick_token_keys", "Keys that verify tokens", status.keys)
         yield GaugeMetricFamily(
@@ -79,6 +80,25 @@ class WorkerCollector(Collector):
             "crosstick_bus_missed_batches", "Batches that could no longer be had", figures.missed_batches
         )
         yield CounterMetricFamily("crosstick_bus_reconnects", "Returns of a bus that was away", figures.reconnects)
+
+    def _links(self, worker: runtime.Runtime) -> Iterator[Metric]:
+        up = GaugeMetricFamily("crosstick_link_up", "1: the link to this peer is there", labels=["peer"])
+        for name, link in worker.links.items():
+            up.add_metric([name], link.up)
+        yield up
+        for attribute, name, help_text in (
+            ("losses", "crosstick_link_losses", "Times that the link was lost"),
+            ("calls", "crosstick_link_calls", "Calls that were handed to this peer"),
+            (
+                "refused_calls",
+                "crosstick_link_refused_calls",
+                "Calls refused since too many were waiting for this peer",
+            ),
+            ("events", "crosstick_link_events", "Events of services that came from this peer"),
+        ):
+            yield _counter(
+                name, help_text, "peer", {peer: getattr(link, attribute) for peer, link in worker.links.items()}
+            )
 
     def _listeners(self) -> Iterator[Metric]:
         connections = GaugeMetricFamily(

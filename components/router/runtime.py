@@ -15,6 +15,25 @@ from components.core.closing import CloseReason
 from components.core.seats import Seats
 from components.environment import NodeEnvironment
 from components.router.access.live_tokens import LiveTokens
+from components.tokens import TokenAuthority
+
+
+@dataclass(slots=True)
+class LinkCounters:
+    """How a link to another router stands, and what it has carried."""
+
+    up: bool = False
+    losses: int = 0
+    """How often it was up and was lost."""
+
+    calls: int = 0
+    """Calls of this router's clients that were handed to it."""
+
+    refused_calls: int = 0
+    """Calls that were refused since as many as may be were waiting for answers."""
+
+    events: int = 0
+    """Services' events that came by it."""
 
 
 @dataclass(slots=True)
@@ -42,6 +61,12 @@ class Runtime:
 
     ping_failures: int = 0
     """Connections that were dropped since they did not answer a ping."""
+
+    link_authority: TokenAuthority | None = None
+    """Over the tokens of linked routers; ``None``: none may join."""
+
+    links: dict[str, LinkCounters] = field(default_factory=dict)
+    """By the peer's name in the configuration."""
 
 
 _runtime: Runtime | None = None

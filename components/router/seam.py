@@ -37,8 +37,10 @@ from components.router.gateway_router import (
     GatewayBroker,
     GatewayDealer,
     GatewayRouter,
+    WatchedRegistrations,
     WatchedSubscriptions,
     full_of_subscriptions,
+    is_peer,
 )
 from components.uris import ERROR_RUNTIME, SUBSCRIPTION_REVOKED
 
@@ -58,6 +60,9 @@ class SubscriptionListener(Protocol):
     def unsubscribed(self, uri: str, match: str) -> None:
         """Be told that a subscription has lost its last client."""
 
+
+RegistrationListener = Callable[[Any, str, int], None]
+"""``(session, uri, change)``: told that a session has registered a procedure (1) or does not have it any more (-1)."""
 
 META_TOPICS = tuple(
     f"wamp.subscription.{event}" for event in ("on_create", "on_subscribe", "on_unsubscribe", "on_delete")
@@ -104,7 +109,8 @@ class RouterSeam:
         self._broker = broker
         self._subscriptions = subscriptions
         self._retained = retained
-        self._listener = listener
+        self._listeners = [listener]
+        self._registration_listener: RegistrationListener = lambda session, uri, change: None
         self._subscribers: dict[Any, Subscriber] = {}
         self._counts: dict[int, int] = {}
         """How many sessions of the fan-out each subscription has."""
@@ -123,6 +129,7 @@ class RouterSeam:
             service.publish = partial(self._publish_meta, service.publish)
         router.__class__, router.seam = GatewayRouter, self
         router._dealer.__class__, router._dealer.seam = GatewayDealer, self
+        router._dealer._registration_map = WatchedRegistrations(router._dealer._registration_map, self)
         broker.__class__, broker.seam = GatewayBroker, self
         broker._subscription_map = subscriptions
 
@@ -147,7 +154,13 @@ class RouterSeam:
             for topic, payload in events:
                 self._publish_to_others(topic, payload)
 
-    def _publish_to_others(self, topic: str, payload: EncodedPayload) -> None:
+    def publish_from_peer(self, topic: str, payload: EncodedPayload) -> None:
+        """Deliver what another router has handed over to all but other routers: it goes one hop."""
+        self.fanout.publish(topic, payload)
+        if self._other_subscriptions:
+            self._publish_to_others(topic, payload, to_peers=False)
+
+    def _publish_to_others(self, topic: str, payload: EncodedPayload, to_peers: bool = True) -> None:
         others = self._others.get(topic)
         if others is None:
             if len(self._others) >= MAX_CACHED_TOPICS:
@@ -165,7 +178,11 @@ class RouterSeam:
                 topic=topic if observation.match != message.Subscribe.MATCH_EXACT else None,
             )
             for observer in tuple(observation.observers):
-                if observer not in self._subscribers and getattr(observer, "_transport", None) is not None:
+                if (
+                    observer not in self._subscribers
+                    and getattr(observer, "_transport", None) is not None
+                    and (to_peers or not is_peer(observer))
+                ):
                     self._router.send(observer, event)
 
     def published_fast(self, session: Any, publish: Any) -> bool:
@@ -411,7 +428,8 @@ class RouterSeam:
         """Be told by Crossbar's map that a session has subscribed."""
         self._meta_may_change(observation)
         outlet = getattr(getattr(observer, "_transport", None), "outlet", None)
-        if outlet is None:
+        # What a link cannot carry must not be merged on the way: a peer that does not read is closed.
+        if outlet is None or is_peer(observer):
             self._other_subscriptions += 1
             self._others.clear()
             return
@@ -421,7 +439,8 @@ class RouterSeam:
         self._counts[observation.id] = count + 1
         if count == 0:
             self.fanout.subscriptions_changed(_topic_of(observation))
-            self._listener.subscribed(observation.uri, observation.match)
+            for listener in self._listeners:
+                listener.subscribed(observation.uri, observation.match)
 
     def observer_dropped(self, observer: Any, observation: Any) -> None:
         """Be told by Crossbar's map that a subscription has ended."""
@@ -437,9 +456,34 @@ class RouterSeam:
             self._counts[observation.id] = count
         else:
             self.fanout.subscriptions_changed(_topic_of(observation))
-            self._listener.unsubscribed(observation.uri, observation.match)
+            for listener in self._listeners:
+                listener.unsubscribed(observation.uri, observation.match)
         if not subscriber.subscriptions:
             del self._subscribers[observer]
+
+    # Links
+
+    @staticmethod
+    def of(session: Any) -> RouterSeam:
+        """Return the seam of the realm that an in-router component's session has joined.
+
+        Raises:
+            LookupError: the realm's gateway has put none in.
+        """
+        router = session._transport._router
+        if isinstance(router, GatewayRouter):
+            return router.seam
+        raise LookupError("the realm has no gateway, or it comes later in the configuration")
+
+    def listen(self, subscriptions: SubscriptionListener, registrations: RegistrationListener) -> None:
+        """Tell one more which subscriptions clients have from here on, and who has registered what."""
+        self._listeners.append(subscriptions)
+        self._registration_listener = registrations
+
+    def registrations_changed(self, session: Any, registration: Any, change: int) -> None:
+        """Be told by Crossbar's map that a session has registered a procedure (1), or does not have it any more (-1)."""
+        if registration.match == message.Register.MATCH_EXACT:
+            self._registration_listener(session, registration.uri, change)
 
     def _meta_may_change(self, observation: Any) -> None:
         if observation.match != message.Subscribe.MATCH_EXACT or observation.uri.startswith("wamp."):

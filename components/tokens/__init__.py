@@ -4,7 +4,7 @@ Never logs a token and never says to the outside why one was refused.
 """
 
 from components.tokens.authority import TokenAuthority
-from components.tokens.claims import CLIENT_ROLES, INTERNAL_ROLES, Claims, TokenRules
+from components.tokens.claims import CLIENT_ROLES, INTERNAL_ROLES, LINK_ROLES, Claims, TokenRules
 from components.tokens.errors import TokenCause, TokenError, TokenKeyError
 from components.tokens.keys import ALGORITHMS, KeySet, SigningKey, StaticKeys, VerificationKey
 from components.tokens.sources import (
@@ -14,6 +14,7 @@ from components.tokens.sources import (
     create_development_key,
     load_authority,
     load_internal_authority,
+    load_link_authority,
     load_rules,
     load_signing_key,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "DEVELOPMENT_KEY_NAME",
     "INTERNAL_KEY_NAME",
     "INTERNAL_ROLES",
+    "LINK_ROLES",
     "Claims",
     "KeySet",
     "SigningKey",
@@ -38,6 +40,7 @@ __all__ = [
     "create_development_key",
     "load_authority",
     "load_internal_authority",
+    "load_link_authority",
     "load_rules",
     "load_signing_key",
 ]

@@ -18,6 +18,8 @@ from components.tokens.errors import TokenCause, TokenError
 
 CLIENT_ROLES = frozenset({"viewer", "service", "operator"})
 INTERNAL_ROLES = frozenset({"feed", "exchange"})
+LINK_ROLES = frozenset({"peer"})
+"""What another router joins as, over a link."""
 
 DEFAULT_LEEWAY_S = 5
 MAX_NAME_CHARS = 128

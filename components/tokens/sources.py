@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from components.tokens.authority import TokenAuthority
-from components.tokens.claims import DEFAULT_LEEWAY_S, INTERNAL_ROLES, MAX_ISSUER_CHARS, TokenRules
+from components.tokens.claims import DEFAULT_LEEWAY_S, INTERNAL_ROLES, LINK_ROLES, MAX_ISSUER_CHARS, TokenRules
 from components.tokens.errors import TokenKeyError
 from components.tokens.keys import (
     KeySource,
@@ -32,6 +32,9 @@ from components.tokens.keys import (
 
 DEFAULT_AUDIENCE = "crosstick"
 INTERNAL_AUDIENCE = "crosstick-internal"
+LINK_AUDIENCE = "crosstick-link"
+LINK_LEEWAY_S = 30
+"""How far the clocks of two linked nodes may be apart."""
 MAX_LEEWAY_S = 300
 DEFAULT_REFRESH_S = 300
 MAX_REFRESH_S = 86_400
@@ -103,6 +106,31 @@ def load_internal_authority(node_directory: Path) -> TokenAuthority:
     return TokenAuthority.of_signing_key(
         load_signing_key(path, None), TokenRules(INTERNAL_AUDIENCE, roles=INTERNAL_ROLES), str(path)
     )
+
+
+def load_link_authority(environ: Mapping[str, str], node_directory: Path, across_nodes: bool) -> TokenAuthority:
+    """Return the authority over the tokens with which routers join each other.
+
+    All nodes that are linked have one secret, by ``CROSSTICK_LINK_KEY`` or ``CROSSTICK_LINK_KEY_FILE``. The workers of one
+    node may do without: the key of the node's own components does, under another audience.
+
+    Raises:
+        TokenKeyError: there is none and links go ``across_nodes``, both variables are set, or the secret is not usable.
+    """
+    rules = TokenRules(LINK_AUDIENCE, leeway_s=LINK_LEEWAY_S, roles=LINK_ROLES)
+    name, path = environ.get("CROSSTICK_LINK_KEY"), environ.get("CROSSTICK_LINK_KEY_FILE")
+    if name and path:
+        raise TokenKeyError("set CROSSTICK_LINK_KEY or CROSSTICK_LINK_KEY_FILE, not both")
+    if name:
+        return TokenAuthority.of_signing_key(
+            secret_key(os.fsencode(name), "CROSSTICK_LINK_KEY"), rules, "CROSSTICK_LINK_KEY"
+        )
+    if not path and across_nodes:
+        raise TokenKeyError(
+            "links to other nodes need a secret that these have too: set CROSSTICK_LINK_KEY_FILE or CROSSTICK_LINK_KEY"
+        )
+    key = Path(path) if path else _create_key(node_directory / INTERNAL_KEY_NAME)
+    return TokenAuthority.of_signing_key(load_signing_key(key, None), rules, str(key))
 
 
 def load_signing_key(path: Path, kid: str | None) -> SigningKey:

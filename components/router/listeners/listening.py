@@ -11,6 +11,7 @@ Crossbar.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -25,6 +26,7 @@ from components.router.listeners.listener import Listener, registry
 from components.router.listeners.plaintext import check_plaintext
 from components.router.listeners.tls import TlsError, tls_factory
 from components.router.listeners.web import protect
+from components.settings import why_one_worker_only
 
 create_stock_port: Callable[..., Any] = crossbar_endpoint.create_listening_port_from_config
 
@@ -52,6 +54,10 @@ def create_listening_port(
     if not isinstance(factory, Site | WampWebSocketServerFactory | WampRawSocketServerFactory):
         # Its connections would pass the limits by.
         refuse_to_start(f"transport {name}: its type must be web, websocket or rawsocket")
+    if config.get("shared"):
+        because = why_one_worker_only(os.environ)
+        if because is not None:
+            refuse_to_start(f"transport {name} shares its port: {because}")
     listener = registry().listen(str(name), reactor.seconds, max_connections)
     problem = check_plaintext(config, listener.settings.allow_plaintext)
     if problem is not None:

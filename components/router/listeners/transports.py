@@ -29,7 +29,8 @@ def transport_ids(directory: Path, listeners: Collection[str]) -> tuple[str, ...
         found = [_tcp_ids(worker) for worker in config["workers"] if _settings_of(worker) == set(listeners)]
     except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError):
         return None
-    return found[0] if len(found) == 1 else None
+    # Workers that share a port have the same.
+    return found[0] if len(set(found)) == 1 else None
 
 
 def _settings_of(worker: Mapping[str, Any]) -> set[str] | None:

@@ -1,0 +1,83 @@
+"""Nodes that are linked: laid out as ``crosstick config`` has them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.node_config import NodePlan, generate
+from components.router.listeners import listening
+from tests.harness.node import REPOSITORY, Node, free_port
+
+BASE = REPOSITORY / ".crossbar"
+LINK_KEY = "a secret of at least thirty-two bytes"
+
+
+def planned(plan: NodePlan, directory: Path) -> Callable[[dict[str, Any]], None]:
+    """Return a change of a test node's configuration by which it is as a plan has it, in its folder and on its port."""
+
+    def change(config: dict[str, Any]) -> None:
+        [public] = [each for each in config["workers"][0]["transports"] if each["id"] == "public"]
+        port = public["endpoint"]["port"]
+        text = generate(
+            (BASE / "config.yaml").read_text(), replace(plan, port=port), "a test", str(BASE), str(directory)
+        )
+        config.clear()
+        config.update(yaml.safe_load(text))
+        if plan.workers > 1:
+            for worker in config["workers"]:
+                if worker["type"] == "router":
+                    worker["components"].insert(0, PRETENDED_BUS)
+
+    return change
+
+
+PRETENDED_BUS = {
+    "type": "class",
+    "id": "pretended-bus",
+    "classname": "tests.harness.cluster.PretendedSharedBus",
+    "realm": "market",
+    "role": "gateway",
+}
+
+
+def linked_node(directory: Path, plan: NodePlan, **environ: str) -> Node:
+    """Lay out a node as a plan has it."""
+    environ = {"CROSSTICK_SIMULATOR_PORT": str(free_port()), "CROSSTICK_LINK_KEY": LINK_KEY} | environ
+    return Node(directory, environ, change_config=planned(plan, directory))
+
+
+def ports_in_a_row(number: int) -> int:
+    """Return the first of some free ports of the loopback that follow each other."""
+    import socket
+
+    while True:
+        first = free_port()
+        probes = []
+        try:
+            for port in range(first, first + number):
+                probe = socket.socket()
+                probes.append(probe)
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        else:
+            return first
+        finally:
+            for probe in probes:
+                probe.close()
+
+
+from autobahn.twisted.wamp import ApplicationSession  # noqa: E402
+
+
+class PretendedSharedBus(ApplicationSession):  # type: ignore[misc]
+    """Lets workers share a port on the embedded bus, for tests that are not about the market: only the first has it."""
+
+    def __init__(self, config: Any = None) -> None:
+        super().__init__(config)
+        listening.why_one_worker_only = lambda environ: None
