@@ -32,6 +32,9 @@ ARRIVING = Limits(messages_per_s=2.0, messages_burst=10, max_message_bytes=16_38
 DENIED_TIME_S = 1.0
 """How long a connection may stay after its join was denied, however often."""
 
+MAX_ATTEMPT = 1_000_000
+"""The highest number of an attempt that is believed."""
+
 _JOINING = (message.Hello, message.Authenticate)
 
 _REQUESTS = (
@@ -42,6 +45,12 @@ _REQUESTS = (
     message.Unregister,
     message.Call,
 )
+
+
+def is_another_attempt(auth_extra: dict[str, Any] | None) -> bool:
+    """Tell whether a HELLO's ``authextra`` says ``attempt`` with a number above 0; what else it may say counts for nothing."""
+    attempt = (auth_extra or {}).get("attempt")
+    return type(attempt) is int and 0 < attempt <= MAX_ATTEMPT
 
 
 class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
@@ -59,6 +68,9 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
 
     _deadline: Any = None
     _greeted = False
+    _comes_back = False
+    """Whether the client says that it has been here, or tried to be."""
+
     _denied = False
     _was_joined = False
     """Whether it has joined since it arrived: Crossbar takes an ABORT that comes before for one more leave."""
@@ -133,6 +145,10 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
         if seats is not None and not self._greeted:
             self._greeted = True
             self._set_deadline(seats.limits.authenticate_timeout_s)
+        self._comes_back = is_another_attempt(details.authextra)
+        node = runtime.current()
+        if self._comes_back and node is not None:
+            node.reconnect_attempts += 1
         return self._when_decided(super().onHello(realm, details))
 
     def onAuthenticate(self, signature: Any, extra: Any) -> Any:
@@ -190,6 +206,9 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
         seats.enter(seat)
         self._place = seats, seat
         self.limit()
+        node = runtime.current()
+        if self._comes_back and node is not None:
+            node.resumed_joins += 1
         tokens = runtime.live_tokens()
         if tokens is not None:
             grace_s = seats.limits.expiry_grace_s

@@ -27,6 +27,7 @@ from components.core.market import Market
 from components.core.outbox import Condenser, OutboxCounters
 from components.core.payload import EncodedPayload
 from components.core.rates import RateConflator
+from components.core.replay import TickHistory
 from components.core.retained import RetainedEvents
 from components.environment import NodeEnvironment, refuse_to_start
 from components.router import runtime, safe_log
@@ -78,6 +79,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
             self._garbage.connection_gone,
         )
         self._market = Market(time.monotonic)
+        self._history = TickHistory(self._fanout_settings.replay, time.monotonic)
         conflator = RateConflator(self._fanout_settings.rates)
         self._families = frozenset([BOOK_FAMILY, *(rate.name for rate in conflator.rates)])
         self._rates = RateTopics(reactor, time.monotonic, conflator, self._publish_batch)
@@ -88,7 +90,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         self._feed_was_lost = True
         self._authority = environment.authority
         self._authority.start(reactor)
-        self._runtime = runtime.Runtime(environment, self._not_ready_because)
+        self._runtime = runtime.Runtime(environment, self._not_ready_because, history=self._history)
         runtime.install(self._runtime)
 
     async def onJoin(self, details: SessionDetails) -> None:
@@ -113,7 +115,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         )
         self._turns.come_first(self._seam.fanout.flush_if_due)
         await self.register(self._authorize, AUTHORIZE)
-        await MarketApi(self._market, self._caller_grants).register(self)
+        await MarketApi(self._market, self._history, self._caller_grants).register(self)
         await WampBusReader(self, self._seam.answer_directly).start(self._take_batch, self._take_status)
         self._watch.start(1.0).addErrback(self._watch_failed)
         self._joined = True
@@ -131,6 +133,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
     def _take_batch(self, batch: Batch) -> None:
         if not self._market.take_batch(batch):
             return
+        self._history.take_batch(batch)
         if self._rates.active:
             self._rates.take_batch(batch)
         self._publish_batch([(topic, EncodedPayload(payload)) for topic, _, payload in batch.events])

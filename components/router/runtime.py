@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from components.core.closing import CloseReason
+from components.core.replay import TickHistory
 from components.core.seats import Seats
 from components.environment import NodeEnvironment
 from components.router.access.live_tokens import LiveTokens
@@ -24,6 +25,9 @@ class Runtime:
     readiness: Callable[[], list[str]]
     """Returns why the node is not ready, one line each; empty when it is."""
 
+    history: TickHistory
+    """What clients that come back are given."""
+
     refused_tickets: Counter[str] = field(default_factory=Counter)
     """By cause. The causes are ``TokenError`` texts, a fixed few."""
 
@@ -32,6 +36,12 @@ class Runtime:
 
     violations: int = 0
     """WebSocket connections that were failed since what came broke WebSocket's or WAMP's rules, or was too long."""
+
+    reconnect_attempts: int = 0
+    """HELLOs of clients that say that they have been here before, or have tried to."""
+
+    resumed_joins: int = 0
+    """Joins after such a HELLO."""
 
     ping_failures: int = 0
     """Connections that were dropped since they did not answer a ping."""
