@@ -46,7 +46,7 @@ class _Pace:
     """Lets calls through, `CALLS_BURST` at once and `CALLS_PER_S` after that."""
 
     def __init__(self) -> None:
-        self._next_s = 0.0
+        self._next_s = float("-inf")
 
     async def turn(self) -> None:
         now_s = asyncio.get_running_loop().time()
