@@ -11,6 +11,7 @@
  * autobahn-js can reconnect by itself, but its delays crowd around a mean. After a gateway restart every client would
  * come back in the same moment, so each attempt here is a new `autobahn.Connection` after a fully jittered delay.
  */
+import { retryDelay_ms } from "./backoff.js";
 import { claimsOf } from "./token.js";
 
 export const ConnectionState = Object.freeze({
@@ -36,6 +37,9 @@ const REFUSALS = new Set([
 /** Why the gateway closes a session whose token is no longer good: the same token would not open another. */
 const TOKEN_ENDED = new Set(["crosstick.close.token_expired", "crosstick.close.token_revoked"]);
 
+/** Why a gateway that is about to end closes its sessions: others are up, so there is no reason to wait. */
+const DRAINING = "crosstick.close.draining";
+
 /** A token is renewed so long before it ends, or in the last fifth of its time where that is shorter. */
 const RENEW_AHEAD_MS = 60_000;
 
@@ -53,16 +57,8 @@ const CLOSE_KINDS = {
   unsupported: "this platform has no WebSocket",
 };
 
-const FIRST_RETRY_CEILING_MS = 1_000;
-const RETRY_CEILING_MS = 30_000;
-
 /** A session must be set up, and an idle one must answer a call, within this time; else it is taken for lost. */
 const ANSWER_TIMEOUT_MS = 15_000;
-
-/** Return the delay before the next attempt in ms: uniform between 0 and a ceiling that doubles up to 30 s. */
-export function retryDelay_ms(attempt, random = Math.random) {
-  return random() * Math.min(RETRY_CEILING_MS, FIRST_RETRY_CEILING_MS * 2 ** Math.min(attempt, 16));
-}
 
 /** Return how long to wait before a token is renewed in ms, at least a second. */
 export function renewalDelay_ms(token, now_ms) {
@@ -81,7 +77,8 @@ export function describeError(error) {
 
 export class MarketConnection {
   #autobahn;
-  #url;
+  #urls;
+  #turn;
   #realm;
   #token;
   #provideToken;
@@ -97,7 +94,8 @@ export class MarketConnection {
 
   /**
    * @param options.autobahn  the autobahn-js module
-   * @param options.url       the gateway's WAMP endpoint, e.g. "ws://127.0.0.1:8080/ws"
+   * @param options.url       the gateway's WAMP endpoint, e.g. "ws://127.0.0.1:8080/ws"; of several gateways an array: they
+   *                          are tried in turn, from a random one on
    * @param options.token     JWT used as WAMP ticket; its `sub` is the authid. Or a function that returns one, or a promise
    *                          of one: it is asked before each join, and for the next token before one ends, by which the
    *                          session goes on. When it throws an AccessRefused, that is the end
@@ -111,7 +109,11 @@ export class MarketConnection {
    */
   constructor({ autobahn, url, token, onJoin, onState, realm = "market" }) {
     this.#autobahn = autobahn;
-    this.#url = new URL(url).href;
+    this.#urls = (Array.isArray(url) ? url : [url]).map((one) => new URL(one).href);
+    if (this.#urls.length === 0) {
+      throw new Error("there must be a URL, there was none");
+    }
+    this.#turn = Math.floor(Math.random() * this.#urls.length);
     this.#realm = realm;
     this.#provideToken = typeof token === "function" ? token : null;
     if (this.#provideToken === null) {
@@ -191,10 +193,12 @@ export class MarketConnection {
   #connectWith(token) {
     this.#token = token;
     const connection = new this.#autobahn.Connection({
-      url: this.#url,
+      url: this.#urls[this.#turn],
       realm: this.#realm,
       authmethods: ["ticket"],
       authid: claimsOf(token).sub,
+      // The gateway counts who comes back.
+      authextra: { attempt: this.#failedAttempts },
       onchallenge: () => token,
       serializers: [new this.#autobahn.serializer.JSONSerializer()],
       max_retries: 0,
@@ -295,6 +299,9 @@ export class MarketConnection {
       this.#refused("the gateway refused the ticket");
     } else if (TOKEN_ENDED.has(reasonUri) && this.#provideToken === null) {
       this.#refused(reason);
+    } else if (reasonUri === DRAINING) {
+      // All its clients go at once; not in the same moment, but there is nothing to wait for.
+      this.#lost(reason, retryDelay_ms(0));
     } else {
       this.#lost(reason);
     }
@@ -305,10 +312,10 @@ export class MarketConnection {
     this.#enter(ConnectionState.REFUSED, { reason });
   }
 
-  #lost(reason) {
+  #lost(reason, delay_ms = retryDelay_ms(this.#failedAttempts)) {
     this.#drop();
-    const delay_ms = retryDelay_ms(this.#failedAttempts);
     this.#failedAttempts += 1;
+    this.#turn = (this.#turn + 1) % this.#urls.length;
     this.#retryTimer = setTimeout(() => this.#connect(), delay_ms);
     this.#enter(ConnectionState.WAITING, { reason, retryAt_ms: Date.now() + delay_ms });
   }

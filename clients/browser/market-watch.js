@@ -2,9 +2,11 @@
  * Watches symbols through a MarketConnection: subscribes after every join, follows the feed's epochs, and reports
  * ticks, best bids and asks, the feed's status, and gaps. Runs in browsers and in node.js.
  *
- * It keeps nothing but the last sequence number of each symbol: events are handed on as they come.
+ * Ticks are handed on in sequence: what came while there was no connection, or was lost on the way, is asked for and joined
+ * on (sequence.js). Best bids and asks are handed on as they come.
  */
 import { AccessRefused, MarketConnection, NOT_AUTHORIZED } from "./market-connection.js";
+import { Replays } from "./replays.js";
 import { SequenceTracker } from "./sequence.js";
 
 const LATE_JOINER = Object.freeze({ get_retained: true });
@@ -14,12 +16,16 @@ const ignore = () => {};
 export class MarketWatch {
   #connection;
   #sequences = new SequenceTracker();
+  #replays = null;
   #wantedSymbols;
   #handlers;
 
   /**
    * @param options.symbols   list of symbols, or null for all that the gateway has
-   * @param options.onTick    (tick, missed) => …: `missed` counts the symbol's ticks that never came since the last one
+   * @param options.onTick    (tick, missed) => …: `missed` counts the symbol's ticks that are missing right before it
+   * @param options.onGap     ({symbol, epoch, from_seq, to_seq, because}) => …: ticks that will not come, before the tick
+   *                          behind them; `to_seq` is null where nobody knows it, for `because` see sequence.js
+   * @param options.onReplay  ({symbol, epoch, after_seq, to_seq, ticks}) => …: how many ticks were asked for and have come
    * @param options.onBook    (book) => …: best bid and ask; leave it out, and books are not subscribed to
    * @param options.onStatus  (status) => …: the feed's state, after each join and whenever it changes
    * @param options.onStaleSymbols  (symbols) => …: the silent ones, likewise; leave it out, and they are not asked for
@@ -30,6 +36,8 @@ export class MarketWatch {
   constructor({
     symbols = null,
     onTick,
+    onGap = ignore,
+    onReplay = ignore,
     onBook = null,
     onStatus = ignore,
     onStaleSymbols = null,
@@ -38,7 +46,7 @@ export class MarketWatch {
     ...connection
   }) {
     this.#wantedSymbols = symbols;
-    this.#handlers = { onTick, onBook, onStatus, onStaleSymbols, onSymbols, onRefusedSymbols };
+    this.#handlers = { onTick, onGap, onReplay, onBook, onStatus, onStaleSymbols, onSymbols, onRefusedSymbols };
     this.#connection = new MarketConnection({ ...connection, onJoin: (session, fail) => this.#joined(session, fail) });
   }
 
@@ -51,14 +59,54 @@ export class MarketWatch {
   }
 
   close() {
+    this.#replays?.stop();
     this.#connection.close();
   }
 
   async #joined(session, fail) {
+    this.#replays?.stop();
+    const replays = new Replays(session, (outcome, ask, answer) => {
+      try {
+        this.#settle(session, outcome, ask, answer);
+      } catch (error) {
+        fail(error);
+      }
+    });
+    this.#replays = replays;
     const subscribed = new Set(); // the symbols, by this session
     // First the topic, then the procedure: so no change can fall in between.
     await this.#listen(session, "market.status", (status) => this.#follow(session, subscribed, status).catch(fail));
-    await this.#follow(session, subscribed, await session.call("market.status"));
+    const status = await session.call("market.status");
+    if (this.#isCurrent(session)) {
+      this.#do(this.#sequences.beginSession(status.epoch));
+      await this.#follow(session, subscribed, status);
+    }
+  }
+
+  /** Carry out what the tracker says. */
+  #do(steps) {
+    const { onTick, onGap } = this.#handlers;
+    for (const step of steps) {
+      if (step.kind === "tick") {
+        onTick(step.tick, step.missed);
+      } else if (step.kind === "gap") {
+        const { kind, ...gap } = step;
+        onGap(gap);
+      } else {
+        this.#replays.ask(step);
+      }
+    }
+  }
+
+  #settle(session, outcome, ask, answer) {
+    if (!this.#isCurrent(session)) {
+      return;
+    }
+    if (outcome === "answered" && answer.events.length > 0) {
+      const { symbol, after_seq } = ask;
+      this.#handlers.onReplay({ symbol, epoch: answer.epoch, after_seq, to_seq: answer.to_seq, ticks: answer.events.length });
+    }
+    this.#do(this.#sequences[outcome](ask, answer));
   }
 
   #isCurrent(session) {
@@ -76,7 +124,7 @@ export class MarketWatch {
     if (!this.#isCurrent(session)) {
       return;
     }
-    this.#sequences.enterEpoch(status.epoch);
+    this.#do(this.#sequences.enterEpoch(status.epoch));
     this.#handlers.onStatus(status);
     await this.#tellStaleSymbols(session, status);
     const symbols = this.#wantedSymbols ?? (await session.call("market.symbols"));
@@ -90,6 +138,7 @@ export class MarketWatch {
     if (!this.#isCurrent(session)) {
       return;
     }
+    missing.forEach((symbol) => this.#do(this.#sequences.resume(symbol)));
     if (refused.size > 0) {
       if (refused.size === symbols.length) {
         throw new AccessRefused(`this token has no right to ${summary(symbols)}`);
@@ -111,14 +160,9 @@ export class MarketWatch {
   }
 
   async #subscribe(session, symbol, refused) {
-    const { onTick, onBook } = this.#handlers;
+    const { onBook } = this.#handlers;
     const topic = `market.${symbol}`;
-    const receive = (tick) => {
-      const missed = this.#sequences.observe(tick);
-      if (missed !== null) {
-        onTick(tick, missed);
-      }
-    };
+    const receive = (tick) => this.#do(this.#sequences.observe(tick));
     const subscriptions = [this.#listen(session, topic, receive, LATE_JOINER)];
     if (onBook !== null) {
       subscriptions.push(this.#listen(session, `${topic}.book`, onBook, LATE_JOINER));

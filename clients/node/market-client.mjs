@@ -8,6 +8,7 @@
  *       token,
  *       symbols: ["BTCUSDT"],
  *       onTick: (tick, missed) => …,
+ *       onGap: ({ symbol, epoch, from_seq, to_seq, because }) => …,
  *       onState: ({ state, reason, retryAt_ms }) => …,
  *     });
  *     watch.open();

@@ -3,8 +3,8 @@
  *
  *     CROSSTICK_TOKEN=$(crosstick token --sub me --role viewer) node clients/node/watch.mjs BTCUSDT ETHUSDT
  *
- * CROSSTICK_URL is the gateway, by default ws://127.0.0.1:8080/ws. Exit codes: 0 after SIGINT or SIGTERM, 2 for wrong
- * use and when the gateway refuses the token.
+ * CROSSTICK_URL is the gateway, by default ws://127.0.0.1:8080/ws; or several, with commas between. Exit codes: 0 after
+ * SIGINT or SIGTERM, 2 for wrong use and when the gateway refuses the token.
  */
 import { ConnectionState, MarketWatch } from "./market-client.mjs";
 
@@ -19,7 +19,7 @@ const fail = (text) => {
 
 const symbols = process.argv.slice(2);
 const token = process.env.CROSSTICK_TOKEN;
-const url = process.env.CROSSTICK_URL ?? "ws://127.0.0.1:8080/ws";
+const url = (process.env.CROSSTICK_URL ?? "ws://127.0.0.1:8080/ws").split(",").map((one) => one.trim());
 
 if (symbols.length === 0) {
   fail("usage: CROSSTICK_TOKEN=… node watch.mjs SYMBOL…");
@@ -38,11 +38,16 @@ function onState({ state, reason, retryAt_ms }) {
   }
 }
 
-function onTick(tick, missed) {
-  if (missed > 0) {
-    say(`gap: ${missed} ticks of ${tick.symbol} missing before seq ${tick.seq}`);
-  }
+function onTick(tick) {
   process.stdout.write(`${JSON.stringify(tick)}\n`);
+}
+
+function onGap({ symbol, epoch, from_seq, to_seq, because }) {
+  say(`gap: ${symbol} ${from_seq} to ${to_seq ?? "?"} of epoch ${epoch}: ${because}`);
+}
+
+function onReplay({ symbol, after_seq, to_seq, ticks }) {
+  say(`replayed: ${ticks} ticks of ${symbol} after ${after_seq} up to ${to_seq}`);
 }
 
 function onRefusedSymbols(refused) {
@@ -51,7 +56,7 @@ function onRefusedSymbols(refused) {
 
 let watch;
 try {
-  watch = new MarketWatch({ url, token, symbols, onTick, onState, onRefusedSymbols });
+  watch = new MarketWatch({ url, token, symbols, onTick, onGap, onReplay, onState, onRefusedSymbols });
 } catch (error) {
   fail(error.message);
 }

@@ -1,10 +1,13 @@
 """A small asyncio client of a Crosstick gateway: joins with a ticket, reconnects for ever, resubscribes after each join.
 
-It keeps nothing but the last sequence number of each symbol: events are handed on as they come. A handler that is
-slow therefore slows the reading, and the gateway merges for this client what does not fit its queue there.
+Events are handed on as they come; what came while there was no connection, or was lost on the way, is asked for by
+`market.replay` and joined on (`resume.py`). A handler that is slow slows the reading, and the gateway merges for this
+client what does not fit its queue there.
+
+    sequences = SequenceTracker()
 
     async def on_join(session):
-        await follow_ticks(session, ["BTCUSDT"], lambda tick, missed: print(tick["price"]))
+        await follow_ticks(session, ["BTCUSDT"], lambda tick, missed: print(tick["price"]), sequences)
 
     asyncio.run(MarketClient("ws://127.0.0.1:8080/ws", token, on_join).run())
 
@@ -13,62 +16,41 @@ and `ExactJsonSerializer` reads those without a float on the way.
 """
 
 import asyncio
-import base64
-import binascii
 import inspect
-import json
 import logging
-import random
+import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from enum import Enum
 
-import msgspec
 import txaio
-from autobahn.asyncio.wamp import ApplicationSession
 from autobahn.asyncio.websocket import WampWebSocketClientFactory
 from autobahn.wamp.exception import ApplicationError, TransportLost
-from autobahn.wamp.interfaces import IObjectSerializer
-from autobahn.wamp.message import Event, Invocation
-from autobahn.wamp.serializer import JsonSerializer, Serializer
-from autobahn.wamp.types import CloseDetails, SubscribeOptions
 from autobahn.websocket.util import parse_url
-from sequence import SequenceTracker
+from backoff import retry_delay_s
+from resume import Replay, follow_ticks
+from ticket import AccessRefused, TokenProvider, renewal_delay_s, subject_of
+from ticket_session import ExactJsonSerializer, TicketSession
+
+__all__ = [
+    "AccessRefused",
+    "ConnectionState",
+    "MarketClient",
+    "Replay",
+    "StateChange",
+    "TicketSession",
+    "follow_ticks",
+    "retry_delay_s",
+    "subject_of",
+]
 
 logger = logging.getLogger("crosstick.client")
-
-FIRST_RETRY_CEILING_S = 1.0
-RETRY_CEILING_S = 30.0
 
 SETUP_TIMEOUT_S = 15.0
 """Connecting, joining and `on_join` together must be done in this time; else the session is given up and retried."""
 
 GOODBYE_TIMEOUT_S = 2.0
-
-REFUSALS = {
-    "crosstick.error.authentication_failed",
-    "wamp.error.authentication_failed",
-    "wamp.error.no_auth_method",
-    "wamp.error.no_such_realm",
-    "wamp.error.no_such_role",
-}
-"""The gateway's one answer to a ticket it does not accept, and Crossbar's own before it or without its authenticator."""
-
-
-TOKEN_ENDED = {"crosstick.close.token_expired", "crosstick.close.token_revoked"}
-"""Why the gateway closes a session whose token is no longer good: the same token would not open another."""
-
-RENEW_AHEAD_S = 60.0
-"""A token is renewed so long before it ends, or in the last fifth of its time where that is shorter."""
-
-TokenProvider = Callable[[], "str | Awaitable[str]"]
-"""Returns a fresh token, at once or later; raises `AccessRefused` when there will be none any more."""
-
-
-class AccessRefused(Exception):
-    """The gateway says no, and asking again would not help."""
 
 
 class _ConnectFailed(Exception):
@@ -92,197 +74,12 @@ class StateChange:
     retry_in_s: float | None = None
 
 
-def retry_delay_s(attempt: int, uniform: Callable[[float, float], float] = random.uniform) -> float:
-    """Return the delay before the next attempt: uniform between 0 and a ceiling that doubles up to 30 s ("full jitter")."""
-    return uniform(0.0, min(RETRY_CEILING_S, FIRST_RETRY_CEILING_S * 2 ** min(attempt, 16)))
-
-
-def claims_of(token: str) -> dict:
-    """Return the claims of a JWT, unverified: verifying is the gateway's business.
-
-    Raises:
-        ValueError: the text is no JWT.
-    """
-    try:
-        payload = token.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (AttributeError, IndexError, ValueError, binascii.Error):
-        # The cause would quote the token.
-        raise ValueError("this is not a token with a subject (sub)") from None
-    return claims if isinstance(claims, dict) else {}
-
-
-def subject_of(token: str) -> str:
-    """Return the subject (`sub`) of a JWT, unverified.
-
-    Raises:
-        ValueError: the text is no JWT or names no subject.
-    """
-    claims = claims_of(token)
-    if "sub" not in claims:
-        raise ValueError("this is not a token with a subject (sub)")
-    subject = claims["sub"]
-    if not isinstance(subject, str) or not subject:
-        raise ValueError("the token's subject (sub) must be a text")
-    return subject
-
-
-def renewal_delay_s(token: str, now_s: float) -> float:
-    """Return how long to wait before a token is renewed, at least a second."""
-    exp = claims_of(token).get("exp")
-    left_s = exp - now_s if isinstance(exp, (int, float)) else RENEW_AHEAD_S
-    return max(1.0, left_s - min(RENEW_AHEAD_S, left_s / 5))
-
-
-class _ExactJson:
-    """WAMP messages as JSON, with numbers of a fraction as Decimal in both directions."""
-
-    NAME = "json"
-    BINARY = False
-
-    def __init__(self) -> None:
-        self._decoder = msgspec.json.Decoder(float_hook=Decimal)
-        self._encoder = msgspec.json.Encoder(decimal_format="number")
-
-    def serialize(self, obj: object) -> bytes:
-        return self._encoder.encode(obj)
-
-    def unserialize(self, payload: bytes) -> list[object]:
-        return [self._decoder.decode(payload)]
-
-
-IObjectSerializer.register(_ExactJson)
-
-
-class ExactJsonSerializer(JsonSerializer):
-    """Autobahn's `wamp.2.json`, keeping every digit. (Its own `use_decimal_from_float` only reads, and is slow at it.)"""
-
-    def __init__(self) -> None:
-        Serializer.__init__(self, _ExactJson())
-
-
-class TicketSession(ApplicationSession):
-    """One session: answers the challenge, and tells by futures when it has joined, why it has ended, and that its line has.
-
-    A session that has ended is deaf: its line may still bring what the gateway sent before, and handlers are spared that.
-    """
-
-    def __init__(self, realm: str, token: str, another_may_come: bool = False) -> None:
-        """Join with a token; `another_may_come` when its end is no refusal."""
-        super().__init__()
-        loop = asyncio.get_running_loop()
-        self.joined: asyncio.Future[None] = loop.create_future()
-        self.ended: asyncio.Future[str] = loop.create_future()
-        self.disconnected: asyncio.Future[None] = loop.create_future()
-        self._realm_to_join = realm
-        self._token = token
-        self._another_may_come = another_may_come
-        self._reason = "the line was cut"
-        self._deaf = False
-
-    def onConnect(self) -> None:
-        if self._deaf:  # given up while the WebSocket was opened
-            self.disconnect()
-        else:
-            self.join(self._realm_to_join, authmethods=["ticket"], authid=subject_of(self._token))
-
-    def onChallenge(self, challenge: object) -> str:
-        return self._token
-
-    def onMessage(self, msg: object) -> None:
-        if not (self._deaf and isinstance(msg, (Event, Invocation))):
-            super().onMessage(msg)
-
-    def onJoin(self, details: object) -> None:
-        self.joined.set_result(None)
-
-    def onLeave(self, details: CloseDetails) -> None:
-        if details.reason in REFUSALS:
-            self._end(AccessRefused("the gateway refused the ticket"))
-        elif details.reason in TOKEN_ENDED and not self._another_may_come:
-            self._end(AccessRefused(details.message or details.reason))
-        elif details.reason != CloseDetails.REASON_TRANSPORT_LOST:
-            self._reason = details.message or details.reason
-        self.disconnect()
-
-    def onDisconnect(self) -> None:
-        super().onDisconnect()  # whoever still waits for an answer gets TransportLost
-        self.disconnected.set_result(None)
-        self._end(None)
-
-    def onUserError(self, failure: object, message: str) -> None:
-        """Log what a handler or procedure raised by mistake. An ApplicationError is none, but an answer to a caller."""
-        if not isinstance(failure.value, ApplicationError):
-            logger.error("%s", message, exc_info=failure.value)
-
-    def fail(self, error: BaseException) -> None:
-        """End this session, and `MarketClient.run()` with this error."""
-        self._end(error)
-
-    def turn_deaf(self) -> None:
-        """Call no handler and no procedure any more."""
-        self._deaf = True
-
-    def _end(self, error: BaseException | None) -> None:
-        self.turn_deaf()
-        if self.ended.done():
-            return
-        if error is None:
-            self.ended.set_result(self._reason)
-        else:
-            self.ended.set_exception(error)
-
-
-async def follow_ticks(
-    session: TicketSession,
-    symbols: Iterable[str],
-    on_tick: Callable[[dict, int], None],
-    sequences: SequenceTracker | None = None,
-) -> None:
-    """Subscribe to the ticks of some symbols; a late joiner gets the newest one at once.
-
-    Args:
-        on_tick: called with a tick and the number of the symbol's ticks that never came since the last one. What it
-            raises ends `MarketClient.run()`.
-        sequences: kept by the caller, it finds gaps across reconnects too, and no tick comes twice.
-
-    Raises:
-        AccessRefused: the token has no right to a symbol.
-    """
-    tracker = sequences or SequenceTracker()
-
-    def follow_epoch(status: dict) -> None:
-        tracker.enter_epoch(status["epoch"])
-
-    def receive(tick: dict) -> None:
-        missed = tracker.observe(tick)
-        if missed is None:
-            return
-        try:
-            on_tick(tick, missed)
-        except Exception as error:
-            session.fail(error)
-
-    # First the topic, then the procedure: so no change can fall in between.
-    await session.subscribe(follow_epoch, "market.status")
-    follow_epoch(await session.call("market.status"))
-    subscriptions = {
-        symbol: session.subscribe(receive, f"market.{symbol}", options=SubscribeOptions(get_retained=True))
-        for symbol in symbols
-    }
-    outcomes = await asyncio.gather(*subscriptions.values(), return_exceptions=True)
-    for symbol, outcome in zip(subscriptions, outcomes, strict=True):
-        if isinstance(outcome, ApplicationError) and outcome.error == ApplicationError.NOT_AUTHORIZED:
-            raise AccessRefused(f"this token has no right to {symbol}")
-        if isinstance(outcome, BaseException):
-            raise outcome
-
-
 class MarketClient:
     """A WAMP session to the gateway, kept up until it is cancelled or refused.
 
     Args:
-        url: the gateway's WAMP endpoint, e.g. `ws://127.0.0.1:8080/ws`.
+        url: the gateway's WAMP endpoint, e.g. `ws://127.0.0.1:8080/ws`; of several gateways a list, or a text with commas
+            between: they are tried in turn, from a random one on.
         token: JWT used as WAMP ticket; its `sub` is the authid. Or a function that returns one, at once or later: it is
             asked before each join, and for the next token before one ends, by which the session goes on.
         on_join: subscribe and register here. Called after *every* join, since subscriptions end with their session.
@@ -291,24 +88,33 @@ class MarketClient:
         on_state: called with each `StateChange`.
 
     Raises:
-        ValueError: `token` is a text, but no token.
+        ValueError: `token` is a text, but no token, or `url` no address.
     """
 
     def __init__(
         self,
-        url: str,
+        url: str | Sequence[str],
         token: str | TokenProvider,
         on_join: Callable[[TicketSession], Awaitable[None]],
         on_state: Callable[[StateChange], None] = lambda change: None,
         realm: str = "market",
     ) -> None:
-        self._secure, self._host, self._port, *_ = parse_url(url)
-        self._url = url
+        urls = [one.strip() for one in url.split(",")] if isinstance(url, str) else list(url)
+        if not urls:
+            raise ValueError("there must be a URL, there was none")
+        for one in urls:
+            try:
+                parse_url(one)
+            except Exception as error:  # Autobahn raises whatever its parts do
+                raise ValueError(f"{one!r} is no WebSocket address: {error}") from None
+        self._urls = urls
+        self._turn = secrets.randbelow(len(urls))
         self._token = token
         self._on_join = on_join
         self._on_state = on_state
         self._realm = realm
         self._failed_attempts = 0
+        self._draining = False
         if isinstance(token, str):
             subject_of(token)
 
@@ -323,8 +129,11 @@ class MarketClient:
         txaio.config.loop = asyncio.get_running_loop()
         while True:
             self._on_state(StateChange(ConnectionState.CONNECTING))
+            self._draining = False
             reason = await self._run_session()
-            delay_s = retry_delay_s(self._failed_attempts)
+            self._turn = (self._turn + 1) % len(self._urls)
+            # From a gateway that ends, all clients go at once; not in the same moment, but there is nothing to wait for.
+            delay_s = retry_delay_s(0 if self._draining else self._failed_attempts)
             self._failed_attempts += 1
             self._on_state(StateChange(ConnectionState.WAITING, reason, delay_s))
             await asyncio.sleep(delay_s)
@@ -337,8 +146,10 @@ class MarketClient:
             raise
         except Exception as error:
             return f"there is no token to join with: {error}"
-        session = TicketSession(self._realm, token, another_may_come=not isinstance(self._token, str))
-        factory = WampWebSocketClientFactory(lambda: session, url=self._url, serializers=[ExactJsonSerializer()])
+        another_may_come = not isinstance(self._token, str)
+        session = TicketSession(self._realm, token, another_may_come, attempt=self._failed_attempts)
+        url = self._urls[self._turn]
+        factory = WampWebSocketClientFactory(lambda: session, url=url, serializers=[ExactJsonSerializer()])
         # Pings find out when a network has silently gone.
         factory.setProtocolOptions(
             openHandshakeTimeout=SETUP_TIMEOUT_S, closeHandshakeTimeout=1.0, autoPingInterval=10.0, autoPingTimeout=10.0
@@ -347,7 +158,7 @@ class MarketClient:
         try:
             try:
                 async with asyncio.timeout(SETUP_TIMEOUT_S):
-                    await self._set_up(session, factory)
+                    await self._set_up(session, factory, url)
             except TimeoutError:
                 return "the gateway did not answer in time"
             except _ConnectFailed as error:
@@ -367,6 +178,7 @@ class MarketClient:
         finally:
             if renewal is not None:
                 renewal.cancel()
+            self._draining = session.draining
             await self._leave(session)
 
     async def _next_token(self) -> str:
@@ -392,10 +204,11 @@ class MarketClient:
                 failed_attempts += 1
                 logger.warning("the token could not be renewed: %s", error)
 
-    async def _set_up(self, session: TicketSession, factory: WampWebSocketClientFactory) -> None:
+    async def _set_up(self, session: TicketSession, factory: WampWebSocketClientFactory, url: str) -> None:
         loop = asyncio.get_running_loop()
+        secure, host, port, *_ = parse_url(url)
         try:
-            await loop.create_connection(factory, self._host, self._port, ssl=self._secure)
+            await loop.create_connection(factory, host, port, ssl=secure)
         except OSError as error:
             # Told apart from the OSErrors of handlers, such as a closed standard output: those are not the gateway's.
             raise _ConnectFailed(error.strerror or str(error)) from error

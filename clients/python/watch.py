@@ -2,8 +2,8 @@
 
 CROSSTICK_TOKEN=$(crosstick token --sub me --role viewer) python clients/python/watch.py BTCUSDT ETHUSDT
 
-CROSSTICK_URL is the gateway, by default ws://127.0.0.1:8080/ws. Exit codes: 0 after SIGINT or SIGTERM, 2 for wrong use and
-when the gateway refuses the token.
+CROSSTICK_URL is the gateway, by default ws://127.0.0.1:8080/ws; or several, with commas between. Exit codes: 0 after
+SIGINT or SIGTERM, 2 for wrong use and when the gateway refuses the token.
 """
 
 import asyncio
@@ -12,16 +12,23 @@ import sys
 
 import msgspec
 from console import run_until_signal, say, say_state
-from market_client import AccessRefused, MarketClient, follow_ticks
-from sequence import SequenceTracker
+from market_client import AccessRefused, MarketClient, Replay, follow_ticks
+from sequence import Gap, SequenceTracker
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def _print_tick(tick: dict, missed: int) -> None:
-    if missed:
-        say(f"gap: {missed} ticks of {tick['symbol']} missing before seq {tick['seq']}")
     print(_encode(tick).decode(), flush=True)
+
+
+def _say_gap(gap: Gap) -> None:
+    end = "?" if gap.to_seq is None else gap.to_seq
+    say(f"gap: {gap.symbol} {gap.from_seq} to {end} of epoch {gap.epoch}: {gap.because}")
+
+
+def _say_replay(replay: Replay) -> None:
+    say(f"replayed: {replay.ticks} ticks of {replay.symbol} after {replay.after_seq} up to {replay.to_seq}")
 
 
 async def watch(url: str, token: str, symbols: list[str]) -> None:
@@ -29,7 +36,7 @@ async def watch(url: str, token: str, symbols: list[str]) -> None:
     sequences = SequenceTracker()
 
     async def on_join(session) -> None:
-        await follow_ticks(session, symbols, _print_tick, sequences)
+        await follow_ticks(session, symbols, _print_tick, sequences, on_gap=_say_gap, on_replay=_say_replay)
 
     await run_until_signal(MarketClient(url, token, on_join, say_state).run())
 

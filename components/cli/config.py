@@ -32,6 +32,14 @@ DEFAULT_MANAGEMENT_PORT = 8090
 @click.option("--tls-certificate", help="File with that certificate.")
 @click.option("--allow-plaintext", is_flag=True, help="A balancer before the public port terminates TLS.")
 @click.option(
+    "--trusted-proxy",
+    "trusted_proxies",
+    multiple=True,
+    metavar="ADDRESS",
+    help="A balancer's address or network, which is believed where a client is; repeatable.",
+)
+@click.option("--drain-over", type=float, help="Seconds over which clients are told to go when the node leaves.")
+@click.option(
     "--management-port",
     type=int,
     help=f"/metrics, /healthz and /readyz of the first worker, on the loopback; the next workers' follow."
@@ -65,6 +73,8 @@ def config(
     tls_key: str | None,
     tls_certificate: str | None,
     allow_plaintext: bool,
+    trusted_proxies: tuple[str, ...],
+    drain_over: float | None,
     management_port: int | None,
     name: str,
     peers: tuple[str, ...],
@@ -92,6 +102,8 @@ def config(
             interface=interface,
             tls=None if tls_key is None or tls_certificate is None else (tls_key, tls_certificate),
             allow_plaintext=allow_plaintext,
+            trusted_proxies=trusted_proxies,
+            drain_over_s=drain_over,
             management_port=management_port,
             name=name,
             peers=tuple(map(read_peer, peers)),

@@ -16,7 +16,15 @@ from typing import Any
 
 from components.bench.websocket import CLOSE, PING, PONG, TEXT, client_frame, take_server_frame, upgrade_request
 from components.cluster.sequence import SymbolSequence, Tick, Verdict
-from components.uris import CLOSE_DRAINING, ERROR_NOT_READY, MARKET_REPLAY_ALL, MARKET_STATUS, tick_topic
+from components.uris import (
+    CLOSE_DRAINING,
+    ERROR_INVALID_ARGUMENT,
+    ERROR_LIMIT_EXCEEDED,
+    ERROR_NOT_READY,
+    MARKET_REPLAY,
+    MARKET_STATUS,
+    tick_topic,
+)
 
 HELLO, WELCOME, ABORT, CHALLENGE, AUTHENTICATE, GOODBYE, ERROR = 1, 2, 3, 4, 5, 6, 8
 SUBSCRIBE, SUBSCRIBED, EVENT, CALL, RESULT = 32, 33, 36, 48, 50
@@ -33,6 +41,15 @@ FIRST_ID = re.compile(rb'"first_id":(\d+)')
 
 SETUP_TIMEOUT_S = 20.0
 MAX_PAUSE_S = 2.0
+CALLS_BURST = 80
+CALLS_PER_S = 15.0
+CALLS_AT_ONCE = 16
+"""Less than what a gateway allows a viewer by default."""
+
+ASK_AGAIN_S = 0.5
+NOT_NOW = {ERROR_INVALID_ARGUMENT, ERROR_LIMIT_EXCEEDED, ERROR_NOT_READY}
+"""Answers to a replay of a gateway that is busy, or has not yet what this client has from another."""
+
 SILENT_AFTER_S = 5.0
 """Without a byte for so long the connection is taken for dead: ticks come many times a second here."""
 
@@ -139,10 +156,15 @@ class _Session:
         self._buffer = bytearray()
         self._messages: deque[list[Any]] = deque()
         self._request = 0
-        self._asked: dict[int, str] = {}
-        """Procedures that have been called and not answered, by request."""
+        self._status_request = 0
+        self._asked: dict[int, bytes] = {}
+        """Symbols of which a replay has been asked for, by request."""
 
-        self._to_ask: set[bytes] = set()
+        self._to_ask: dict[bytes, float] = {}
+        """Symbols of which one is to be asked for, and from when on, by the loop's time."""
+
+        self._calls = float(CALLS_BURST)
+        self._calls_counted_s = 0.0
         self._subscribed = 0
         self.live = False
 
@@ -182,10 +204,10 @@ class _Session:
         assert self._writer is not None  # noqa: S101 - only called on a connection
         self._writer.write(client_frame(TEXT, json.dumps(message).encode() + SEPARATOR))
 
-    def _call(self, procedure: str, *, kwargs: dict[str, Any] | None = None) -> None:
+    def _call(self, procedure: str, *arguments: Any) -> int:
         self._request += 1
-        self._asked[self._request] = procedure
-        self._say(CALL, self._request, {}, procedure, [], kwargs or {})
+        self._say(CALL, self._request, {}, procedure, arguments)
+        return self._request
 
     def _take(self, opcode: int, payload: bytes) -> None:
         if opcode == PING and self._writer is not None:
@@ -212,7 +234,7 @@ class _Session:
             found += 1
             tick = _tick(int(seq_digits), int(id_digits), rest)
             if follower._sequences[symbol].take(tick):
-                self._to_ask.add(symbol)
+                self._to_ask[symbol] = 0.0
         if found:
             follower.ticked()
         if found and not self.live:
@@ -226,8 +248,8 @@ class _Session:
 
     def _take_epoch(self, epoch: int) -> None:
         follower = self._follower
-        if not epoch or epoch == follower._epoch:
-            return
+        if epoch <= (follower._epoch or 0):
+            return  # none yet, or what a gateway says that has not heard of this one
         if follower._epoch is not None:
             for sequence in follower._sequences.values():
                 sequence.begin_epoch()
@@ -246,48 +268,48 @@ class _Session:
         elif kind == SUBSCRIBED:
             self._subscribed += 1
             if self._subscribed == len(self._follower._sequences) + 1:
-                self._call(MARKET_STATUS)
+                self._status_request = self._call(MARKET_STATUS)
+        elif kind == RESULT and message[1] == self._status_request:
+            self._take_epoch(message[3][0]["epoch"])
+            sequences = self._follower._sequences.items()
+            self._to_ask |= {symbol: 0.0 for symbol, sequence in sequences if sequence.seq is not None}
         elif kind == RESULT:
-            procedure = self._asked.pop(message[1])
-            answer = message[3][0]
-            if procedure == MARKET_STATUS:
-                self._take_epoch(answer["epoch"])
-                self._to_ask = {
-                    symbol for symbol, sequence in self._follower._sequences.items() if sequence.seq is not None
-                }
-            else:
-                self._take_replay(answer)
+            self._take_replay(self._asked.pop(message[1]), message[3][0])
         elif kind in (ABORT, GOODBYE):
             raise _Lost(CLOSE_DRAINING if message[2] == CLOSE_DRAINING else f"told {message[2]}")
         elif kind == ERROR:
-            if message[4] == ERROR_NOT_READY:
-                raise _Lost(ERROR_NOT_READY)
+            if message[2] in self._asked and message[4] in NOT_NOW:
+                self._to_ask[self._asked.pop(message[2])] = asyncio.get_running_loop().time() + ASK_AGAIN_S
+                return
             raise _Lost(f"error {message[4]} {message[5:]}")
 
     def _ask(self) -> None:
-        if any(procedure == MARKET_REPLAY_ALL for procedure in self._asked.values()):
-            return  # one at a time; what came up meanwhile is asked for after the answer
-        after = {}
-        for symbol in self._to_ask:
+        now_s = asyncio.get_running_loop().time()
+        self._calls = min(CALLS_BURST, self._calls + (now_s - self._calls_counted_s) * CALLS_PER_S)
+        self._calls_counted_s = now_s
+        under_way = set(self._asked.values())
+        for symbol in [
+            symbol for symbol, from_s in self._to_ask.items() if from_s <= now_s and symbol not in under_way
+        ]:
+            if self._calls < 1 or len(self._asked) == CALLS_AT_ONCE:
+                break
+            del self._to_ask[symbol]
             seq = self._follower._sequences[symbol].ask()
             if seq is not None:
-                after[symbol.decode()] = seq
-        self._to_ask.clear()
-        if after:
-            self._call(MARKET_REPLAY_ALL, kwargs={"epoch": self._follower._epoch, "after": after})
+                self._calls -= 1
+                self._asked[self._call(MARKET_REPLAY, symbol.decode(), self._follower._epoch, seq)] = symbol
 
-    def _take_replay(self, answer: dict[str, Any]) -> None:
+    def _take_replay(self, symbol: bytes, answer: dict[str, Any]) -> None:
         follower = self._follower
         if answer["epoch"] != follower._epoch:
-            self._take_epoch(answer["epoch"])
+            if answer["epoch"] > (follower._epoch or 0):
+                self._take_epoch(answer["epoch"])
+            else:
+                # This gateway has not heard of the epoch that this client knows from another.
+                self._to_ask[symbol] = asyncio.get_running_loop().time() + ASK_AGAIN_S
             return
-        for symbol, part in answer["symbols"].items():
-            ticks = []
-            for event in part["events"]:
-                last = event["seq"]
-                ticks.append((last, last, event["id"], event["id"]))
-            follower._sequences[symbol.encode()].replayed(
-                ticks, [(first, last) for first, last in part["missing"]], part["to_seq"], part["more"]
-            )
-            if part["more"]:
-                self._to_ask.add(symbol.encode())
+        ticks = [(event["seq"], event["seq"], event["id"], event["id"]) for event in answer["events"]]
+        missing = [(first, last) for first, last in answer["missing"]]
+        follower._sequences[symbol].replayed(ticks, missing, answer["to_seq"], answer["more"])
+        if answer["more"]:
+            self._to_ask[symbol] = 0.0

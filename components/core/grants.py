@@ -18,6 +18,7 @@ from components.uris import (
     AUTH_RENEW,
     BOOK_SUFFIX,
     MARKET_PREFIX,
+    MARKET_REPLAY,
     MARKET_SNAPSHOT,
     MARKET_STATUS,
     MARKET_SYMBOLS,
@@ -26,7 +27,7 @@ from components.uris import (
 
 BOOK_FAMILY = BOOK_SUFFIX.removeprefix(".")
 
-_PROCEDURES = frozenset({MARKET_SYMBOLS, MARKET_SNAPSHOT, MARKET_STATUS, AUTH_RENEW})
+_PROCEDURES = frozenset({MARKET_SYMBOLS, MARKET_SNAPSHOT, MARKET_REPLAY, MARKET_STATUS, AUTH_RENEW})
 
 
 @dataclass(frozen=True, slots=True)

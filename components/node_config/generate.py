@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
 from components.node_config.links import add_links
-from components.node_config.nodes import by_id, entry, flow
+from components.node_config.nodes import by_id, entry, flow, flow_list
 from components.node_config.plan import LOOPBACK, ImpossiblePlan, NodePlan
 
 
@@ -88,9 +88,14 @@ def _set_up_public(router: CommentedMap, plan: NodePlan) -> None:
     if plan.tls is not None:
         key, certificate = plan.tls
         endpoint["tls"] = flow(key=key, certificate=certificate)
+    listener = by_id(router["components"], "listeners")["extra"]["listeners"].setdefault("public", flow())
     if plan.allow_plaintext:
-        listeners = by_id(router["components"], "listeners")["extra"]["listeners"]
-        listeners.setdefault("public", flow())["allow_plaintext"] = True
+        listener["allow_plaintext"] = True
+    if plan.trusted_proxies:
+        listener["trusted_proxies"] = flow_list(plan.trusted_proxies)
+    if plan.drain_over_s is not None:
+        drain = by_id(router["components"], "drain").setdefault("extra", CommentedMap())
+        drain.setdefault("drain", flow())["over_s"] = plan.drain_over_s
     if plan.workers > 1:
         # The kernel hands each connection to one of the workers that listen.
         endpoint["shared"] = True

@@ -11,6 +11,7 @@ from typing import Literal
 from components.settings import why_one_worker_only
 
 MAX_WORKERS = 64
+MAX_DRAIN_S = 3600
 LOOPBACK = "127.0.0.1"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
@@ -55,6 +56,12 @@ class NodePlan:
     allow_plaintext: bool = False
     """Whether a balancer before the public port takes care of TLS."""
 
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses and networks of balancers, which are believed where a client is."""
+
+    drain_over_s: float | None = None
+    """Over how long the node's clients are told to go when it leaves."""
+
     management_port: int | None = None
     """The first worker's port for ``/metrics``, ``/healthz`` and ``/readyz`` on the loopback; the next ones follow."""
 
@@ -87,6 +94,8 @@ class NodePlan:
         """
         self._check_bus(environ)
         self._check_names()
+        if self.drain_over_s is not None and not 0 <= self.drain_over_s <= MAX_DRAIN_S:
+            raise ImpossiblePlan(f"--drain-over must be 0 to {MAX_DRAIN_S} s, was {self.drain_over_s:g}")
         self._check_ports(public_port)
         self._check_privacy()
 
@@ -131,6 +140,11 @@ class NodePlan:
                 taken[port] = option
 
     def _check_privacy(self) -> None:
+        for proxy in self.trusted_proxies:
+            try:
+                ipaddress.ip_network(proxy)
+            except ValueError:
+                raise ImpossiblePlan(f"--trusted-proxy must be an address or a network, was {proxy!r}") from None
         if self.interface is not None and not (self.tls or self.allow_plaintext or _is_loopback(self.interface)):
             raise ImpossiblePlan(
                 f"--interface {self.interface}: tickets and prices would go without TLS: give --tls-key and --tls-certificate,"

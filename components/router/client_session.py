@@ -34,6 +34,8 @@ DENIED_TIME_S = 1.0
 
 UNLIMITED_ROLES = INTERNAL_ROLES | LINK_ROLES
 """The node's own components and the routers that it is linked with; what these carry was limited where it came from."""
+MAX_ATTEMPT = 1_000_000
+"""The highest number of an attempt that is believed."""
 
 _JOINING = (message.Hello, message.Authenticate)
 
@@ -45,6 +47,12 @@ _REQUESTS = (
     message.Unregister,
     message.Call,
 )
+
+
+def is_another_attempt(auth_extra: dict[str, Any] | None) -> bool:
+    """Tell whether a HELLO's ``authextra`` says ``attempt`` with a number above 0; what else it may say counts for nothing."""
+    attempt = (auth_extra or {}).get("attempt")
+    return type(attempt) is int and 0 < attempt <= MAX_ATTEMPT
 
 
 class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
@@ -62,6 +70,9 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
 
     _deadline: Any = None
     _greeted = False
+    _comes_back = False
+    """Whether the client says that it has been here, or tried to be."""
+
     _denied = False
     _was_joined = False
     """Whether it has joined since it arrived: Crossbar takes an ABORT that comes before for one more leave."""
@@ -136,6 +147,10 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
         if seats is not None and not self._greeted:
             self._greeted = True
             self._set_deadline(seats.limits.authenticate_timeout_s)
+        self._comes_back = is_another_attempt(details.authextra)
+        node = runtime.current()
+        if self._comes_back and node is not None:
+            node.reconnect_attempts += 1
         return self._when_decided(super().onHello(realm, details))
 
     def onAuthenticate(self, signature: Any, extra: Any) -> Any:
@@ -193,6 +208,9 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
         seats.enter(seat)
         self._place = seats, seat
         self.limit()
+        node = runtime.current()
+        if self._comes_back and node is not None:
+            node.resumed_joins += 1
         tokens = runtime.live_tokens()
         if tokens is not None:
             grace_s = seats.limits.expiry_grace_s

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
+from components.core.entries import InvalidEntry, checked, mapping
 from components.core.outbox_settings import InvalidOutboxSettings, OutboxSettings
 from components.core.rates import DEFAULT_RATES, InvalidRates, Rate, parse_rates
+from components.core.replay import ReplaySettings
 from components.router.engine.blocked import HoldLimits
 from components.router.engine.fanout import DEFAULT_WINDOW_S
 
@@ -16,7 +18,7 @@ MIN_SEND_BUFFER_BYTES = 4096
 
 KEYS = (
     *("window_ms", "hold_ms", "send_buffer_bytes", "rates", "snapshot_max_age"),
-    *("max_bytes", "stall_timeout", "policies"),
+    *("max_bytes", "stall_timeout", "policies", "replay"),
 )
 
 
@@ -45,13 +47,17 @@ class FanOutSettings:
 
     outbox: OutboxSettings = field(default_factory=OutboxSettings)
 
+    replay: ReplaySettings = field(default_factory=ReplaySettings)
+    """What is kept for clients that come back."""
+
     @classmethod
     def from_extra(cls, extra: Mapping[str, Any]) -> FanOutSettings:
         """Return the settings in a component's ``extra``; what is left out has its default.
 
         Keys of ``fanout``: ``window_ms`` (0 to 100), ``hold_ms`` (0 to 10,000), ``send_buffer_bytes`` (at least 4,096, or
-        null), ``rates`` (names such as ``every_100ms``; may be empty), ``snapshot_max_age`` (s, above 0, or null), and the
-        outbox's ``max_bytes``, which bounds what is held besides, ``stall_timeout`` and ``policies``.
+        null), ``rates`` (names such as ``every_100ms``; may be empty), ``snapshot_max_age`` (s, above 0, or null), ``replay``
+        (``ReplaySettings``), and the outbox's ``max_bytes``, which bounds what is held besides, ``stall_timeout`` and
+        ``policies``.
 
         Raises:
             FanOutSettingsError: a key is unknown or a value impossible.
@@ -80,11 +86,12 @@ class FanOutSettings:
         ):
             raise FanOutSettingsError(f"snapshot_max_age must be null or a number of seconds > 0, was {max_age!r}")
         try:
+            replay = checked(mapping(rest.pop("replay", None) or {}, "replay"), ReplaySettings, "replay")
             rates = parse_rates(rest.pop("rates")) if "rates" in rest else DEFAULT_RATES
             outbox = OutboxSettings.from_mapping(rest)
-        except (InvalidRates, InvalidOutboxSettings) as error:
+        except (InvalidEntry, InvalidRates, InvalidOutboxSettings) as error:
             raise FanOutSettingsError(str(error)) from error
-        return cls(window_s, HoldLimits(hold_s, outbox.max_bytes), send_buffer_bytes, rates, max_age, outbox)
+        return cls(window_s, HoldLimits(hold_s, outbox.max_bytes), send_buffer_bytes, rates, max_age, outbox, replay)
 
 
 def _known(values: Mapping[str, Any], where: str, names: tuple[str, ...]) -> Mapping[str, Any]:

@@ -26,6 +26,7 @@ from components.core.market import Market
 from components.core.outbox import Condenser, OutboxCounters
 from components.core.payload import EncodedPayload
 from components.core.rates import RateConflator
+from components.core.replay import TickHistory
 from components.core.retained import RetainedEvents
 from components.environment import NodeEnvironment, refuse_to_start
 from components.router import runtime, safe_log
@@ -73,6 +74,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
             self._garbage.connection_gone,
         )
         self._market = Market(time.monotonic)
+        self._history = TickHistory(self._fanout_settings.replay, time.monotonic)
         conflator = RateConflator(self._fanout_settings.rates)
         self._families = frozenset([BOOK_FAMILY, *(rate.name for rate in conflator.rates)])
         self._rates = RateTopics(reactor, time.monotonic, conflator, self._publish_batch)
@@ -80,6 +82,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         self._retained_events = RetainedEvents(self._market, conflator, max_age_s, time.monotonic)
         self._relay = Relay(
             self._market,
+            self._history,
             self._rates,
             self._retained_events,
             self._publish_batch,
@@ -91,7 +94,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         self._bus_settings = environment.settings.bus
         self._authority = environment.authority
         self._authority.start(reactor)
-        self._runtime = runtime.Runtime(environment, self._not_ready_because, self._relay.degraded)
+        self._runtime = runtime.Runtime(environment, self._not_ready_because, self._history, self._relay.degraded)
         runtime.install(self._runtime)
 
     async def onJoin(self, details: SessionDetails) -> None:
@@ -116,7 +119,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         )
         self._turns.come_first(self._seam.fanout.flush_if_due)
         await self.register(self._authorize, AUTHORIZE)
-        await MarketApi(self._market, self._caller_grants).register(self)
+        await MarketApi(self._market, self._history, self._caller_grants).register(self)
         self._runtime.bus = bus = make_reader(self._bus_settings, self._reactor, self, self._seam.answer_directly)
         self._relay.listen_to(bus)
         await bus.start(self._relay)

@@ -14,10 +14,13 @@ from components.core.arguments import NoArguments
 from components.core.grants import Grants
 from components.core.market import Market
 from components.core.payload import EncodedPayload
+from components.core.replay import SeqAhead, TickHistory
 from components.router.checked_procedures import register_checked
 from components.uris import (
+    ERROR_INVALID_ARGUMENT,
     ERROR_NOT_READY,
     ERROR_UNKNOWN_SYMBOL,
+    MARKET_REPLAY,
     MARKET_SNAPSHOT,
     MARKET_STATUS,
     MARKET_SYMBOLS,
@@ -34,12 +37,25 @@ class SnapshotArguments(msgspec.Struct, forbid_unknown_fields=True, frozen=True)
     symbols: Annotated[list[Symbol], Meta(max_length=MAX_SNAPSHOT_SYMBOLS)] | None = None
 
 
+Whole = Annotated[int, Meta(ge=0, le=2**53)]
+"""What a JavaScript client can count to."""
+
+
+class ReplayArguments(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What ``market.replay`` takes."""
+
+    symbol: Symbol
+    epoch: Whole
+    after_seq: Whole
+
+
 class MarketApi:
     """Answers for the market, with what the caller's token grants."""
 
-    def __init__(self, market: Market, grants_of_caller: Callable[[CallDetails], Grants]) -> None:
+    def __init__(self, market: Market, history: TickHistory, grants_of_caller: Callable[[CallDetails], Grants]) -> None:
         """``grants_of_caller`` returns the rights of who calls, or raises an ``ApplicationError``."""
         self._market = market
+        self._history = history
         self._grants_of_caller = grants_of_caller
 
     async def register(self, session: Any) -> None:
@@ -47,6 +63,7 @@ class MarketApi:
         await register_checked(session, MARKET_SYMBOLS, NoArguments, self.symbols)
         await register_checked(session, MARKET_STATUS, NoArguments, self.status)
         await register_checked(session, MARKET_SNAPSHOT, SnapshotArguments, self.snapshot)
+        await register_checked(session, MARKET_REPLAY, ReplayArguments, self.replay)
 
     def symbols(self, _: NoArguments, details: CallDetails) -> list[str]:
         """Return the symbols that the caller's token grants."""
@@ -62,13 +79,31 @@ class MarketApi:
         """Return the newest events of some symbols, or of all that the caller's token grants."""
         known = self._granted(self._grants_of_caller(details))
         wanted = known if arguments.symbols is None else list(dict.fromkeys(arguments.symbols))
-        if not self._market.symbols:
-            raise ApplicationError(ERROR_NOT_READY, "no feed has reported its symbols yet")
-        # A symbol that the token does not grant is answered like one that does not exist.
+        self._check_ready()
         unknown = sorted(set(wanted) - set(known))
         if unknown:
-            raise ApplicationError(ERROR_UNKNOWN_SYMBOL, f"unknown symbol {unknown[0]}")
+            raise _unknown(unknown[0])
         return EncodedPayload(self._market.snapshot(wanted))
+
+    def replay(self, arguments: ReplayArguments, details: CallDetails) -> EncodedPayload:
+        """Return a symbol's ticks that followed one of the given epoch, as far as they are kept and fit into an answer."""
+        grants = self._grants_of_caller(details)
+        self._check_ready()
+        if arguments.symbol not in self._market.symbols or not grants.grants_symbol(arguments.symbol):
+            raise _unknown(arguments.symbol)
+        try:
+            return EncodedPayload(self._history.replay(arguments.symbol, arguments.epoch, arguments.after_seq))
+        except SeqAhead as error:
+            raise ApplicationError(ERROR_INVALID_ARGUMENT, f"{error}, was {arguments.after_seq}") from None
+
+    def _check_ready(self) -> None:
+        if not self._market.symbols:
+            raise ApplicationError(ERROR_NOT_READY, "no feed has reported its symbols yet")
 
     def _granted(self, grants: Grants) -> list[str]:
         return [symbol for symbol in self._market.symbols if grants.grants_symbol(symbol)]
+
+
+def _unknown(symbol: str) -> ApplicationError:
+    """Return the answer for a symbol that there is not, and for one that the token does not grant: nobody can tell which."""
+    return ApplicationError(ERROR_UNKNOWN_SYMBOL, f"unknown symbol {symbol}")

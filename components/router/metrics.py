@@ -59,6 +59,7 @@ class WorkerCollector(Collector):
             "crosstick_protocol_violations", "Connections failed since a client broke the rules", worker.violations
         )
         yield from self._links(worker)
+        yield from _resuming(worker)
         status = worker.environment.authority.source.status()
         yield GaugeMetricFamily("crosstick_token_keys", "Keys that verify tokens", status.keys)
         yield GaugeMetricFamily(
@@ -140,6 +141,19 @@ class WorkerCollector(Collector):
                 refusals.add_metric([realm, limit], seats.refused[limit])
         yield sessions
         yield refusals
+
+
+def _resuming(worker: runtime.Runtime) -> Iterator[Metric]:
+    counted = worker.history.counters
+    for name, help_text, count in (
+        ("crosstick_reconnect_attempts", "HELLOs of clients that come back", worker.reconnect_attempts),
+        ("crosstick_resumed_joins", "Joins of clients that come back", worker.resumed_joins),
+        ("crosstick_replays", "Answers of market.replay", counted.replays),
+        ("crosstick_replayed_events", "Ticks in those answers", counted.events),
+        ("crosstick_replay_missing", "Ticks that were asked for and are gone for good", counted.missing),
+    ):
+        yield CounterMetricFamily(name, help_text, count)
+    yield GaugeMetricFamily("crosstick_replay_bytes", "Memory that ticks take for replays", worker.history.size_bytes)
 
 
 def _counter(name: str, help_text: str, label: str, counts: Mapping[str, int]) -> CounterMetricFamily:

@@ -15,6 +15,7 @@ from components.bus import BusReader
 from components.core.batch import Batch, Standing
 from components.core.market import Market
 from components.core.payload import EncodedPayload
+from components.core.replay import TickHistory
 from components.core.retained import RetainedEvents
 from components.router.rate_topics import RateTopics
 
@@ -30,6 +31,7 @@ class Relay:
     def __init__(
         self,
         market: Market,
+        history: TickHistory,
         rates: RateTopics,
         retained: RetainedEvents,
         publish_batch: Callable[[Sequence[tuple[str, EncodedPayload]]], None],
@@ -37,6 +39,7 @@ class Relay:
         monotonic_s: Callable[[], float],
     ) -> None:
         self._market = market
+        self._history = history
         self._rates = rates
         self._retained = retained
         self._publish_batch = publish_batch
@@ -64,11 +67,12 @@ class Relay:
 
     def take_history(self, batch: Batch) -> None:
         """See ``BusListener.take_history``."""
-        # The place for the ring that market.replay answers from; clients have had these events.
+        self._history.take_history(batch)
 
     def take_batch(self, batch: Batch) -> None:
         """See ``BusListener.take_batch``."""
         if self._market.take_batch(batch):
+            self._history.take_batch(batch)
             self._spread(batch)
 
     def take_status(self, status: bytes) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from components.bus import BusReader
 from components.core.closing import CloseReason
+from components.core.replay import TickHistory
 from components.core.seats import Seats
 from components.environment import NodeEnvironment
 from components.router.access.live_tokens import LiveTokens
@@ -44,6 +45,9 @@ class Runtime:
     readiness: Callable[[], list[str]]
     """Returns why the node is not ready, one line each; empty when it is."""
 
+    history: TickHistory
+    """What clients that come back are given."""
+
     degraded: Callable[[], list[str]] = list
     """Returns what is wrong and does not keep clients from being served, one line each."""
 
@@ -58,6 +62,12 @@ class Runtime:
 
     violations: int = 0
     """WebSocket connections that were failed since what came broke WebSocket's or WAMP's rules, or was too long."""
+
+    reconnect_attempts: int = 0
+    """HELLOs of clients that say that they have been here before, or have tried to."""
+
+    resumed_joins: int = 0
+    """Joins after such a HELLO."""
 
     ping_failures: int = 0
     """Connections that were dropped since they did not answer a ping."""

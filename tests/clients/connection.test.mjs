@@ -7,10 +7,10 @@ import { TOKEN, autobahn, forget, made, settled, tokenWith } from "./fake-autoba
 let states;
 let onJoin;
 
-function connect(token = TOKEN) {
+function connect(token = TOKEN, url = "ws://gateway/ws") {
   const connection = new MarketConnection({
     autobahn,
-    url: "ws://gateway/ws",
+    url,
     token,
     onJoin: (session, fail) => onJoin(session, fail),
     onState: ({ state, reason }) => states.push(reason === null ? state : `${state}: ${reason}`),
@@ -259,4 +259,47 @@ test("a token is renewed a minute before its end, or in the last fifth of its ti
   assert.equal(renewalDelay_ms(tokenWith({ exp: 3_600 }), 0), 3_540_000);
   assert.equal(renewalDelay_ms(tokenWith({ exp: 100 }), 0), 80_000);
   assert.equal(renewalDelay_ms(tokenWith({ exp: 100 }), 200_000), 1_000);
+});
+
+test("the gateway is told the number of the attempt since the last live session", async () => {
+  connect();
+  made[0].drop("unreachable");
+  mock.timers.tick(1_000);
+  await made[1].join();
+  made[1].drop("lost");
+  mock.timers.tick(1_000);
+  assert.deepEqual(made.map(({ options }) => options.authextra), [{ attempt: 0 }, { attempt: 1 }, { attempt: 1 }]);
+});
+
+test("several gateways are tried in turn from a random one on", () => {
+  const urls = ["ws://a/ws", "ws://b/ws", "ws://c/ws"];
+  const begun = new Set();
+  for (let round = 0; round < 60; round += 1) {
+    forget();
+    const connection = connect(TOKEN, urls);
+    for (let attempt = 0; attempt < 3; attempt += 1) {
+      made[attempt].drop("unreachable");
+      connection.retryNow();
+    }
+    const tried = made.map(({ options }) => options.url);
+    begun.add(tried[0]);
+    assert.deepEqual([...tried.slice(0, 3)].sort(), urls);
+    assert.equal(tried[3], tried[0]);
+    connection.close();
+  }
+  assert.equal(begun.size, 3);
+  assert.throws(() => connect(TOKEN, []), /there must be a URL/);
+  assert.throws(() => connect(TOKEN, ["nonsense"]), /URL/);
+});
+
+test("a gateway that ends is followed by another within a second, however many attempts failed before", async () => {
+  connect(TOKEN, ["ws://a/ws", "ws://b/ws"]);
+  for (let attempt = 0; attempt < 6; attempt += 1) {
+    made[attempt].drop("unreachable");
+    mock.timers.tick(30_000);
+  }
+  made[6].drop("closed", { reason: "crosstick.close.draining", message: "" });
+  mock.timers.tick(1_000);
+  assert.equal(made.length, 8);
+  assert.notEqual(made[7].options.url, made[6].options.url);
 });

@@ -2,79 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { NumberColumn, decimalsOf, formatAge } from "../../clients/browser/format.js";
-import { retryDelay_ms } from "../../clients/browser/market-connection.js";
+import { retryDelay_ms } from "../../clients/browser/backoff.js";
 import { summary } from "../../clients/browser/market-watch.js";
-import { SequenceTracker } from "../../clients/browser/sequence.js";
 import { claimsOf, takeToken } from "../../clients/browser/token.js";
-
-const tick = (seq, more = {}) => ({ symbol: "BTCUSDT", seq, ...more });
-
-test("ticks in sequence miss nothing", () => {
-  const tracker = new SequenceTracker();
-  assert.deepEqual([7, 8, 9].map((seq) => tracker.observe(tick(seq))), [0, 0, 0]);
-});
-
-test("a gap is counted once, for its symbol only", () => {
-  const tracker = new SequenceTracker();
-  tracker.observe(tick(7));
-  tracker.observe(tick(100, { symbol: "ETHUSDT" }));
-  assert.equal(tracker.observe(tick(11)), 3);
-  assert.equal(tracker.observe(tick(12)), 0);
-  assert.equal(tracker.observe(tick(101, { symbol: "ETHUSDT" })), 0);
-});
-
-test("a merged tick closes the numbers it stands for", () => {
-  const tracker = new SequenceTracker();
-  tracker.observe(tick(7));
-  assert.equal(tracker.observe(tick(11, { merged: 4 })), 0);
-  assert.equal(tracker.observe(tick(16, { merged: 4 })), 1);
-});
-
-test("a merged tick that says what was left out misses just that, wherever in its numbers it was", () => {
-  const tracker = new SequenceTracker();
-  tracker.observe(tick(7));
-  assert.equal(tracker.observe(tick(11, { merged: 3, first_seq: 9, dropped: 1 })), 1);
-  assert.equal(tracker.observe(tick(15, { merged: 3, first_seq: 12, dropped: 1 })), 1);
-  assert.equal(tracker.observe(tick(18, { dropped: 2 })), 2);
-  assert.equal(tracker.observe(tick(25, { merged: 3, first_seq: 22, dropped: 1 })), 4);
-});
-
-test("what was left out is told also before a first tick, and across a feed started afresh", () => {
-  const tracker = new SequenceTracker();
-  assert.equal(tracker.observe(tick(7, { merged: 2, first_seq: 6, dropped: 5 })), 5);
-  assert.equal(tracker.observe(tick(2, { merged: 3, first_seq: 8, dropped: 4 })), 4);
-});
-
-test("a merged tick that begins before the last one seen misses nothing", () => {
-  const tracker = new SequenceTracker();
-  tracker.observe(tick(7));
-  assert.equal(tracker.observe(tick(9, { merged: 4, first_seq: 6 })), 0);
-});
-
-test("the tick seen last is told apart from a new one", () => {
-  const tracker = new SequenceTracker();
-  tracker.observe(tick(7));
-  assert.equal(tracker.observe(tick(7)), null);
-});
-
-test("another epoch is no gap, whether announced before its first tick or after", () => {
-  const tracker = new SequenceTracker();
-  tracker.enterEpoch(1);
-  tracker.observe(tick(7));
-  tracker.enterEpoch(2);
-  assert.equal(tracker.observe(tick(50)), 0);
-  assert.equal(tracker.observe(tick(1)), 0);
-  tracker.enterEpoch(3);
-  assert.equal(tracker.observe(tick(2)), 0);
-});
-
-test("an epoch announced again changes nothing", () => {
-  const tracker = new SequenceTracker();
-  tracker.enterEpoch(1);
-  tracker.observe(tick(7));
-  tracker.enterEpoch(1);
-  assert.equal(tracker.observe(tick(9)), 1);
-});
 
 test("decimals are counted also in scientific notation", () => {
   assert.deepEqual([5, 62520.15, 0.3528, 1e-8, 1.5e-7, 1e21].map(decimalsOf), [0, 2, 4, 8, 8, 0]);

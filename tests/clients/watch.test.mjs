@@ -15,6 +15,8 @@ function watch(more = {}) {
     token: TOKEN,
     symbols: ["BTCUSDT"],
     onTick: ({ seq }, missed) => told.push(`tick ${seq}, missed ${missed}`),
+    onGap: ({ symbol, epoch, from_seq, to_seq, because }) => told.push(`gap ${symbol} ${epoch} ${from_seq}-${to_seq} ${because}`),
+    onReplay: ({ symbol, epoch, after_seq, to_seq, ticks }) => told.push(`replay ${symbol} ${epoch} ${after_seq}-${to_seq} ${ticks}`),
     onBook: ({ bid }) => told.push(`bid ${bid}`),
     onStatus: ({ state }) => told.push(state),
     onState: () => {},
@@ -33,6 +35,19 @@ async function join(status = LIVE) {
 }
 
 const tick = (session, seq) => session.publish("market.BTCUSDT", { symbol: "BTCUSDT", seq });
+
+const replays = (session) => session.calls.filter(({ procedure }) => procedure === "market.replay").map(({ args }) => args);
+
+/** Answer the oldest replay with the ticks of these numbers. */
+const replay = (session, seqs, more = {}) =>
+  session.answer("market.replay", {
+    epoch: 1,
+    to_seq: seqs.at(-1),
+    events: seqs.map((seq) => ({ symbol: "BTCUSDT", seq })),
+    missing: [],
+    more: false,
+    ...more,
+  });
 
 beforeEach(() => {
   forget();
@@ -57,7 +72,123 @@ test("events of a session that was given up reach nobody, however late they come
   await old.publish("market.status", { ...LIVE, epoch: 0, state: "feed_lost" });
   await old.answer("market.status", { ...LIVE, epoch: 0, state: "feed_lost" });
   await tick(current, 501);
-  assert.deepEqual(told, ["tick 500, missed 489", "tick 501, missed 0"]);
+  assert.deepEqual(replays(old), []);
+  await replay(current, [499, 500]);
+  assert.deepEqual(told, [
+    "replay BTCUSDT 1 10-500 2",
+    "gap BTCUSDT 1 11-498 gone",
+    "tick 499, missed 488",
+    "tick 500, missed 0",
+    "tick 501, missed 0",
+  ]);
+});
+
+test("after a reconnect what was missed is asked for, and joined with what comes meanwhile", async () => {
+  watch();
+  const first = await join();
+  await tick(first, 10);
+  made[0].drop("lost");
+  mock.timers.tick(1_000);
+  const second = await join();
+  assert.deepEqual(replays(second), [["BTCUSDT", 1, 10]]); // where nothing comes, too
+  await tick(second, 13);
+  told = [];
+  await replay(second, [11, 12]);
+  assert.deepEqual(told, ["replay BTCUSDT 1 10-12 2", "tick 11, missed 0", "tick 12, missed 0", "tick 13, missed 0"]);
+});
+
+test("a hole in the middle of a session is asked for too", async () => {
+  watch();
+  const session = await join();
+  await tick(session, 1);
+  await tick(session, 4);
+  await replay(session, [2, 3, 4]);
+  assert.deepEqual(told.slice(1), ["tick 1, missed 0", "replay BTCUSDT 1 1-4 3", "tick 2, missed 0", "tick 3, missed 0", "tick 4, missed 0"]);
+});
+
+test("a gateway that is behind, and one that does not answer, hold nothing up", async () => {
+  watch();
+  const first = await join();
+  await tick(first, 10);
+  made[0].drop("lost");
+  mock.timers.tick(1_000);
+  const second = await join();
+  second.calls.find(({ procedure }) => procedure === "market.replay").reject({ error: "wamp.error.invalid_argument" });
+  await settled();
+  second.calls.splice(0);
+  told = [];
+  await tick(second, 9);
+  await tick(second, 10);
+  await tick(second, 11);
+  await tick(second, 13);
+  mock.timers.tick(15_000); // both the replay and the probe
+  await settled();
+  assert.deepEqual(told, ["tick 11, missed 0", "gap BTCUSDT 1 12-12 unanswered", "tick 13, missed 1"]);
+});
+
+test("a replay that the gateway has no time for is asked for again, and at most five times", async () => {
+  watch();
+  const session = await join();
+  await tick(session, 1);
+  await tick(session, 3);
+  for (let asked = 0; asked < 5; asked += 1) {
+    mock.timers.tick(0);
+    const calls = session.calls.filter(({ procedure }) => procedure === "market.replay");
+    assert.equal(calls.length, asked + 1);
+    calls.at(-1).reject({ error: "crosstick.error.limit_exceeded" });
+    await settled();
+    for (let passed_ms = 0; passed_ms < 500 + 1_000 * 2 ** asked; passed_ms += 500) {
+      mock.timers.tick(500);
+      await settled();
+      session.calls.filter(({ procedure }) => procedure === "market.status").forEach(({ resolve }) => resolve(LIVE));
+      await settled();
+    }
+  }
+  assert.deepEqual(told.slice(1), ["tick 1, missed 0", "gap BTCUSDT 1 2-2 unanswered", "tick 3, missed 1"]);
+});
+
+test("another epoch is told as a gap without an end, and begins with its first tick", async () => {
+  watch();
+  const session = await join();
+  await tick(session, 10);
+  told = [];
+  await session.publish("market.status", { epoch: 2, state: "live", stale: 0 });
+  await tick(session, 1);
+  assert.deepEqual(told, ["gap BTCUSDT 1 11-null epoch", "live", "tick 1, missed 0"]);
+});
+
+test("many replays are asked for a few at a time", async () => {
+  const symbols = Array.from({ length: 60 }, (_, number) => `S${number}`);
+  watch({ symbols });
+  const first = await join();
+  for (const symbol of symbols) {
+    await first.publish(`market.${symbol}`, { symbol, seq: 1 });
+  }
+  made[0].drop("lost");
+  mock.timers.tick(1_000);
+  const second = await join();
+  let answered = 0;
+  const most = { epoch: 1, to_seq: 1, events: [], missing: [], more: false };
+  while (replays(second).length > 0) {
+    assert.ok(replays(second).length <= 4);
+    answered += 1;
+    await second.answer("market.replay", most);
+  }
+  assert.equal(answered, 40);
+  mock.timers.tick(100);
+  await settled();
+  assert.equal(replays(second).length, 1);
+});
+
+test("a gateway of an earlier epoch is left for another", async () => {
+  const states = [];
+  watch({ onState: ({ state, reason }) => states.push(reason ?? state) });
+  const first = await join({ ...LIVE, epoch: 5 });
+  await tick(first, 1);
+  made[0].drop("lost");
+  mock.timers.tick(1_000);
+  await join({ ...LIVE, epoch: 4 });
+  assert.equal(states.at(-1), "the gateway is at epoch 4, and 5 has begun");
 });
 
 test("after close() nothing is handed on", async () => {

@@ -33,6 +33,7 @@ from components.core.limits import RealmLimits
 from components.core.outbox import Condenser, OutboxCounters
 from components.core.outbox_settings import OutboxSettings
 from components.core.payload import EncodedPayload
+from components.core.replay import ReplaySettings, TickHistory
 from components.core.seats import Seats
 from components.router import gateway, runtime
 from components.router.client_session import GatewaySession
@@ -138,7 +139,7 @@ class World:
             lambda: None,
         )
         environment: Any = SimpleNamespace(authority=AUTHORITY)
-        runtime.install(runtime.Runtime(environment, list))
+        runtime.install(runtime.Runtime(environment, list, TickHistory(ReplaySettings(), lambda: 0.0)))
         if runtime.gatekeeper("market") is None:
             runtime.add_gatekeeper("market", Seats(RealmLimits.from_mapping(LIMITS)))
         worker = SimpleNamespace(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,14 +10,14 @@ from urllib.request import urlopen
 import pytest
 import pytest_twisted
 from autobahn.wamp import ApplicationError
-from autobahn.wamp.types import CallOptions, CallResult, PublishOptions, RegisterOptions
+from autobahn.wamp.types import RegisterOptions
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import gatherResults
 from twisted.internet.threads import deferToThread
 
 from components.node_config import NodePlan, PeerNode
-from tests.harness.client import Client, Clients, follows, until
+from tests.harness.client import Client, Clients, until
 from tests.harness.cluster import linked_node, ports_in_a_row
 from tests.harness.node import Node, free_port
 from tests.harness.relay import Relay

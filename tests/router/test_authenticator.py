@@ -10,6 +10,7 @@ from autobahn.wamp import ApplicationError
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from components.core.replay import ReplaySettings, TickHistory
 from components.environment import NodeEnvironment
 from components.router import runtime
 from components.router.authenticator import create_client_authenticator, create_internal_authenticator
@@ -47,7 +48,7 @@ def node(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> Iterator[runtime.Ru
         TokenAuthority(issuer.keys, TokenRules("crosstick")),
         authority(rules=TokenRules("crosstick-internal", roles=INTERNAL_ROLES)),
     )
-    made = runtime.Runtime(environment, list)
+    made = runtime.Runtime(environment, list, TickHistory(ReplaySettings(), lambda: 0.0))
     monkeypatch.setattr(runtime, "_runtime", made)
     issuer.keys.start(issuer.clock)
     yield made

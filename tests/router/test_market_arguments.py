@@ -9,8 +9,10 @@ import pytest
 from autobahn.wamp import ApplicationError
 
 from components.core.arguments import NoArguments, checked
+from components.core.batch import Batch
 from components.core.grants import grants_of
 from components.core.market import Market
+from components.core.replay import ReplaySettings, TickHistory
 from components.router.market_api import MarketApi, SnapshotArguments, register_checked
 
 DETAILS: Any = SimpleNamespace()
@@ -28,9 +30,11 @@ class Session:
 
 def registered() -> dict[str, Any]:
     market = Market(lambda: 1.0)
-    market.take_status(b'{"epoch":1,"state":"live","symbols":["BTCUSDT","ETHUSDT"],"stale":[]}')
+    market.take_status(b'{"epoch":1,"state":"live","symbols":["BTCUSDT","ETHUSDT","SOLUSDT"],"stale":[]}')
+    history = TickHistory(ReplaySettings(), lambda: 1.0)
+    history.take_batch(Batch(1, 1, [("market.BTCUSDT", seq, b'{"price":1.50,"seq":%d}' % seq) for seq in (1, 2)]))
     session = Session()
-    api = MarketApi(market, lambda details: grants_of("viewer", "a", ["*"], (), frozenset()))
+    api = MarketApi(market, history, lambda details: grants_of("viewer", "a", ["BTC*", "ETH*"], (), frozenset()))
     with pytest.raises(StopIteration):
         api.register(session).send(None)
     return session.procedures
@@ -60,11 +64,44 @@ def test_what_could_be_no_symbol_is_refused_by_name_and_rule(value: object) -> N
     assert len(text) < 400
 
 
+def test_a_replay_answers_with_what_followed_and_the_digits_as_they_came() -> None:
+    answer = registered()["market.replay"]("BTCUSDT", 1, after_seq=1, details=DETAILS)
+    assert answer.json == (
+        b'{"epoch":1,"symbol":"BTCUSDT","after_seq":1,"to_seq":2,"events":[{"price":1.50,"seq":2}],"missing":[],"more":false}'
+    )
+    assert answer.value()["events"] == [{"price": 1.5, "seq": 2}]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "uri", "text"),
+    [
+        (
+            ("BTCUSDT", 1, 3),
+            "wamp.error.invalid_argument",
+            "after_seq must be at most 2, the newest of this epoch, was 3",
+        ),
+        (("BTCUSDT", 1, -1), "wamp.error.invalid_argument", "after_seq: expected `int` >= 0, was -1"),
+        (("BTCUSDT", 1, True), "wamp.error.invalid_argument", "after_seq: expected `int`, got `bool`, was true"),
+        (("BTCUSDT", 2**53 + 1, 0), "wamp.error.invalid_argument", None),
+        (("BTCUSDT", "1", 0), "wamp.error.invalid_argument", None),
+        (("BTC.USDT", 1, 0), "wamp.error.invalid_argument", None),
+        (("BTCUSDT", 1), "wamp.error.invalid_argument", None),
+        (("SOLUSDT", 1, 0), "crosstick.error.unknown_symbol", "unknown symbol SOLUSDT"),
+        (("NOPE", 1, 0), "crosstick.error.unknown_symbol", "unknown symbol NOPE"),
+    ],
+)
+def test_a_replay_of_what_cannot_be_is_a_clear_error(arguments: Any, uri: str, text: str | None) -> None:
+    with pytest.raises(ApplicationError) as raised:
+        registered()["market.replay"](*arguments, details=DETAILS)
+    assert raised.value.error == uri
+    assert text is None or raised.value.args == (text,)
+
+
 def test_every_procedure_refuses_what_it_does_not_take() -> None:
     procedures = registered()
-    assert set(procedures) == {"market.symbols", "market.status", "market.snapshot"}
+    assert set(procedures) == {"market.symbols", "market.status", "market.snapshot", "market.replay"}
     for call in procedures.values():
-        for args, kwargs in (((1, 2), {}), ((), {"evil\n\x1b[31m": 1})):
+        for args, kwargs in (((1, 2, 3, 4), {}), ((), {"evil\n\x1b[31m": 1})):
             with pytest.raises(ApplicationError) as raised:
                 call(*args, details=DETAILS, **kwargs)
             assert raised.value.error == "wamp.error.invalid_argument"
