@@ -66,7 +66,7 @@ def run(*, gateways: int, feeds: int, symbols: int, rate: int, port: int) -> Non
             click.echo("\nStopping …")
 
 
-@cluster.command()
+@cluster.command("prove")
 @_plan
 @click.option("--clients", type=click.IntRange(1, 5_000), default=200, show_default=True)
 @click.option(
@@ -114,9 +114,6 @@ def prove_(
     for problem in report["problems"]:
         click.echo(f"  {problem}", err=True)
     sys.exit(1 if report["problems"] else 0)
-
-
-prove_.name = "prove"
 
 
 def _watch(running: Cluster) -> None:

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
 from components.node_config.links import add_links
-from components.node_config.nodes import by_id, entry, flow, flow_list
+from components.node_config.nodes import by_id, entry, flow, sequence
 from components.node_config.plan import LOOPBACK, ImpossiblePlan, NodePlan
 
 
@@ -92,7 +92,7 @@ def _set_up_public(router: CommentedMap, plan: NodePlan) -> None:
     if plan.allow_plaintext:
         listener["allow_plaintext"] = True
     if plan.trusted_proxies:
-        listener["trusted_proxies"] = flow_list(plan.trusted_proxies)
+        listener["trusted_proxies"] = sequence(*plan.trusted_proxies)
     if plan.drain_over_s is not None:
         drain = by_id(router["components"], "drain").setdefault("extra", CommentedMap())
         drain.setdefault("drain", flow())["over_s"] = plan.drain_over_s
