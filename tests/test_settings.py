@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from components.settings import SettingsError, load_settings
+from components.settings import BusSettings, SettingsError, load_settings
 
 
 def test_by_default_the_feed_follows_the_simulated_exchange() -> None:
@@ -68,7 +68,8 @@ def test_symbols_are_taken_in_order_and_once() -> None:
             ("CROSSTICK_EXCHANGE_URL", url, "must be ws://host")
             for url in ("ws://x:99999", "ws://x:abc", "ws://x:0", "ws://u:p@x", "ws://x#f", "ws://")
         ),
-        ("CROSSTICK_BUS", "kafka", "CROSSTICK_BUS must be 'wamp', was 'kafka'"),
+        ("CROSSTICK_BUS", "carrier-pigeon", "CROSSTICK_BUS must be wamp or redis://"),
+        ("CROSSTICK_BUS", "redis://h/x", "the database must be a number"),
         ("CROSSTICK_RECORDING", "/nowhere.jsonl", "must name a file"),
     ],
 )
@@ -77,6 +78,19 @@ def test_what_breaks_a_rule_is_named_with_its_value_and_the_rule(name: str, valu
         load_settings({name: value})
     assert reason in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_by_default_the_bus_is_the_nodes_own_and_a_url_names_another() -> None:
+    assert load_settings({}).bus == BusSettings()
+    assert load_settings({"CROSSTICK_BUS": "redis://h"}).bus == BusSettings("redis", "redis://h")
+
+
+@pytest.mark.parametrize("url", ["redis://:secret@h/x", "amqp://ann:secret@h", "kafka2:secret"])
+def test_no_password_of_the_bus_is_shown(url: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        load_settings({"CROSSTICK_BUS": url})
+    assert "secret" not in str(raised.value)
+    assert "secret" not in repr(load_settings({"CROSSTICK_BUS": "redis://:secret@h"}))
 
 
 def test_a_recording_that_cannot_be_read_is_named_with_its_line(tmp_path: Path) -> None:
