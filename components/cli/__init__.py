@@ -9,6 +9,7 @@ from components.cli.cluster import cluster
 from components.cli.config import config
 from components.cli.exchange import exchange, fault
 from components.cli.node import node
+from components.cli.feed import feed
 from components.cli.revoke import revoke
 from components.cli.run import run
 from components.cli.token import token
@@ -19,5 +20,5 @@ def main() -> None:
     """Crosstick: a market-data gateway built on Crossbar.io."""
 
 
-for command in (run, node, config, token, revoke, exchange, fault, bench, cluster):
+for command in (run, feed, node, config, token, revoke, exchange, fault, bench, cluster):
     main.add_command(command)
