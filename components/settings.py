@@ -11,10 +11,12 @@ import platform
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import SplitResult, urlsplit
 
+from components.core.kafka_address import KAFKA_FORMS, InvalidKafkaAddress, is_kafka_url, parse_kafka_url
 from components.core.recording import RecordingError, recorded_streams
 from components.core.redis_address import REDIS_FORMS, InvalidRedisAddress, is_redis_url, parse_redis_url
 from components.instruments import DEFAULT_SYMBOLS
@@ -103,7 +105,7 @@ class BusSettings:
     """What carries batches from feed to gateways."""
 
     kind: str = "wamp"
-    """``wamp``, the bus of a single node, or ``redis``."""
+    """``wamp``, the bus of a single node, ``redis`` or ``kafka``."""
 
     url: str = field(default="", repr=False)
     """Where it is, checked; empty for ``wamp``. It may hold a password."""
@@ -209,9 +211,12 @@ def _bus(environ: Mapping[str, str]) -> BusSettings:
     value = environ.get("CROSSTICK_BUS", "wamp")
     if value == "wamp":
         return BusSettings()
+    if is_kafka_url(value):
+        return _kafka_bus(value)
     if not is_redis_url(value):
         # Whatever it is, it may hold a password: nothing of it is shown but the scheme.
-        raise SettingsError(f"CROSSTICK_BUS must be wamp or {REDIS_FORMS}, was {value.partition(':')[0]!r}…")
+        forms = f"wamp, {REDIS_FORMS}, or {KAFKA_FORMS}"
+        raise SettingsError(f"CROSSTICK_BUS must be {forms}, was {value.partition(':')[0]!r}…")
     try:
         parse_redis_url(value)
     except InvalidRedisAddress as error:
@@ -228,6 +233,18 @@ def why_one_worker_only(environ: Mapping[str, str]) -> str | None:
         f"several router workers need a bus that each of them reads, CROSSTICK_BUS=redis://… or kafka://…; with {bus!r} "
         "a batch would reach one of them only"
     )
+
+
+def _kafka_bus(url: str) -> BusSettings:
+    try:
+        address = parse_kafka_url(url)
+    except InvalidKafkaAddress as error:
+        raise SettingsError(f"CROSSTICK_BUS must be {KAFKA_FORMS}: {error}") from None
+    if address.ca_file and not Path(address.ca_file).is_file():
+        raise SettingsError(f"CROSSTICK_BUS must name a file after ca=, was {address.ca_file!r}")
+    if find_spec("confluent_kafka") is None:
+        raise SettingsError("CROSSTICK_BUS=kafka://… needs confluent-kafka: pip install 'crosstick[kafka]'")
+    return BusSettings("kafka", url)
 
 
 def _is_host_and_port(split: SplitResult) -> bool:

@@ -68,8 +68,10 @@ def test_symbols_are_taken_in_order_and_once() -> None:
             ("CROSSTICK_EXCHANGE_URL", url, "must be ws://host")
             for url in ("ws://x:99999", "ws://x:abc", "ws://x:0", "ws://u:p@x", "ws://x#f", "ws://")
         ),
-        ("CROSSTICK_BUS", "carrier-pigeon", "CROSSTICK_BUS must be wamp or redis://"),
+        ("CROSSTICK_BUS", "carrier-pigeon", "CROSSTICK_BUS must be wamp, redis://"),
         ("CROSSTICK_BUS", "redis://h/x", "the database must be a number"),
+        ("CROSSTICK_BUS", "kafka://h:0", "a host is missing or malformed"),
+        ("CROSSTICK_BUS", "kafka+ssl://h?ca=/nowhere.pem", "must name a file after ca=, was '/nowhere.pem'"),
         ("CROSSTICK_RECORDING", "/nowhere.jsonl", "must name a file"),
     ],
 )
@@ -83,9 +85,16 @@ def test_what_breaks_a_rule_is_named_with_its_value_and_the_rule(name: str, valu
 def test_by_default_the_bus_is_the_nodes_own_and_a_url_names_another() -> None:
     assert load_settings({}).bus == BusSettings()
     assert load_settings({"CROSSTICK_BUS": "redis://h"}).bus == BusSettings("redis", "redis://h")
+    assert load_settings({"CROSSTICK_BUS": "kafka://h"}).bus == BusSettings("kafka", "kafka://h")
 
 
-@pytest.mark.parametrize("url", ["redis://:secret@h/x", "amqp://ann:secret@h", "kafka2:secret"])
+def test_the_kafka_bus_without_its_library_is_refused_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("components.settings.find_spec", lambda name: None)
+    with pytest.raises(SettingsError, match=r"needs confluent-kafka: pip install 'crosstick\[kafka\]'$"):
+        load_settings({"CROSSTICK_BUS": "kafka://h"})
+
+
+@pytest.mark.parametrize("url", ["redis://:secret@h/x", "kafka://ann:secret@h", "amqp://ann:secret@h", "kafka2:secret"])
 def test_no_password_of_the_bus_is_shown(url: str) -> None:
     with pytest.raises(SettingsError) as raised:
         load_settings({"CROSSTICK_BUS": url})

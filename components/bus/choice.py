@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 
 from components.bus.interface import BusReader, BusWriter
 from components.bus.wamp import WampBusReader, WampBusWriter
+from components.core.kafka_address import is_kafka_url, parse_kafka_url
 from components.core.redis_address import is_redis_url, parse_redis_url
 from components.settings import BusSettings
 
@@ -22,6 +23,10 @@ def make_writer(settings: BusSettings, reactor: Any, session: Any, on_lost: Call
         from components.bus.redis import RedisBusWriter, RedisLink
 
         return RedisBusWriter(reactor, RedisLink(reactor, parse_redis_url(settings.url)))
+    if is_kafka_url(settings.url):
+        from components.bus.kafka import KafkaBusWriter
+
+        return KafkaBusWriter(parse_kafka_url(settings.url), reactor=reactor)
     return WampBusWriter(reactor, session, on_lost=on_lost)
 
 
@@ -36,4 +41,8 @@ def make_reader(
         from components.bus.redis import RedisBusReader, RedisLink
 
         return RedisBusReader(reactor, RedisLink(reactor, parse_redis_url(settings.url)))
+    if is_kafka_url(settings.url):
+        from components.bus.kafka import KafkaBusReader
+
+        return KafkaBusReader(parse_kafka_url(settings.url), reactor=reactor)
     return WampBusReader(session, answer_directly)

@@ -8,8 +8,8 @@ from components.cli.bench import bench
 from components.cli.cluster import cluster
 from components.cli.config import config
 from components.cli.exchange import exchange, fault
-from components.cli.node import node
 from components.cli.feed import feed
+from components.cli.node import node
 from components.cli.revoke import revoke
 from components.cli.run import run
 from components.cli.token import token

@@ -12,8 +12,9 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.stdio import StandardIO
 from twisted.internet.task import LoopingCall
 
-from components.bus.kafka import KafkaBusWriter, KafkaConnection
+from components.bus.kafka import KafkaBusWriter
 from components.core.batch import Standing
+from components.core.kafka_address import KafkaAddress
 from tests.bus.kafka_parts import LIMITS, NotingFeed
 
 
@@ -38,8 +39,8 @@ class _Input(Protocol):
 
 
 def main() -> None:
-    connection = KafkaConnection(sys.argv[1], prefix=sys.argv[2])
-    feed = _PrintingFeed(KafkaBusWriter(connection, reactor=reactor, limits=LIMITS))
+    address = KafkaAddress(sys.argv[1], prefix=sys.argv[2])
+    feed = _PrintingFeed(KafkaBusWriter(address, reactor=reactor, limits=LIMITS))
     feed.writer.start(feed)
     LoopingCall(feed.write_if_leading).start(0.01)
     StandardIO(_Input())

@@ -13,9 +13,10 @@ from twisted.internet import reactor
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import deferLater
 
-from components.bus.kafka import KafkaBusReader, KafkaBusWriter, KafkaConnection, KafkaLimits
+from components.bus.kafka import KafkaBusReader, KafkaBusWriter, KafkaLimits
 from components.bus.kafka.candidacy import CandidacyLimits
 from components.core.batch import Batch, Standing
+from components.core.kafka_address import KafkaAddress
 from tests.harness.kafka import KafkaBroker
 
 PATIENT = KafkaLimits(fetch_wait_ms=5)
@@ -112,14 +113,14 @@ class Parts:
 
     def __init__(self, broker: KafkaBroker) -> None:
         self.broker = broker
-        self.connection = KafkaConnection(broker.address, prefix=f"t{secrets.token_hex(4)}")
-        broker.create(self.connection.log_topic)
-        broker.create(self.connection.standing_topic)
+        self.address = KafkaAddress(broker.address, prefix=f"t{secrets.token_hex(4)}")
+        broker.create(self.address.log_topic)
+        broker.create(self.address.standing_topic)
         self.writers: list[KafkaBusWriter] = []
         self.readers: list[KafkaBusReader] = []
 
     def feed(self, limits: KafkaLimits = LIMITS) -> NotingFeed:
-        writer = KafkaBusWriter(self.connection, reactor=reactor, limits=limits)
+        writer = KafkaBusWriter(self.address, reactor=reactor, limits=limits)
         self.writers.append(writer)
         feed = NotingFeed(writer)
         writer.start(feed)
@@ -136,7 +137,7 @@ class Parts:
         return listener
 
     async def reader(self, listener: Any, limits: KafkaLimits = LIMITS) -> KafkaBusReader:
-        reader = KafkaBusReader(self.connection, reactor=reactor, limits=limits)
+        reader = KafkaBusReader(self.address, reactor=reactor, limits=limits)
         self.readers.append(reader)
         await reader.start(listener)
         return reader
@@ -150,14 +151,14 @@ class Parts:
                 return listener
 
     def write_raw(self, value: bytes) -> None:
-        producer = Producer({"bootstrap.servers": self.connection.brokers, "log_level": 0})
-        producer.produce(self.connection.log_topic, value, partition=0)
+        producer = Producer({"bootstrap.servers": self.address.brokers, "log_level": 0})
+        producer.produce(self.address.log_topic, value, partition=0)
         assert producer.flush(5) == 0
 
     def end_of_log(self) -> int:
-        consumer = Consumer({"bootstrap.servers": self.connection.brokers, "group.id": "none", "log_level": 0})
+        consumer = Consumer({"bootstrap.servers": self.address.brokers, "group.id": "none", "log_level": 0})
         try:
-            bounds = consumer.get_watermark_offsets(TopicPartition(self.connection.log_topic, 0), timeout=5)
+            bounds = consumer.get_watermark_offsets(TopicPartition(self.address.log_topic, 0), timeout=5)
         finally:
             consumer.close()
         assert bounds is not None

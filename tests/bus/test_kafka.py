@@ -18,8 +18,8 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.logger import globalLogPublisher
 
-from components.bus.kafka import KafkaConnection
 from components.core.batch import Batch
+from components.core.kafka_address import KafkaAddress
 from tests.bus.kafka_parts import LIMITS, PATIENT, NotingListener, Parts, until
 from tests.harness.kafka import KafkaBroker
 
@@ -45,7 +45,7 @@ class FeedProcess:
     """A feed that can be stopped and killed."""
 
     def __init__(self, parts: Parts) -> None:
-        command = [sys.executable, "-m", "tests.bus.kafka_feed", parts.connection.brokers, parts.connection.prefix]
+        command = [sys.executable, "-m", "tests.bus.kafka_feed", parts.address.brokers, parts.address.prefix]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.said: list[str] = []
         self._reading = threading.Thread(target=self._read, daemon=True)
@@ -282,7 +282,7 @@ async def test_a_reader_that_was_away_too_long_says_what_is_missing_and_reads_an
         feed.write(20)
         await until(lambda: feed.writer.batches_waiting == 0)
     await parts.listener_told_of(1000)
-    parts.broker.forget_before(parts.connection.log_topic, parts.end_of_log() - 1)
+    parts.broker.forget_before(parts.address.log_topic, parts.end_of_log() - 1)
     gate.set()
     await until(lambda: listener.standings)
     feed.write()
@@ -300,7 +300,7 @@ async def test_a_feed_that_finds_no_more_of_the_log_than_its_end_begins_an_epoch
     first.write(10)
     await until(lambda: first.writer.batches_waiting == 0)
     await first.writer.stop()
-    parts.broker.forget_before(parts.connection.log_topic, parts.end_of_log())
+    parts.broker.forget_before(parts.address.log_topic, parts.end_of_log())
     listener = await parts.listener()
     second = await parts.leading_feed()
     assert second.led == [None]
@@ -349,7 +349,7 @@ async def test_what_a_listener_raises_is_logged_and_the_next_batch_comes(parts: 
 @pytest_twisted.ensureDeferred
 async def test_topics_that_are_missing_are_named_and_found_when_they_are_there(broker: KafkaBroker) -> None:
     parts = Parts(broker)
-    parts.connection = KafkaConnection(broker.address, prefix="later")
+    parts.address = KafkaAddress(broker.address, prefix="later")
     feed = parts.feed()
     listener = await parts.listener()
     await until(lambda: any("later.batches" in line for line in feed.writer.troubles()))

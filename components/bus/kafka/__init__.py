@@ -4,8 +4,8 @@
 which are pure; ``tail``, ``consumer`` and ``producer`` are what serves librdkafka, in threads. Needs confluent-kafka.
 """
 
-from components.bus.kafka.connection import KafkaConnection, KafkaLimits
+from components.bus.kafka.connection import KafkaLimits
 from components.bus.kafka.reader import KafkaBusReader
 from components.bus.kafka.writer import KafkaBusWriter
 
-__all__ = ["KafkaBusReader", "KafkaBusWriter", "KafkaConnection", "KafkaLimits"]
+__all__ = ["KafkaBusReader", "KafkaBusWriter", "KafkaLimits"]

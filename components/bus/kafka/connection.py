@@ -9,6 +9,7 @@ from typing import Any
 from confluent_kafka import KafkaError
 
 from components.bus.kafka.candidacy import CandidacyLimits
+from components.core.kafka_address import KafkaAddress
 
 PARTITION = 0
 """All is in one partition, so that all read it in one order; a topic's others stay empty."""
@@ -69,93 +70,69 @@ class KafkaLimits:
     """What failed as a whole is tried again after so long."""
 
 
-@dataclass(frozen=True, slots=True)
-class KafkaConnection:
-    """Where the log is, and as whom to read and write it."""
-
-    brokers: str
-    """``host:port``, comma-separated."""
-
-    prefix: str = "crosstick"
-    tls: bool = False
-    ca_file: str | None = None
-    """PEM; ``None``: the system's authorities."""
-
-    user: str | None = None
-    password: str | None = field(default=None, repr=False)
-    mechanism: str = "PLAIN"
-
-    @property
-    def log_topic(self) -> str:
-        """Of all records."""
-        return f"{self.prefix}.batches"
-
-    @property
-    def standing_topic(self) -> str:
-        """Of the snapshots."""
-        return f"{self.prefix}.standing"
-
-    def _common(self) -> dict[str, Any]:
-        security = ("SASL_" if self.user else "") + ("SSL" if self.tls else "PLAINTEXT")
-        config: dict[str, Any] = {
-            "bootstrap.servers": self.brokers,
-            "client.id": "crosstick",
-            "security.protocol": security,
-            "allow.auto.create.topics": False,
-            "topic.metadata.refresh.interval.ms": 10_000,
-            "reconnect.backoff.ms": 50,
-            "reconnect.backoff.max.ms": 500,
-            "socket.keepalive.enable": True,
-            "socket.nagle.disable": True,
-            "socket.timeout.ms": 10_000,
-            # What is wrong is said by `troubles`, not by librdkafka on stderr.
-            "log_level": 2,
+def _common(address: KafkaAddress) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "bootstrap.servers": address.brokers,
+        "client.id": "crosstick",
+        "security.protocol": ("SASL_" if address.username else "") + ("SSL" if address.tls else "PLAINTEXT"),
+        "allow.auto.create.topics": False,
+        "topic.metadata.refresh.interval.ms": 10_000,
+        "reconnect.backoff.ms": 50,
+        # A feed that leads has to be connected again sooner than others take it for gone.
+        "reconnect.backoff.max.ms": 500,
+        "socket.keepalive.enable": True,
+        "socket.nagle.disable": True,
+        "socket.timeout.ms": 10_000,
+        # What is wrong is said by `troubles`, not by librdkafka on stderr.
+        "log_level": 2,
+    }
+    if address.ca_file:
+        config["ssl.ca.location"] = address.ca_file
+    if address.username:
+        config |= {
+            "sasl.mechanism": address.mechanism,
+            "sasl.username": address.username,
+            "sasl.password": address.password or "",
         }
-        if self.ca_file:
-            config["ssl.ca.location"] = self.ca_file
-        if self.user:
-            config |= {
-                "sasl.mechanism": self.mechanism,
-                "sasl.username": self.user,
-                "sasl.password": self.password or "",
-            }
-        return config
+    return config
 
-    def producer_config(self, limits: KafkaLimits) -> dict[str, Any]:
-        """Return what a ``Producer`` is made with."""
-        return self._common() | {
-            "enable.idempotence": True,
-            "acks": "all",
-            "linger.ms": 0,
-            "compression.type": "lz4",
-            "message.timeout.ms": int(limits.give_up_after_s * 1000),
-            # Twice what the writer lets wait: past that something is wrong with the writer.
-            "queue.buffering.max.messages": 2 * limits.batches_waiting + 10_000,
-            "queue.buffering.max.kbytes": 2 * limits.bytes_waiting // 1024 + 8192,
-            "delivery.report.only.error": True,
-        }
 
-    def consumer_config(self, limits: KafkaLimits) -> dict[str, Any]:
-        """Return what a ``Consumer`` is made with; it is in no group and commits nothing."""
-        return self._common() | {
-            "group.id": f"{self.prefix}.unused",
-            "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
-            "auto.offset.reset": "error",
-            # There are no transactions; whose records count is what the log itself says.
-            "isolation.level": "read_uncommitted",
-            "check.crcs": True,
-            "fetch.wait.max.ms": limits.fetch_wait_ms,
-            "fetch.error.backoff.ms": 100,
-            "queued.max.messages.kbytes": max(1, limits.fetched_ahead_bytes // 1000),
-        }
+def producer_config(address: KafkaAddress, limits: KafkaLimits) -> dict[str, Any]:
+    """Return what a ``Producer`` is made with."""
+    return _common(address) | {
+        "enable.idempotence": True,
+        "acks": "all",
+        "linger.ms": 0,
+        "compression.type": "lz4",
+        "message.timeout.ms": int(limits.give_up_after_s * 1000),
+        # Twice what the writer lets wait: past that something is wrong with the writer.
+        "queue.buffering.max.messages": 2 * limits.batches_waiting + 10_000,
+        "queue.buffering.max.kbytes": 2 * limits.bytes_waiting // 1024 + 8192,
+        "delivery.report.only.error": True,
+    }
+
+
+def consumer_config(address: KafkaAddress, limits: KafkaLimits) -> dict[str, Any]:
+    """Return what a ``Consumer`` is made with; it is in no group and commits nothing."""
+    return _common(address) | {
+        "group.id": f"{address.prefix}.unused",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "error",
+        # There are no transactions; whose records count is what the log itself says.
+        "isolation.level": "read_uncommitted",
+        "check.crcs": True,
+        "fetch.wait.max.ms": limits.fetch_wait_ms,
+        "fetch.error.backoff.ms": 100,
+        "queued.max.messages.kbytes": max(1, limits.fetched_ahead_bytes // 1000),
+    }
 
 
 class Contact:
     """Whether the brokers answer; told by one thread, asked by another."""
 
-    def __init__(self, connection: KafkaConnection) -> None:
-        self._where = f"Kafka at {connection.brokers}"
+    def __init__(self, address: KafkaAddress) -> None:
+        self._where = f"Kafka at {address.brokers}"
         self._failure: str | None = None
         self._worked_at = time.monotonic()
 

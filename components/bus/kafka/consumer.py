@@ -6,8 +6,9 @@ from contextlib import suppress
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from components.bus.kafka.connection import PARTITION, Contact, KafkaConnection, KafkaLimits
+from components.bus.kafka.connection import PARTITION, Contact, KafkaLimits, consumer_config
 from components.bus.kafka.log import LogReading, MalformedRecord, Snapshot, SnapshotChunks
+from components.core.kafka_address import KafkaAddress
 
 _SNAPSHOT_RECORDS = 32
 """How many of the newest records of the standing are looked through; a snapshot is one record, or a few."""
@@ -24,14 +25,14 @@ class LogCut(Exception):
 class LogConsumer:
     """Positions and records of the log, and the newest snapshot."""
 
-    def __init__(self, connection: KafkaConnection, limits: KafkaLimits, contact: Contact) -> None:
+    def __init__(self, address: KafkaAddress, limits: KafkaLimits, contact: Contact) -> None:
         """Connect in the background; ``contact`` hears how that goes."""
-        self._connection, self._limits, self._contact = connection, limits, contact
+        self._address, self._limits, self._contact = address, limits, contact
         self.written_at_s = 0.0
         """Unix time at which the last record was written, by its producer's clock or the broker's, as the topic says."""
 
         try:
-            self._consumer = Consumer(connection.consumer_config(limits) | {"error_cb": contact.on_error})
+            self._consumer = Consumer(consumer_config(address, limits) | {"error_cb": contact.on_error})
         except KafkaException as error:
             raise LogUnavailable(_text(error)) from error
 
@@ -45,7 +46,7 @@ class LogConsumer:
         Raises:
             LogUnavailable: no answer, or no such topic.
         """
-        return self._bounds(self._connection.log_topic)
+        return self._bounds(self._address.log_topic)
 
     def _bounds(self, topic: str) -> tuple[int, int]:
         try:
@@ -61,7 +62,7 @@ class LogConsumer:
 
     def read_from(self, offset: int) -> None:
         """Let ``records`` begin at ``offset``."""
-        self._assign(self._connection.log_topic, offset)
+        self._assign(self._address.log_topic, offset)
 
     def records(self, timeout_s: float) -> list[tuple[int, bytes]]:
         """Return the next ``(offset, value)``; none when there are none within ``timeout_s``.
@@ -116,7 +117,7 @@ class LogConsumer:
         Raises:
             LogUnavailable: it cannot be read.
         """
-        topic = self._connection.standing_topic
+        topic = self._address.standing_topic
         first, end = self._bounds(topic)
         newest: Snapshot | None = None
         chunks = SnapshotChunks()

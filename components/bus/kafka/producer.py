@@ -12,7 +12,8 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 
-from components.bus.kafka.connection import PARTITION, Contact, KafkaConnection, KafkaLimits
+from components.bus.kafka.connection import PARTITION, Contact, KafkaLimits, producer_config
+from components.core.kafka_address import KafkaAddress
 
 _POLL_S = 0.2
 
@@ -26,7 +27,7 @@ class Line:
 
     def __init__(
         self,
-        connection: KafkaConnection,
+        address: KafkaAddress,
         limits: KafkaLimits,
         contact: Contact,
         reactor: IReactorFromThreads,
@@ -43,7 +44,7 @@ class Line:
         """Fires when nothing is sent any more."""
 
         try:
-            self._producer = Producer(connection.producer_config(limits) | {"error_cb": self._error})
+            self._producer = Producer(producer_config(address, limits) | {"error_cb": self._error})
         except KafkaException as error:
             raise LineBroken(str(error)) from error
         threading.Thread(target=self._serve, name="kafka-line", daemon=True).start()

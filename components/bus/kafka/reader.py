@@ -10,11 +10,12 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from components.bus.interface import BusListener, ReaderFigures
-from components.bus.kafka.connection import Contact, KafkaConnection, KafkaLimits
+from components.bus.kafka.connection import Contact, KafkaLimits
 from components.bus.kafka.consumer import LogConsumer, LogCut, LogUnavailable
 from components.bus.kafka.log import Kind, LogReading, MalformedRecord, Snapshot
 from components.core.batch import Batch, Standing
 from components.core.batch_order import BatchOrder
+from components.core.kafka_address import KafkaAddress
 
 _POLL_S = 0.2
 
@@ -39,12 +40,12 @@ class KafkaBusReader:
 
     log = Logger()
 
-    def __init__(self, connection: KafkaConnection, *, reactor: Any, limits: KafkaLimits | None = None) -> None:
-        """Read the log of ``connection``; ``reactor`` has threads."""
-        self._connection = connection
+    def __init__(self, address: KafkaAddress, *, reactor: Any, limits: KafkaLimits | None = None) -> None:
+        """Read the log of ``address``; ``reactor`` has threads."""
+        self._address = address
         self._limits = limits or KafkaLimits()
         self._reactor = reactor
-        self._contact = Contact(connection)
+        self._contact = Contact(address)
         self._listener: BusListener | None = None
         self._ending = threading.Event()
         self._taken = threading.Event()
@@ -102,7 +103,7 @@ class KafkaBusReader:
             self._reactor.callFromThread(self._ended.callback, None)
 
     def _read(self) -> None:
-        consumer = LogConsumer(self._connection, self._limits, self._contact)
+        consumer = LogConsumer(self._address, self._limits, self._contact)
         try:
             self._open(consumer)
             while not self._ending.is_set():

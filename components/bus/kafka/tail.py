@@ -16,11 +16,12 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.logger import Logger
 
 from components.bus.kafka.candidacy import Candidacy, Step
-from components.bus.kafka.connection import Contact, KafkaConnection, KafkaLimits
+from components.bus.kafka.connection import Contact, KafkaLimits
 from components.bus.kafka.consumer import LogConsumer, LogCut, LogUnavailable
 from components.bus.kafka.log import Kind, LogReading, MalformedRecord, Taken, encode_record, encode_snapshot
 from components.bus.kafka.producer import LineBroken
 from components.core.batch import Standing
+from components.core.kafka_address import KafkaAddress
 
 _POLL_S = 0.05
 """How long a probe may be late."""
@@ -51,7 +52,7 @@ class Tail:
 
     def __init__(
         self,
-        connection: KafkaConnection,
+        address: KafkaAddress,
         limits: KafkaLimits,
         contact: Contact,
         reactor: IReactorFromThreads,
@@ -60,7 +61,7 @@ class Tail:
         on_news: Callable[[], None],
     ) -> None:
         """``send`` sends a record to a topic, from any thread; ``on_news`` is called in the reactor when there is some."""
-        self._connection, self._limits, self._contact, self._reactor = connection, limits, contact, reactor
+        self._address, self._limits, self._contact, self._reactor = address, limits, contact, reactor
         self._send, self._on_news = send, on_news
         self.news: deque[Led | Lost] = deque()
         """For the reactor to take; one or two for each change of the lead."""
@@ -148,7 +149,7 @@ class Tail:
             self._reactor.callFromThread(self.ended.callback, None)
 
     def _read(self) -> None:
-        consumer = LogConsumer(self._connection, self._limits, self._contact)
+        consumer = LogConsumer(self._address, self._limits, self._contact)
         try:
             self._open(consumer)
             while not self._ending.is_set():
@@ -244,7 +245,7 @@ class Tail:
                     self._next_snapshot_at = now + self._limits.snapshot_every_s
                     self._snapshot_offset = reading.offset
                     for value in encode_snapshot(reading.snapshot()):
-                        self._send(self._connection.standing_topic, value)
+                        self._send(self._address.standing_topic, value)
             elif not self._standing_back:
                 step = self._candidacy.next_step(reading, now)
                 if step is Step.PROBE:
@@ -257,4 +258,4 @@ class Tail:
             self._contact.failed(str(error))
 
     def _write(self, kind: Kind, body: bytes = b"") -> None:
-        self._send(self._connection.log_topic, encode_record(kind, self._candidacy.token, body))
+        self._send(self._address.log_topic, encode_record(kind, self._candidacy.token, body))

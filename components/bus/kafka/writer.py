@@ -10,11 +10,12 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from components.bus.interface import LeadableFeed
-from components.bus.kafka.connection import Contact, KafkaConnection, KafkaLimits
+from components.bus.kafka.connection import Contact, KafkaLimits
 from components.bus.kafka.log import Kind, encode_record
 from components.bus.kafka.producer import Line, LineBroken
 from components.bus.kafka.tail import Led, Lost, Tail
 from components.core.batch import Batch, encode_batch
+from components.core.kafka_address import KafkaAddress
 
 _STOP_WITHIN_S = 2.0
 """What still waits may take so long when the writer is stopped."""
@@ -28,12 +29,12 @@ class KafkaBusWriter:
 
     log = Logger()
 
-    def __init__(self, connection: KafkaConnection, *, reactor: Any, limits: KafkaLimits | None = None) -> None:
-        """Write to the log of ``connection``; ``reactor`` has threads and time."""
-        self._connection = connection
+    def __init__(self, address: KafkaAddress, *, reactor: Any, limits: KafkaLimits | None = None) -> None:
+        """Write to the log of ``address``; ``reactor`` has threads and time."""
+        self._address = address
         self._limits = limits or KafkaLimits()
         self._reactor = reactor
-        self._contact = Contact(connection)
+        self._contact = Contact(address)
         self._feed: LeadableFeed | None = None
         self._line: Line | None = None
         self._tail: Tail | None = None
@@ -78,7 +79,7 @@ class KafkaBusWriter:
         self._feed = feed
         self._renew_line()
         self._tail = Tail(
-            self._connection, self._limits, self._contact, self._reactor, send=self._send, on_news=self._take_news
+            self._address, self._limits, self._contact, self._reactor, send=self._send, on_news=self._take_news
         )
         self._tail.start()
         self._heartbeat = LoopingCall(self._beat)
@@ -151,7 +152,7 @@ class KafkaBusWriter:
         if token is None:
             return False
         try:
-            self._send(self._connection.log_topic, encode_record(kind, token, body))
+            self._send(self._address.log_topic, encode_record(kind, token, body))
         except LineBroken as error:
             self._give_up(str(error))
             return False
@@ -228,7 +229,7 @@ class KafkaBusWriter:
         # Nothing of what is still on the old one would count.
         if self._line is not None:
             self._line.end()
-        self._line = Line(self._connection, self._limits, self._contact, self._reactor, self._line_failed)
+        self._line = Line(self._address, self._limits, self._contact, self._reactor, self._line_failed)
         if self._tail is not None:
             # In this order: what it wrote in between may have gone to the old one.
             self._tail.write_again()
