@@ -19,6 +19,7 @@ import yaml
 
 from components.core.closing import CLOSE_CODES
 from components.core.limits import Limits, RealmLimits
+from components.router.drain.settings import DrainSettings, parse_drain
 from components.router.fanout_settings import FanOutSettings
 from components.settings import KNOWN_VARIABLES
 from components.tokens.claims import CLAIMS
@@ -183,6 +184,12 @@ def test_the_fan_outs_entry_is_what_a_node_has_without_one() -> None:
     documented = FanOutSettings.from_extra(configured("fanout"))
     assert documented.outbox.policy_for("market.BTCUSDT") == FanOutSettings().outbox.policy_for("market.BTCUSDT")
     assert replace(documented, outbox=replace(documented.outbox, policies=())) == FanOutSettings()
+
+
+def test_the_drains_entry_is_what_a_node_has_without_one() -> None:
+    shown = configured("drain")
+    assert parse_drain(shown) == DrainSettings()
+    assert set(shown["drain"]) == set(DrainSettings.__struct_fields__)
 
 
 def test_the_limits_that_it_shows_are_all_there_are_and_their_defaults() -> None:

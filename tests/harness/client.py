@@ -155,7 +155,7 @@ class Clients:
         host, port = rest.partition("/")[0].split(":")
         # No test is about whether a client trusts the gateway's certificate.
         endpoint = (
-            SSL4ClientEndpoint(self._reactor, host, int(port), CertificateOptions(verify=False))
+            SSL4ClientEndpoint(self._reactor, host, int(port), CertificateOptions(verify=False), bindAddress=(bind, 0))
             if scheme == "wss"
             else TCP4ClientEndpoint(self._reactor, host, int(port), bindAddress=(bind, 0))
         )

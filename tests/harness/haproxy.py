@@ -34,7 +34,7 @@ def haproxy(directory: Path, proxies: str, ports: list[int]) -> Iterator[None]:
     try:
         deadline = time.monotonic() + START_TIMEOUT_S
         for port in ports:
-            while not _listens(port):
+            while not listens(port):
                 assert process.poll() is None, (directory / "haproxy.log").read_text()
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
@@ -44,6 +44,7 @@ def haproxy(directory: Path, proxies: str, ports: list[int]) -> Iterator[None]:
         process.wait()
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
+    """Tell whether somebody listens on a port of the loopback."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

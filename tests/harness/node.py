@@ -116,6 +116,10 @@ class Node:
     def start(self) -> None:
         """Start the process and wait until ``/readyz`` says yes."""
         self.spawn()
+        self.wait()
+
+    def wait(self) -> None:
+        """Wait until ``/readyz`` says yes."""
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self.ready()[0]:
             assert self.process.poll() is None, f"the node ended while starting:\n{self.log[-4000:]}"
