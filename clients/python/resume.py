@@ -19,9 +19,9 @@ from ticket_session import TicketSession
 logger = logging.getLogger("crosstick.client")
 
 CALLS_AT_ONCE = 4
-CALLS_BURST = 40
-CALLS_PER_S = 10.0
-"""Half of what a gateway allows by default (20 a second, 100 at once): the rest is the application's."""
+CALLS_BURST = 80
+CALLS_PER_S = 15.0
+"""Most of what a gateway allows by default (100 at once, 20 a second): the rest is the application's."""
 
 ATTEMPTS = 5
 """How often a replay is asked for that the gateway has no time for."""

@@ -16,6 +16,8 @@ class GatewayLine(WebSocketServerProtocol):
 
     def onConnect(self, request: object) -> str:
         self.subscriptions: dict[str, int] = {}
+        self.attempt: int | None = None
+        """What its HELLO says of that."""
         self.goodbye: str | None = None
         self.renewals: list[str] = []
         self.closed: Deferred[None] = Deferred()
@@ -23,6 +25,9 @@ class GatewayLine(WebSocketServerProtocol):
         return "wamp.2.json"
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        match json.loads(payload):
+            case [1, _, {"authextra": {"attempt": attempt}}, *_]:
+                self.attempt = attempt
         match json.loads(payload):
             case [1, *_] if self.factory.abort_reason is not None:
                 self.say(3, {}, self.factory.abort_reason)

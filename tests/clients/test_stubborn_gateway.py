@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import sys
 from collections.abc import AsyncIterator
 from typing import Any
@@ -76,6 +77,27 @@ async def test_a_session_that_the_gateway_closes_for_reading_too_slowly_is_follo
     gateway.lines[0].say(6, {}, "crosstick.close.queue_full")
     await command.until(lambda: command.said.count("live") == 2)
     assert "lost: crosstick.close.queue_full; next attempt in" in command.said
+
+
+@LANGUAGES
+@pytest_twisted.ensureDeferred
+async def test_gateways_that_end_are_left_for_the_next_within_a_second_each(run: Run, language: str) -> None:
+    gateways = [StubbornGateway(reactor), StubbornGateway(reactor)]
+    for ending in gateways:
+        ending.abort_reason = "crosstick.close.draining"
+    try:
+        urls = ", ".join(gateway.ws_url for gateway in gateways)
+        command = run([*WATCH[language], "BTCUSDT"], url=urls, token=TOKEN)
+        await until(reactor, lambda: min(len(gateway.lines) for gateway in gateways) >= 3)
+        delays_s = [float(delay) for delay in re.findall(r"draining; next attempt in (\d+\.\d) s", command.said)]
+        assert len(delays_s) >= 5
+        assert max(delays_s) <= 1.0
+        attempts = sorted(line.attempt for gateway in gateways for line in gateway.lines)
+        assert attempts == list(range(len(attempts)))
+        await command.stop()
+    finally:
+        for gateway in gateways:
+            await gateway.stop()
 
 
 @LANGUAGES

@@ -99,23 +99,24 @@ async def test_symbols_that_the_token_does_not_grant_are_refused(node: Node, run
 
 @LANGUAGES
 @pytest_twisted.ensureDeferred
-async def test_after_a_cut_the_ticks_go_on_and_the_gap_is_told(node: Node, line: Line, run: Run, language: str) -> None:
+async def test_after_a_cut_the_ticks_go_on_where_they_were(node: Node, line: Line, run: Run, language: str) -> None:
     command = run([*WATCH[language], "BTCUSDT"], url=line.ws_url, token=node.token("alice"))
     beside = run([*WATCH[language], "BTCUSDT"], url=node.ws_url, token=node.token("alice"))
     await command.until(lambda: "live" in command.said and len(ticks_of(command)) >= 3)
     await line.cut()
     await command.until(lambda: "lost: " in command.said)
-    seen = len(ticks_of(command))
     last = ticks_of(command)[-1]["seq"]
     # What the other one sees meanwhile is what this one misses.
     await beside.until(lambda: bool(ticks_of(beside)) and ticks_of(beside)[-1]["seq"] >= last + 3)
     line.mend()
-    await command.until(lambda: command.said.count("live") == 2 and len(ticks_of(command)) >= seen + 3)
-    after = ticks_of(command)[seen:]
-    missed = after[0]["seq"] - last - 1
-    assert f"gap: {missed} ticks of BTCUSDT missing before seq {after[0]['seq']}" in command.said.splitlines()
-    numbers = [tick["seq"] for tick in after]
+    await command.until(lambda: command.said.count("live") == 2 and ticks_of(command)[-1]["seq"] >= last + 6)
+    numbers = [tick["seq"] for tick in ticks_of(command)]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    assert re.search(rf"^replayed: \d+ ticks of BTCUSDT after {last} up to \d+$", command.said, re.MULTILINE)
+    assert "gap" not in command.said
+    # What was replayed has the very digits that came live.
+    theirs = {tick["seq"]: tick for tick in ticks_of(beside)}
+    assert [tick for tick in ticks_of(command) if theirs.get(tick["seq"], tick) != tick] == []
 
 
 @pytest_twisted.ensureDeferred
@@ -139,5 +140,10 @@ async def test_both_commands_come_back_after_the_node_was_restarted(make_node: C
                 command.said.count("live") == 2 and len(ticks_of(command)) >= before + 3
             )
         )
-        # The restarted feed counts afresh, under another epoch: that is no gap.
-        assert "gap" not in command.said
+        # The restarted feed counts afresh, under another epoch, whose ticks are all asked for.
+        numbers = [tick["seq"] for tick in ticks_of(command)]
+        last = numbers[before - 1]
+        assert numbers[before:] == list(range(1, len(numbers) - before + 1))
+        gaps = [said for said in command.said.splitlines() if said.startswith("gap")]
+        assert len(gaps) == 1
+        assert re.fullmatch(rf"gap: BTCUSDT {last + 1} to \? of epoch \d+: epoch", gaps[0])

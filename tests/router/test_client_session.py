@@ -13,7 +13,7 @@ from autobahn.wamp.types import Accept, Deny
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
-from components.router.client_session import DENIED_TIME_S, GatewaySession
+from components.router.client_session import DENIED_TIME_S, MAX_ATTEMPT, GatewaySession, is_another_attempt
 
 
 @pytest.fixture
@@ -69,3 +69,15 @@ def test_who_is_told_no_and_stays_is_closed_without_another_reason(session: Any)
     session._when_decided(Deny("crosstick.error.authentication_failed", "no"))
     session.clock.advance(DENIED_TIME_S)
     assert finished == [True]
+
+
+@pytest.mark.parametrize("attempt", [1, MAX_ATTEMPT])
+def test_an_attempt_above_the_first_is_one_of_a_client_that_comes_back(attempt: int) -> None:
+    assert is_another_attempt({"attempt": attempt})
+
+
+@pytest.mark.parametrize(
+    "said", [None, {}, *({"attempt": what} for what in (0, -1, MAX_ATTEMPT + 1, 1.0, "1", True, None, [1]))]
+)
+def test_what_is_no_number_of_an_attempt_is_passed_over(said: dict[str, Any] | None) -> None:
+    assert not is_another_attempt(said)
