@@ -8,7 +8,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; d
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 PIP_INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test check bench soak fuzz install install-dev clean
+.PHONY: run test check bench soak nightly cluster fuzz install install-dev clean
 .DEFAULT_GOAL := run
 
 run: install
@@ -58,6 +58,14 @@ bench: install-dev
 SOAK_MINUTES ?= 30
 soak: install-dev
 	$(BIN)/python -m pytest tests/node/test_soak.py --soak-minutes=$(SOAK_MINUTES)
+
+# What takes too long for every day.
+nightly: install-dev
+	$(BIN)/python -m pytest -m nightly $(PYTEST_ARGS)
+
+# Redis, an exchange, two feeds, three gateways and HAProxy as processes of this machine (Debian's redis-server and haproxy).
+cluster: install-dev
+	@$(BIN)/crosstick cluster run
 
 # Everything that reads a client's bytes, guided by coverage where there is an atheris for this machine.
 FUZZ_MINUTES ?= 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
 from collections.abc import Callable
@@ -89,10 +90,11 @@ def _pause(part: Part) -> str:
 
 
 def faults(generator: random.Random, gateways: int) -> dict[str, Callable[[], Fault]]:
-    """Return what makes each kind of fault, by name; which part it hits is drawn."""
+    """Return what makes each kind of fault, by name; gateways take turns, since one that came back last has no clients."""
+    turn = itertools.count(generator.randrange(gateways))
 
     def gateway(name: str, make: Callable[[Cluster, int], str]) -> Fault:
-        number = generator.randrange(gateways)
+        number = next(turn) % gateways
         return Fault(name, lambda cluster: make(cluster, number))
 
     return {
