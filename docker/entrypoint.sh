@@ -6,8 +6,8 @@ shift
 case $kind in
 gateway)
     echo http://127.0.0.1:8080/healthz >/run/crosstick/health
-    crosstick config --role gateway --interface 0.0.0.0 --out /run/crosstick/node "$@"
-    exec crossbar start --cbdir /run/crosstick/node
+    crosstick config --role gateway --interface 0.0.0.0 --force --out /run/crosstick/node "$@"
+    exec crosstick node --cbdir /run/crosstick/node
     ;;
 feed)
     echo http://127.0.0.1:8081/healthz >/run/crosstick/health

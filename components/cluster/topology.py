@@ -267,8 +267,7 @@ class Cluster:
         ]
         command += ["--trusted-proxy", "127.0.0.1", "--drain-over", f"{self.plan.drain_s:g}"]
         _output(command, self._environ)
-        crossbar = str(Path(sys.executable).with_name("crossbar"))
-        start = [crossbar, "start", "--cbdir", str(directory), "--loglevel", "warn"]
+        start = [crosstick, "node", "--cbdir", str(directory), "--log-level", "warn"]
         return Part(name, start, directory, self._environ)
 
     def _wait_for(self, part: Part, condition: Callable[[], bool]) -> None:

@@ -84,3 +84,14 @@ def test_scripts_are_what_a_shell_takes() -> None:
     assert shell is not None
     for script in (DOCKER / "entrypoint.sh", DOCKER / "balancers/haproxy-for.sh"):
         subprocess.run([shell, "-n", script], check=True)
+
+
+def test_the_dashboard_asks_for_metrics_that_there_are() -> None:
+    dashboard = (DOCKER / "grafana/dashboards/crosstick.json").read_text()
+    readme = (DOCKER.parent / "README.md").read_text()
+    asked = {re.sub(r"_bucket$", "", name) for name in re.findall(r"\bcrosstick_\w+", dashboard)}
+    assert len(asked) > 10
+    documented = set(re.findall(r"\bcrosstick_\w+", readme)) | {
+        f"crosstick_feed_{name}" for name in re.findall(r"`_(\w+)`", readme)
+    }
+    assert asked <= documented
