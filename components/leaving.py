@@ -1,14 +1,39 @@
-"""When the node's own components in container workers leave: with their router, which lets the clients go first.
+"""What the processes of a node do together when it leaves.
 
-A controller that is sent SIGTERM sends it to all workers at once (``components.router.drain.node_link``). What feeds the router
-has to go on while that drains, and ends when the connection to it does.
+Who is asked that the node leave has all router workers drain. The node's own components in container workers leave with their
+router: a controller that is sent SIGTERM sends it to all workers at once (``components.router.drain.node_link``), and what
+feeds a router has to go on while that drains, and ends when the connection to it does.
 """
 
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
+
+from autobahn.wamp import ApplicationError
+from twisted.internet.defer import DeferredList
+
+from components.uris import ERROR_NO_SUCH_PROCEDURE
+
+DRAIN = "drain"
+"""The last part of the procedure's URI by which a router worker is asked to drain, in the node's own realm."""
+
+
+async def drain_all(call: Callable[..., Any], workers: Sequence[str], *arguments: Any) -> dict[str, str]:
+    """Have router workers drain, and return when they have; ``call`` is a session's of the node's own realm.
+
+    Return why those did not that should have, by worker. One without the drain component has nothing to do.
+    """
+    calls = [call(f"crossbar.worker.{worker}.{DRAIN}", *arguments) for worker in workers]
+    problems = {}
+    for worker, (done, result) in zip(workers, await DeferredList(calls, consumeErrors=True), strict=True):
+        if not done:
+            error = result.value
+            if not (isinstance(error, ApplicationError) and error.error == ERROR_NO_SUCH_PROCEDURE):
+                problems[worker] = str(error)
+    return problems
 
 
 class StaysWithRouter:

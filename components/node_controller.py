@@ -1,7 +1,7 @@
 """Crossbar's controller, the first process of a node, for a node that leaves gently; ``crosstick node`` runs it.
 
-Of the seam: this touches Crossbar's private names. Written against crossbar 26.10.1; ``tests/cli/test_node.py`` fails loudly
-when an upgrade moves something. What the workers do is ``components.router.drain``'s.
+Of the seam: this touches Crossbar's private names. Written against crossbar 26.10.1; ``tests/router/drain/test_node_link.py``
+fails loudly when an upgrade moves something. What the workers do is ``components.router.drain``'s.
 
 - The first SIGTERM lets all router workers drain, while the feed goes on, and then ends the node with 0.
 - The next one, and SIGINT at any time, ends it at once: SIGTERM with 1, SIGINT with 0, as ``crossbar start`` does.
@@ -12,14 +12,13 @@ from __future__ import annotations
 import signal
 from typing import Any, ClassVar
 
-from autobahn.wamp import ApplicationError
 from crossbar.node.controller import NodeController
 from crossbar.node.node import Node
-from twisted.internet.defer import DeferredList, ensureDeferred
+from twisted.internet.defer import ensureDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-NO_SUCH_PROCEDURE = "wamp.error.no_such_procedure"
+from components.leaving import drain_all
 
 
 class LeavingController(NodeController):  # type: ignore[misc]  # Crossbar ships no types
@@ -47,14 +46,8 @@ class LeavingController(NodeController):  # type: ignore[misc]  # Crossbar ships
 
     async def _leave(self) -> None:
         workers = self.get_workers(["router"])
-        results = await DeferredList(
-            [self.call(f"crossbar.worker.{worker}.drain") for worker in workers], consumeErrors=True
-        )
-        for worker, (done, result) in zip(workers, results, strict=True):
-            if not done and not _has_no_drain(result):
-                self.life_log.error(
-                    "router worker {worker} did not drain: {error}", worker=worker, error=result.getErrorMessage()
-                )
+        for worker, problem in (await drain_all(self.call, workers)).items():
+            self.life_log.error("router worker {worker} did not drain: {problem}", worker=worker, problem=problem)
         self._end(clean=True)
 
     def _leave_failed(self, failure: Failure) -> None:
@@ -65,10 +58,6 @@ class LeavingController(NodeController):  # type: ignore[misc]  # Crossbar ships
         if self._shutdown_was_clean is None:
             self._shutdown_was_clean = clean
         self.shutdown()
-
-
-def _has_no_drain(failure: Failure) -> bool:
-    return isinstance(failure.value, ApplicationError) and failure.value.error == NO_SUCH_PROCEDURE
 
 
 def install() -> None:

@@ -56,6 +56,7 @@ SUBSCRIPTION_REVOKED = "wamp.subscription.revoked"
 
 # Errors
 
+ERROR_NO_SUCH_PROCEDURE = "wamp.error.no_such_procedure"
 ERROR_AUTHENTICATION_FAILED = "crosstick.error.authentication_failed"
 """The one answer to every ticket that is not accepted, whatever the cause."""
 

@@ -60,7 +60,6 @@ class ClientConnection:
     """What a WebSocket and a RawSocket connection know of where they come from."""
 
     transport: Any
-    _session: Any
     client_address: str = LOCAL
     """The client's IP address, whatever proxies it came through; ``LOCAL`` on a unix socket."""
 
@@ -86,7 +85,7 @@ class ClientConnection:
     @property
     def is_internal(self) -> bool:
         """Whether it is the node's own, such as its feed's."""
-        return getattr(self._session, "_authrole", None) in INTERNAL_ROLES
+        return getattr(getattr(self, "_session", None), "_authrole", None) in INTERNAL_ROLES
 
     def part(self, reason: CloseReason) -> None:
         """Be closed, and told why, behind all that waits for the client."""

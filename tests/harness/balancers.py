@@ -44,8 +44,6 @@ class Balancer:
             run, check = ["-db"], ["-c"]
             changes = {
                 "bind :443": f"bind 127.0.0.1:{port}",
-                # Open files that a machine for tests may not have.
-                "maxconn 25000": "maxconn 1000",
                 "10.0.0.11:8080": f"127.0.0.1:{first}",
                 "10.0.0.12:8080": f"127.0.0.1:{second}",
             }

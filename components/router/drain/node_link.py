@@ -21,13 +21,13 @@ from contextlib import suppress
 from math import ceil
 from typing import Any, ClassVar
 
-from autobahn.wamp import ApplicationError
-from twisted.internet.defer import DeferredList, ensureDeferred
+from twisted.internet.defer import ensureDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from components.leaving import DRAIN, drain_all
+
 ON_SHUTDOWN = "crossbar.on_shutdown"
-NO_SUCH_PROCEDURE = "wamp.error.no_such_procedure"
 
 STOPPING_CONTROLLER_S = 16.0
 """A controller that has been sent SIGTERM kills its workers after 20 s."""
@@ -63,7 +63,7 @@ class NodeLink:
 
     async def install(self) -> None:
         """Be asked from here on."""
-        await self._management.register(self._drain_for_node, f"{self._management._uri_prefix}.drain")
+        await self._management.register(self._drain_for_node, f"{self._management._uri_prefix}.{DRAIN}")
         await self._management.subscribe(self._told_of_end, ON_SHUTDOWN)
         self._leave_at_once = signal.getsignal(signal.SIGTERM)
         signal.signal(signal.SIGTERM, self._on_signal)
@@ -75,15 +75,8 @@ class NodeLink:
 
     async def _leave(self, over_s: float | None, within_s: float | None) -> None:
         workers = await self._management.call("crossbar.get_workers", ["router"])
-        results = await DeferredList(
-            [self._management.call(f"crossbar.worker.{worker}.drain", over_s, within_s) for worker in workers],
-            consumeErrors=True,
-        )
-        for worker, (done, result) in zip(workers, results, strict=True):
-            if not done and not _has_no_drain(result):
-                self.life_log.error(
-                    "router worker {worker} did not drain: {error}", worker=worker, error=result.getErrorMessage()
-                )
+        for worker, problem in (await drain_all(self._management.call, workers, over_s, within_s)).items():
+            self.life_log.error("router worker {worker} did not drain: {problem}", worker=worker, problem=problem)
         self._end_node()
 
     def _leave_failed(self, failure: Failure) -> None:
@@ -124,7 +117,3 @@ class NodeLink:
 def set_hard_bound(after_s: float) -> None:
     """Have the system end this process after a time, whatever it does; another bound takes this one's place."""
     signal.alarm(ceil(after_s))
-
-
-def _has_no_drain(failure: Failure) -> bool:
-    return isinstance(failure.value, ApplicationError) and failure.value.error == NO_SUCH_PROCEDURE

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import signal
+import subprocess
+import sys
 from importlib.metadata import version
 from typing import Any
 
@@ -65,3 +68,9 @@ def test_what_is_leant_on_is_there(function: Any, texts: list[str]) -> None:
 
 def test_router_workers_are_of_this_type() -> None:
     assert RouterWorkerProcess.TYPE == "router"
+
+
+def test_a_process_that_hangs_is_ended_by_the_system() -> None:
+    program = "from components.router.drain.node_link import set_hard_bound\nset_hard_bound(0.3)\nwhile True: pass"
+    hanging = subprocess.run([sys.executable, "-W", "ignore", "-c", program], timeout=30, check=False)
+    assert hanging.returncode == -signal.SIGALRM
