@@ -70,6 +70,7 @@ class Feed:
                 chunk,
                 self.intake,
                 self._state_changed,
+                self._connection_lost,
                 rules or UpstreamRules(),
                 len(chunks),
             )
@@ -196,6 +197,12 @@ class Feed:
                 "kept_dropped": intake.recent.dropped,
             },
         }
+
+    def _connection_lost(self, reason: str) -> None:
+        # What this feed misses from here on another one may get; nothing more is written that would leave it behind.
+        if self.intake.leading:
+            self.intake.write_batch()
+            self._bus.yield_lead(f"its connection to the exchange was lost: {reason}")
 
     def _state_changed(self) -> None:
         if self.state is not self._state:

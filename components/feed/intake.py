@@ -157,6 +157,7 @@ class Intake:
                 if len(self._events) >= MAX_EVENTS_PER_BATCH:
                     self.write_batch()
                     writes = self.leading and recent is self.recent
+        recent.forget(now_s)
 
     def write_batch(self) -> None:
         """Hand what was sequenced to the bus."""

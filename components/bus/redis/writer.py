@@ -66,6 +66,9 @@ class RedisBusWriter:
         self._token = 0
         """Of the lead that this feed holds itself to have; 0 if none."""
 
+        self._yields = False
+        """Whether the lead is to be given up, which the feed has been told already."""
+
         self._told = False
         """Whether the feed has been told that it leads or follows."""
 
@@ -110,6 +113,13 @@ class RedisBusWriter:
         self._token = 0
         if self._running is not None:
             self._running.cancel()
+
+    def yield_lead(self, because: str) -> None:
+        """See ``BusWriter.yield_lead``. Without a connection the lead goes by itself, or this feed learns that it has gone."""
+        if self._token and self._outgoing is not None:
+            self._yields = True
+            self._follow(because)
+            self._wake()
 
     def write(self, batch: Batch) -> None:
         """See ``BusWriter.write``."""
@@ -174,7 +184,12 @@ class RedisBusWriter:
                 lease_ms = int(1000 * self._limits.lease_s)
                 answer = await connection.run(TAKE_LEAD, self._owner, lease_ms, int(asks_patiently))
                 if answer[0] == b"lead":
+                    self._yields = False
                     await self._lead(connection, answer)
+                if self._yields:
+                    self._yields, self._outgoing = False, None
+                    await self._sleep(self._limits.yield_s)
+                    continue
                 if self._token or not self._told:
                     self._follow("another feed leads")
                 self._well()
@@ -221,13 +236,18 @@ class RedisBusWriter:
 
     async def _hold(self, connection: Connection, outgoing: Outgoing) -> None:
         while True:
-            if outgoing.trouble is None and not self._stopping:
+            if outgoing.trouble is None and not self._stopping and not self._yields:
                 await self._sleep(self._limits.lease_s / 3)
             if isinstance(outgoing.trouble, EpochTooOld):
                 self._kept, self._gave_up = None, True
             if outgoing.trouble is not None:
                 raise outgoing.trouble
             if self._stopping:
+                return
+            if self._yields:
+                # Behind what is under way: that is written still.
+                await connection.run(RELEASE, self._owner)
+                outgoing.end(WriteRefused("the lead was yielded"))
                 return
             if await connection.run(RENEW, self._owner, self._token, int(1000 * self._limits.lease_s)) != 1:
                 raise WriteRefused("the lead was given to another feed, or Redis has lost it")
