@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 import secrets
-from collections import deque
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -36,6 +35,7 @@ from components.bus.redis.scripts import (
 from components.core.backoff import Backoff
 from components.core.batch import Batch, Standing
 from components.core.lead import GoOn, Grant, go_on
+from components.core.stream_age import StreamAge
 from components.core.written_batches import WrittenBatches
 
 _NOTHING = Standing(0, 0, {})
@@ -88,9 +88,7 @@ class RedisBusWriter:
         self._stopping = False
         self._nap: Deferred[None] | None = None
         self._running: Deferred[None] | None = None
-        self._written_at: deque[tuple[float, int, int]] = deque()
-        """``(time, epoch, number)`` of some batches, for trimming by age."""
-
+        self._age = StreamAge(self._limits.stream_age_s)
         self._trim_due_s = 0.0
 
     def start(self, feed: LeadableFeed) -> None:
@@ -258,15 +256,12 @@ class RedisBusWriter:
         kept = self._kept
         if kept is None or not kept.epoch:
             return
-        now_s, written_at = self._reactor.seconds(), self._written_at
-        written_at.append((now_s, kept.epoch, kept.confirmed))
-        oldest_s = now_s - self._limits.stream_age_s
-        while len(written_at) > 1 and written_at[1][0] < oldest_s:
-            written_at.popleft()
-        if now_s >= self._trim_due_s and written_at[0][0] < oldest_s:
+        now_s = self._reactor.seconds()
+        self._age.written(now_s, kept.epoch, kept.confirmed)
+        old = self._age.too_old(now_s)
+        if old is not None and now_s >= self._trim_due_s:
             self._trim_due_s = now_s + self._limits.trim_interval_s
-            _, epoch, number = written_at[0]
-            await connection.command("XTRIM", BATCHES, "MINID", "~", f"{epoch}-{number}")
+            await connection.command("XTRIM", BATCHES, "MINID", "~", f"{old[0]}-{old[1]}")
 
     def _follow(self, because: str) -> None:
         self.log.info("this feed follows: {because}", because=because)

@@ -170,6 +170,20 @@ async def test_a_gateway_that_was_away_for_longer_says_what_is_missing_and_gets_
 
 
 @pytest_twisted.ensureDeferred
+async def test_what_is_too_old_goes_from_the_stream(bus: RedisBroker) -> None:
+    feed = await feed_on(bus, lease_s=0.3, stream_age_s=0.3, trim_interval_s=0.1)
+    feed.write(1000)
+    await until(reactor, lambda: bus.server.command("XLEN", "{crosstick}:batches") == 1000)
+
+    def is_trimmed() -> bool:
+        feed.write(1)
+        # Redis forgets a hundred entries at a time.
+        return bool(bus.server.command("XLEN", "{crosstick}:batches") <= 200)
+
+    await until(reactor, is_trimmed)
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_wrong_password_is_a_trouble_that_does_not_name_it(bus: RedisBroker) -> None:
     bus.server.command("CONFIG", "SET", "requirepass", "right")
     link = RedisLink(reactor, parse_redis_url(f"redis://:wr0ng@127.0.0.1:{bus.server.port}"))
@@ -260,6 +274,7 @@ async def test_a_standby_leaves_a_redis_that_has_started_anew_to_its_last_leader
     await bus.lose(leader.bus)
     bus.stop()
     leader.write(5)
+    await until(reactor, lambda: bool(standby.bus.troubles()))
     bus.start()
     # The standby is back first; the leader needs its line.
     await until(reactor, lambda: standby.bus.troubles() == [])
