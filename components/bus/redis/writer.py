@@ -32,6 +32,7 @@ from components.bus.redis.scripts import (
     newest_arguments,
     parse_newest,
 )
+from components.bus.redis.trouble import RedisHealth
 from components.core.backoff import Backoff
 from components.core.batch import Batch, Standing
 from components.core.lead import GoOn, Grant, go_on
@@ -82,8 +83,7 @@ class RedisBusWriter:
         self._connection: Connection | None = None
         self._outgoing: Outgoing | None = None
         self._status: bytes | None = None
-        self._trouble: str | None = None
-        self._trouble_since_s = 0.0
+        self._health = RedisHealth(reactor, link.address, self.log)
         self._was_connected = False
         self._stopping = False
         self._nap: Deferred[None] | None = None
@@ -147,7 +147,7 @@ class RedisBusWriter:
 
     def troubles(self) -> list[str]:
         """See ``BusWriter.troubles``."""
-        found = [] if self._trouble is None else [f"Redis at {self._link.address}: {self._trouble}"]
+        found = self._health.lines()
         if self._gave_up:
             found.append("batches are dropped until the feed has begun an epoch: Redis was away for too long")
         return found
@@ -159,12 +159,12 @@ class RedisBusWriter:
             try:
                 await self._serve()
             except RedisTrouble as error:
-                self._troubled(str(error))
+                self._health.troubled(str(error))
             except Exception:
                 if self._stopping:
                     raise
                 self.log.failure("the Redis bus met an error of its own, and tries again")
-                self._troubled("an error of the bus itself, see the log")
+                self._health.troubled("an error of the bus itself, see the log")
             if not self._stopping:
                 await self._sleep(self._backoff.next_delay_s())
 
@@ -190,7 +190,7 @@ class RedisBusWriter:
                     continue
                 if self._token or not self._told:
                     self._follow("another feed leads")
-                self._well()
+                self._health.well()
                 await self._sleep(self._limits.standby_interval_s * (0.75 + 0.5 * self._random()))
         finally:
             self._connection = None
@@ -215,7 +215,7 @@ class RedisBusWriter:
             number = before.number
         self._token = token
         self._outgoing = outgoing
-        self._well()
+        self._health.well()
         if how in (GoOn.REWRITE, GoOn.RESTORE) and kept is not None:
             kept.lost_after(number)
             kept.confirm(number)
@@ -288,21 +288,6 @@ class RedisBusWriter:
         self._kept, self._gave_up = None, True
         if self._outgoing is not None:
             self._outgoing.end(WriteRefused("Redis takes less than the feed brings"))
-
-    def _troubled(self, text: str) -> None:
-        if self._trouble is None:
-            self._trouble_since_s = self._reactor.seconds()
-        if text != self._trouble:
-            self.log.warn("Redis at {address}: {trouble}", address=str(self._link.address), trouble=text)
-        self._trouble = text
-
-    def _well(self) -> None:
-        if self._trouble is not None:
-            self._trouble = None
-            seconds = self._reactor.seconds() - self._trouble_since_s
-            self.log.info(
-                "Redis at {address} is back after {seconds:.1f} s", address=str(self._link.address), seconds=seconds
-            )
 
     async def _sleep(self, seconds: float) -> None:
         nap = self._nap = deferLater(self._reactor, seconds)
