@@ -16,7 +16,7 @@ from components.core.written_batches import KeptLimits
 from tests.bus.brokers import HeardBatches, RedisBroker, WritingFeed
 from tests.harness.certificates import write_pair
 from tests.harness.client import until
-from tests.harness.redis import RedisServer
+from tests.harness.cut_line import CutLine
 
 
 @pytest_twisted.async_yield_fixture
@@ -100,7 +100,7 @@ async def test_a_redis_without_memory_is_a_trouble_until_it_has_some(bus: RedisB
     feed = await feed_on(bus)
     feed.write(5)
     await until(reactor, lambda: len(heard.batches) == 5)
-    bus.server.command("CONFIG", "SET", "maxmemory", "1mb", "maxmemory-policy", "noeviction")
+    bus.server.command("CONFIG", "SET", "maxmemory", "100kb")
     feed.write(5)
     await until(reactor, lambda: any("OOM" in trouble for trouble in feed.bus.troubles()))
     assert heard.numbers == [1, 2, 3, 4, 5]
@@ -170,6 +170,20 @@ async def test_a_gateway_that_was_away_for_longer_says_what_is_missing_and_gets_
 
 
 @pytest_twisted.ensureDeferred
+async def test_what_is_too_old_goes_from_the_stream(bus: RedisBroker) -> None:
+    feed = await feed_on(bus, lease_s=0.3, stream_age_s=0.3, trim_interval_s=0.1)
+    feed.write(1000)
+    await until(reactor, lambda: bus.server.command("XLEN", "{crosstick}:batches") == 1000)
+
+    def is_trimmed() -> bool:
+        feed.write(1)
+        # Redis forgets a hundred entries at a time.
+        return bool(bus.server.command("XLEN", "{crosstick}:batches") <= 200)
+
+    await until(reactor, is_trimmed)
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_wrong_password_is_a_trouble_that_does_not_name_it(bus: RedisBroker) -> None:
     bus.server.command("CONFIG", "SET", "requirepass", "right")
     link = RedisLink(reactor, parse_redis_url(f"redis://:wr0ng@127.0.0.1:{bus.server.port}"))
@@ -187,11 +201,14 @@ async def test_a_wrong_password_is_a_trouble_that_does_not_name_it(bus: RedisBro
 
 
 @pytest_twisted.ensureDeferred
-async def test_over_tls_the_certificate_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_over_tls_the_certificate_is_verified(
+    bus: RedisBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     certificate = write_pair(tmp_path / "redis.pem")
-    server = RedisServer(tmp_path / "redis", certificate=certificate)
-    server.start()
-    strict, trusting = (RedisBusReader(reactor, RedisLink(reactor, parse_redis_url(server.url))) for _ in range(2))
+    line = CutLine(reactor, bus.server.port, certificate)
+    await line.start()
+    address = parse_redis_url(f"rediss://localhost:{line.port}")
+    strict, trusting = (RedisBusReader(reactor, RedisLink(reactor, address)) for _ in range(2))
     try:
         await strict.start(HeardBatches())
         await until(reactor, lambda: "certificate verify failed" in str(strict.troubles()))
@@ -202,7 +219,7 @@ async def test_over_tls_the_certificate_is_verified(tmp_path: Path, monkeypatch:
     finally:
         await strict.stop()
         await trusting.stop()
-        server.kill()
+        await line.stop()
 
 
 @pytest_twisted.ensureDeferred
@@ -257,6 +274,7 @@ async def test_a_standby_leaves_a_redis_that_has_started_anew_to_its_last_leader
     await bus.lose(leader.bus)
     bus.stop()
     leader.write(5)
+    await until(reactor, lambda: bool(standby.bus.troubles()))
     bus.start()
     # The standby is back first; the leader needs its line.
     await until(reactor, lambda: standby.bus.troubles() == [])
