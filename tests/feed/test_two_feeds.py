@@ -119,3 +119,11 @@ async def test_a_feed_that_stands_by_and_loses_the_exchange_yields_nothing(
     await more(bus)
     assert one.status()["role"] == "leading"
     assert bus.term == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_feed_that_has_left_the_bus_takes_no_lead(make_exchange: MakeExchange, make_feed: MakeFeed) -> None:
+    one, _, bus = await two_feeds(make_exchange, make_feed)
+    await one.stop()
+    one.lead(bus.standing())
+    assert one.status()["role"] == "standby"
