@@ -20,7 +20,7 @@ from twisted.logger import globalLogPublisher
 
 from components.core.batch import Batch
 from components.core.kafka_address import KafkaAddress
-from tests.bus.kafka_parts import LIMITS, PATIENT, NotingListener, Parts, until
+from tests.bus.kafka_parts import LIMITS, PATIENT, NotingListener, Parts, let_topics_be_made, until
 from tests.harness.kafka import KafkaBroker
 
 
@@ -353,8 +353,7 @@ async def test_topics_that_are_missing_are_named_and_found_when_they_are_there(b
     feed = parts.feed()
     listener = await parts.listener()
     await until(lambda: any("later.batches" in line for line in feed.writer.troubles()))
-    broker.create("later.batches")
-    broker.create("later.standing")
+    let_topics_be_made(parts.address)
     await until(lambda: feed.leading)
     feed.write()
     await until(lambda: listener.batches)

@@ -84,7 +84,10 @@ class KafkaBusReader:
 
     def troubles(self) -> list[str]:
         """See ``BusReader.troubles``."""
-        return self._contact.troubles(self._limits.answer_within_s)
+        lines = self._contact.troubles(self._limits.answer_within_s)
+        if lines:
+            self.figures.connected = False
+        return lines
 
     def _run(self) -> None:
         try:
