@@ -96,6 +96,7 @@ class KafkaProcess:
     def __init__(self) -> None:
         command = [sys.executable, "-m", "tests.harness.kafka"]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.pid = self._process.pid
         self.address = self._answer()
 
     def go_down(self) -> None:
