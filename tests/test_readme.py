@@ -16,14 +16,20 @@ from typing import Any
 
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry, generate_latest
 
 from components.core.closing import CLOSE_CODES
 from components.core.limits import Limits, RealmLimits
+from components.feed.feed import Feed
+from components.feed.web import lag_histogram, make_site
 from components.router.fanout_settings import FanOutSettings
-from components.settings import KNOWN_VARIABLES
+from components.settings import KNOWN_VARIABLES, FeedSettings
 from components.tokens.claims import CLAIMS
 from tests.clients.command import NODE
+from tests.feed.memory_bus import MemoryBus
 from tests.harness.node import REPOSITORY, Node, free_port
+from tests.harness.reactor import ReactorOnClock
+from tests.harness.redis import RedisServer
 
 README = (REPOSITORY / "README.md").read_text()
 CI = (REPOSITORY / ".ci" / "run").read_text()
@@ -94,7 +100,9 @@ def test_every_command_is_run_by_a_test_here_or_by_ci() -> None:
         if line.startswith("make "):
             assert re.search(rf"^\s*{line}\b", CI, re.MULTILINE) or line == "make soak", line
         else:
-            assert re.match(r"crosstick (token|exchange|fault) |CROSSTICK_TOKEN=|crossbar start$|\. \.venv", line), line
+            assert re.match(
+                r"crosstick (token|exchange|fault) |CROSSTICK_(TOKEN|BUS)=|crossbar start$|\. \.venv", line
+            ), line
 
 
 @pytest.mark.parametrize("line", [line for line in shell_lines() if line.startswith("crosstick token ")])
@@ -124,6 +132,20 @@ def test_the_simulated_exchange_stands_alone_and_makes_faults(node: Node) -> Non
     with started(["bash", "-c", f"exec {alone}"], environ_of(node)) as process:
         wait_for(process, rf"ws://127\.0\.0\.1:{port}")
         subprocess.run(["bash", "-c", fault], cwd=REPOSITORY, env=environ_of(node), check=True, capture_output=True)
+
+
+def test_a_feed_runs_alone_on_a_shared_bus(node: Node, tmp_path: Path) -> None:
+    [line] = [line for line in shell_lines() if " crosstick feed " in line]
+    redis = RedisServer(tmp_path / "redis")
+    redis.start()
+    try:
+        line = line.replace("6379", str(redis.port)).replace("8081", str(free_port()))
+        environ = environ_of(node) | {"CROSSTICK_EXCHANGE_URL": f"ws://127.0.0.1:{free_port()}"}
+        with started(["bash", "-c", f"export {line.replace(' crosstick', '; exec crosstick')}"], environ) as process:
+            wait_for(process, r"^http://127\.0\.0\.1:\d+$")
+            wait_for(process, "goes on with epoch|begins epoch")
+    finally:
+        redis.kill()
 
 
 def test_the_python_program_prints_prices(node: Node) -> None:
@@ -195,10 +217,18 @@ def test_the_limits_that_it_shows_are_all_there_are_and_their_defaults() -> None
 
 def test_the_metrics_that_it_lists_are_those_that_there_are(node: Node) -> None:
     _, _, body = node.get("/metrics")
+    registry = CollectorRegistry()
+    lag_histogram(registry)
+    settings = FeedSettings("ws://127.0.0.1:1", ("BTCUSDT",), "trade", 60.0, "one")
+    feed = Feed(ReactorOnClock(), settings, MemoryBus().writer(), lambda: 0, pytest.fail)
+    make_site(feed, registry)
+    answers = body.decode() + generate_latest(registry).decode()
     rows = re.findall(r"^\| (`crosstick_\w+`.*?) \|", README, re.MULTILINE)
-    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == set(
-        re.findall(r"^# TYPE (crosstick_\w+) ", body.decode(), re.MULTILINE)
-    )
+    there = re.findall(r"^# TYPE (crosstick_\w+) ", answers, re.MULTILINE)
+    # The library adds to each histogram when it was made.
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == {
+        name for name in there if not name.endswith("_created")
+    }
 
 
 def test_every_reason_of_closing_is_listed_with_its_code() -> None:

@@ -6,6 +6,7 @@ import click
 
 from components.cli.bench import bench
 from components.cli.exchange import exchange, fault
+from components.cli.feed import feed
 from components.cli.revoke import revoke
 from components.cli.run import run
 from components.cli.token import token
@@ -16,5 +17,5 @@ def main() -> None:
     """Crosstick: a market-data gateway built on Crossbar.io."""
 
 
-for command in (run, token, revoke, exchange, fault, bench):
+for command in (run, token, revoke, feed, exchange, fault, bench):
     main.add_command(command)

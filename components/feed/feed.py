@@ -146,6 +146,21 @@ class Feed:
                 return state
         return UpstreamState.LIVE
 
+    def bus_troubles(self) -> list[str]:
+        """Return what is wrong with the bus, a line each."""
+        return self._bus.troubles()
+
+    def not_ready_because(self) -> list[str]:
+        """Return why this feed could not write what the exchange sends, were it to lead; a line each."""
+        because = self.bus_troubles()
+        status = self.status()
+        if self.state is not UpstreamState.LIVE:
+            error = status["exchange"]["last_error"]
+            because.append(f"the exchange's connection is {self.state.value}" + (f": {error}" if error else ""))
+        elif len(self._stale) == len(self.settings.symbols):
+            because.append("all symbols are silent")
+        return because
+
     def status(self) -> dict[str, Any]:
         """Return the status as ``market.status`` shows it, all times in ms since 1970."""
         intake = self.intake

@@ -34,19 +34,20 @@ def executable() -> str:
 class RedisServer:
     """One server on a port of its own, which it keeps when it is started again; nothing is saved unless asked for."""
 
-    def __init__(self, directory: Path, *options: str, sentinel: bool = False, certificate: Path | None = None) -> None:
-        """Lay out a server; ``options`` are lines of its configuration. With a PEM file of key and certificate: TLS."""
+    def __init__(self, directory: Path, *options: str, sentinel: bool = False) -> None:
+        """Lay out a server; ``options`` are lines of its configuration."""
         self.port = free_port()
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
-        self._certificate = certificate
         self._process: subprocess.Popen[bytes] | None = None
         self._config = directory / "redis.conf"
-        listens = [f"port {self.port}"]
-        if certificate is not None:
-            listens = ["port 0", f"tls-port {self.port}", "tls-auth-clients no"]
-            listens += [f"tls-{kind} {certificate}" for kind in ("cert-file", "key-file", "ca-cert-file")]
-        lines = ["bind 127.0.0.1", f"dir {directory}", f"logfile {directory / 'redis.log'}", *listens, *options]
+        lines = [
+            "bind 127.0.0.1",
+            f"dir {directory}",
+            f"logfile {directory / 'redis.log'}",
+            f"port {self.port}",
+            *options,
+        ]
         if not sentinel:
             lines += ["save ''", "repl-diskless-sync-delay 0", "stop-writes-on-bgsave-error no"]
         self._arguments = ["--sentinel"] if sentinel else []
@@ -55,7 +56,7 @@ class RedisServer:
     @property
     def url(self) -> str:
         """Return the URL of ``CROSSTICK_BUS``, without credentials."""
-        return f"redis://127.0.0.1:{self.port}" if self._certificate is None else f"rediss://localhost:{self.port}"
+        return f"redis://127.0.0.1:{self.port}"
 
     def start(self) -> None:
         """Start the process and wait until it listens."""

@@ -104,7 +104,8 @@ class Connection:
     def close(self, cause: str = "the connection was closed") -> None:
         """End the connection; what has not been answered fails, for ``cause``."""
         self._protocol.cause = self._protocol.cause or cause
-        if self._protocol.transport is not None:
+        # Of a TLS connection that has ended, Twisted's abortConnection raises.
+        if self._protocol.connected:
             self._protocol.transport.abortConnection()
 
     def _too_slow(self, name: str, deadline_s: float) -> None:

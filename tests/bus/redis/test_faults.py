@@ -16,7 +16,7 @@ from components.core.written_batches import KeptLimits
 from tests.bus.brokers import HeardBatches, RedisBroker, WritingFeed
 from tests.harness.certificates import write_pair
 from tests.harness.client import until
-from tests.harness.redis import RedisServer
+from tests.harness.cut_line import CutLine
 
 
 @pytest_twisted.async_yield_fixture
@@ -187,11 +187,14 @@ async def test_a_wrong_password_is_a_trouble_that_does_not_name_it(bus: RedisBro
 
 
 @pytest_twisted.ensureDeferred
-async def test_over_tls_the_certificate_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_over_tls_the_certificate_is_verified(
+    bus: RedisBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     certificate = write_pair(tmp_path / "redis.pem")
-    server = RedisServer(tmp_path / "redis", certificate=certificate)
-    server.start()
-    strict, trusting = (RedisBusReader(reactor, RedisLink(reactor, parse_redis_url(server.url))) for _ in range(2))
+    line = CutLine(reactor, bus.server.port, certificate)
+    await line.start()
+    address = parse_redis_url(f"rediss://localhost:{line.port}")
+    strict, trusting = (RedisBusReader(reactor, RedisLink(reactor, address)) for _ in range(2))
     try:
         await strict.start(HeardBatches())
         await until(reactor, lambda: "certificate verify failed" in str(strict.troubles()))
@@ -202,7 +205,7 @@ async def test_over_tls_the_certificate_is_verified(tmp_path: Path, monkeypatch:
     finally:
         await strict.stop()
         await trusting.stop()
-        server.kill()
+        await line.stop()
 
 
 @pytest_twisted.ensureDeferred

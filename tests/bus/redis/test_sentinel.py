@@ -31,8 +31,11 @@ def servers(tmp_path: Path) -> Iterator[tuple[RedisServer, RedisServer, RedisSer
         sentinel=True,
     )
     running = (master, replica, sentinel)
-    for server in running:
-        server.start()
+    master.start()
+    replica.start()
+    # A Sentinel asks a master for its replicas at the start, and then every ten seconds.
+    replica.wait(lambda: b"master_link_status:up" in replica.command("INFO", "replication", password="secret"))
+    sentinel.start()
     yield running
     for server in running:
         server.kill()
@@ -53,14 +56,15 @@ async def test_after_a_failover_that_lost_writes_nothing_is_missing(
         feed.write(10)
         await until(reactor, lambda: len(heard.batches) == 10)
         await until(reactor, lambda: replica.command("XLEN", "{crosstick}:batches", password="secret") == 10)
-        await until(reactor, lambda: int(sentinel.command("SENTINEL", "REPLICAS", "ticks") != []) == 1, timeout_s=15.0)
+        await until(reactor, lambda: sentinel.command("SENTINEL", "CKQUORUM", "ticks").startswith(b"OK"))
+        await until(reactor, lambda: len(sentinel.command("SENTINEL", "REPLICAS", "ticks")) == 1)
         replica.pause()
         feed.write(10)
         await until(reactor, lambda: len(heard.batches) == 20)
         master.kill()
         replica.resume()
         feed.write(10)
-        await until(reactor, lambda: len(heard.batches) == 30, timeout_s=15.0)
+        await until(reactor, lambda: len(heard.batches) == 30, timeout_s=25.0)
         assert heard.numbers == list(range(1, 31))
         assert replica.command("XLEN", "{crosstick}:batches", password="secret") == 30
         assert feed.told == [None]

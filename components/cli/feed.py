@@ -1,0 +1,87 @@
+"""``crosstick feed``: a feed in a process of its own, without Crossbar, on a bus that it shares with others.
+
+Twisted is imported inside the command: the other commands need not wait for it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Any
+
+import click
+
+from components.settings import SettingsError, load_settings
+
+DEFAULT_PORT = 8081
+
+
+@click.command()
+@click.option(
+    "--port",
+    default=DEFAULT_PORT,
+    show_default=True,
+    type=click.IntRange(0, 65_535),
+    help="For /healthz, /readyz and /metrics; 0: any free one.",
+)
+@click.option("--interface", default="127.0.0.1", show_default=True, help="Address of that port.")
+def feed(*, port: int, interface: str) -> None:
+    """Run a feed alone, until SIGTERM or Ctrl-C; several may run, and one of them leads.
+
+    CROSSTICK_BUS names the bus that it shares with gateways and other feeds.
+    """
+    try:
+        settings = load_settings(os.environ)
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from error
+    if settings.bus.kind == "wamp":
+        raise click.ClickException(
+            "CROSSTICK_BUS must name a bus that processes share, such as redis://127.0.0.1:6379, was 'wamp': "
+            "that one is inside a node, and so is its feed"
+        )
+    from prometheus_client import CollectorRegistry
+    from twisted.internet import reactor
+    from twisted.internet.defer import Deferred, ensureDeferred
+    from twisted.internet.error import CannotListenError
+    from twisted.logger import globalLogBeginner, textFileLogObserver
+    from twisted.python.failure import Failure
+
+    from components.bus.choice import make_writer
+    from components.feed.feed import Feed
+    from components.feed.web import lag_histogram, make_site
+
+    observer: Any = textFileLogObserver(sys.stderr)
+    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
+    loop: Any = reactor
+    failures: list[str] = []
+
+    def failed(failure: Failure) -> None:
+        Feed.log.failure("the feed cannot go on", failure=failure)
+        failures.append(f"the feed cannot go on: {failure.getErrorMessage()}")
+        if loop.running:
+            loop.stop()
+
+    registry = CollectorRegistry()
+    alone = Feed(
+        loop,
+        settings.feed,
+        make_writer(settings.bus, loop, None, failed),
+        lambda: time.time_ns() // 1_000_000,
+        failed,
+        observe_lag_s=lag_histogram(registry).observe,
+    )
+    try:
+        listening = loop.listenTCP(port, make_site(alone, registry), interface=interface)
+    except CannotListenError as error:
+        raise click.ClickException(f"port {port} of {interface} cannot be had: {error.socketError}") from error
+    click.echo(f"http://{interface}:{listening.getHost().port}")
+
+    def end() -> Deferred[None]:
+        return ensureDeferred(alone.stop())
+
+    loop.callWhenRunning(alone.start)
+    loop.addSystemEventTrigger("before", "shutdown", end)
+    loop.run()
+    if failures:
+        raise click.ClickException(failures[0])

@@ -1,0 +1,143 @@
+"""The small HTTP side of a feed in a process of its own: ``/healthz``, ``/readyz`` and ``/metrics``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from twisted.web.resource import Resource
+from twisted.web.server import Request, Site
+
+from components.feed.feed import Feed
+
+LAG_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
+
+_COUNTERS = {
+    "frames": "Frames that the exchange sent, control frames not counted",
+    "ticks": "Trades that were numbered and handed to the bus",
+    "books": "Best prices that were numbered and handed to the bus",
+    "malformed": "Frames that were not what the exchange documents",
+    "ignored": "Frames of streams that are not turned into ticks",
+    "duplicates": "Trades and best prices that came twice and were dropped",
+    "gaps": "Holes in the trade ids",
+    "missed_trades": "Trades that the exchange made and no feed got",
+    "id_resets": "Times that the exchange began its numbering anew",
+    "unknown_symbols": "Messages of symbols that were not asked for",
+    "upstream_paused": "Times that the exchange was not read, since the bus was full",
+    "kept_dropped": "Trades that were kept for a change of the lead and had to go before their time",
+}
+"""``counters`` of the status: each is ``crosstick_feed_<name>_total``."""
+
+
+class FeedCollector(Collector):
+    """Turns a feed's status into metrics, when they are asked for."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics."""
+        status = self._feed.status()
+        for name, help_text in _COUNTERS.items():
+            yield CounterMetricFamily(f"crosstick_feed_{name}", help_text, value=status["counters"][name])
+        exchange = status["exchange"]
+        yield CounterMetricFamily(
+            "crosstick_feed_reconnects", "Connections that were lost and made anew", value=exchange["reconnects"]
+        )
+        yield CounterMetricFamily(
+            "crosstick_feed_rotations",
+            "Connections that the next one relieved before they ended",
+            value=exchange["rotations"],
+        )
+        gauges = {
+            "leading": ("1 while this feed leads, 0 while it stands by", status["role"] == "leading"),
+            "live": ("1 while every subscription is acknowledged", status["state"] == "live"),
+            "stale_symbols": ("Symbols that are silent", len(status["stale"])),
+            "kept_trades": ("Trades that are kept for a change of the lead", self._feed.intake.recent.trades_kept),
+            "bus_troubles": (
+                "What is wrong with the bus, by number; /readyz says what",
+                len(self._feed.bus_troubles()),
+            ),
+        }
+        for name, (help_text, value) in gauges.items():
+            yield GaugeMetricFamily(f"crosstick_feed_{name}", help_text, value=value)
+
+
+def lag_histogram(registry: CollectorRegistry) -> Histogram:
+    """Return the histogram of the time from the exchange's trade to the bus, a value per batch."""
+    return Histogram(
+        "crosstick_feed_lag_seconds",
+        "From the exchange's time of a batch's newest trade to its way to the bus, by this machine's clock",
+        buckets=LAG_BUCKETS_S,
+        registry=registry,
+    )
+
+
+def make_site(feed: Feed, registry: CollectorRegistry) -> Site:
+    """Return what answers the HTTP port."""
+    registry.register(FeedCollector(feed))
+    root: Any = Resource()
+    root.putChild(b"healthz", _Healthz())
+    root.putChild(b"readyz", _Readyz(feed))
+    root.putChild(b"metrics", _Metrics(registry))
+    site = Site(root, timeout=10)
+    site.displayTracebacks = False
+    return site
+
+
+class _Healthz(Resource):
+    isLeaf = True
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Twisted has no types here
+
+    def render_GET(self, request: Request) -> bytes:
+        return _answer(request, 200, {"alive": True})
+
+
+class _Readyz(Resource):
+    """200 while the feed could write what the exchange sends, leading or not; else 503 and why not."""
+
+    isLeaf = True
+
+    def __init__(self, feed: Feed) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Twisted has no types here
+        self._feed = feed
+
+    def render_GET(self, request: Request) -> bytes:
+        feed, status = self._feed, self._feed.status()
+        because = feed.not_ready_because()
+        body = {
+            "ready": not because,
+            "because": because,
+            "feed": status["feed"],
+            "role": status["role"],
+            "epoch": status["epoch"],
+            "state": status["state"],
+            "stale": len(status["stale"]),
+        }
+        return _answer(request, 503 if because else 200, body)
+
+
+class _Metrics(Resource):
+    isLeaf = True
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Twisted has no types here
+        self._registry = registry
+
+    def render_GET(self, request: Request) -> bytes:
+        request.setHeader(b"Content-Type", CONTENT_TYPE_LATEST.encode())
+        request.setHeader(b"Cache-Control", b"no-store")
+        return generate_latest(self._registry)
+
+
+def _answer(request: Request, status: int, body: dict[str, Any]) -> bytes:
+    request.setResponseCode(status)
+    request.setHeader(b"Content-Type", b"application/json")
+    request.setHeader(b"Cache-Control", b"no-store")
+    return json.dumps(body).encode() + b"\n"
