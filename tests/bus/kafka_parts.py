@@ -164,10 +164,10 @@ class Parts:
         producer.produce(self.address.log_topic, value, partition=0)
         assert producer.flush(5) == 0
 
-    def end_of_log(self) -> int:
+    def end_of_log(self, topic: str = "") -> int:
         consumer = Consumer({"bootstrap.servers": self.address.brokers, "group.id": "none", "log_level": 0})
         try:
-            bounds = consumer.get_watermark_offsets(TopicPartition(self.address.log_topic, 0), timeout=5)
+            bounds = consumer.get_watermark_offsets(TopicPartition(topic or self.address.log_topic, 0), timeout=5)
         finally:
             consumer.close()
         assert bounds is not None

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,9 +19,11 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.logger import globalLogPublisher
 
+from components.bus.kafka import KafkaBusWriter
 from components.core.batch import Batch
-from components.core.kafka_address import KafkaAddress
-from tests.bus.kafka_parts import LIMITS, PATIENT, NotingListener, Parts, let_topics_be_made, until
+from components.core.kafka_address import KafkaAddress, parse_kafka_url
+from tests.bus.kafka_parts import LIMITS, PATIENT, NotingFeed, NotingListener, Parts, let_topics_be_made, until
+from tests.harness.certificates import write_pair
 from tests.harness.kafka import KafkaBroker
 
 
@@ -309,6 +312,25 @@ async def test_a_feed_that_finds_no_more_of_the_log_than_its_end_begins_an_epoch
 
 
 @pytest_twisted.ensureDeferred
+async def test_who_finds_neither_standing_nor_the_lead_learns_of_them_from_the_feed_that_leads(parts: Parts) -> None:
+    first = await parts.leading_feed(PATIENT)
+    first.write(10)
+    await until(lambda: first.writer.batches_waiting == 0)
+    await parts.listener_told_of(10)
+    parts.broker.forget_before(parts.address.standing_topic, parts.end_of_log(parts.address.standing_topic))
+    parts.broker.forget_before(parts.address.log_topic, parts.end_of_log())
+    listener = await parts.listener()
+    second = parts.feed()
+    await until(lambda: listener.standings)
+    first.write(3)
+    await until(lambda: listener.batches and listener.batches[-1].number == 13)
+    assert listener.standings[-1].newest == {"market.BTCUSDT": (10, b'{"seq":10}')}
+    await until(lambda: second.said)
+    assert second.said == ["follow: another feed leads"]
+    assert first.leading
+
+
+@pytest_twisted.ensureDeferred
 async def test_what_is_no_record_is_passed_over(parts: Parts) -> None:
     listener = NotingListener()
     reader = await parts.reader(listener)
@@ -357,6 +379,31 @@ async def test_topics_that_are_missing_are_named_and_found_when_they_are_there(b
     feed.write()
     await until(lambda: listener.batches)
     await parts.stop()
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    return write_pair(tmp_path / "authority.pem")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "kafka+ssl://{}",
+        "kafka+ssl://ann:secret@{}?ca={}",
+        "kafka+ssl://ann:secret@{}?sasl=SCRAM-SHA-256",
+        "kafka://ann:secret@{}?sasl=SCRAM-SHA-512",
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_brokers_that_cannot_be_spoken_to_as_asked_are_a_trouble_that_shows_no_password(
+    broker: KafkaBroker, certificate: Path, url: str
+) -> None:
+    writer = KafkaBusWriter(parse_kafka_url(url.format(broker.address, certificate)), reactor=reactor, limits=LIMITS)
+    writer.start(NotingFeed(writer))
+    await until(lambda: any("cannot be used" in line for line in writer.troubles()))
+    assert "secret" not in " ".join(writer.troubles())
+    await writer.stop()
 
 
 @pytest_twisted.ensureDeferred
