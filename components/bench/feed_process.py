@@ -40,6 +40,9 @@ class EncodingBus:
     async def stop(self) -> None:
         """See ``BusWriter.stop``."""
 
+    def yield_lead(self, because: str) -> None:
+        """See ``BusWriter.yield_lead``."""
+
     def troubles(self) -> list[str]:
         """See ``BusWriter.troubles``."""
         return []

@@ -47,6 +47,13 @@ class BusWriter(Protocol):
     async def stop(self) -> None:
         """Send what waits, for a bounded time, and give up the lead, so that another feed takes it at once."""
 
+    def yield_lead(self, because: str) -> None:
+        """Leave the lead to another feed, if one stands by; ``follow`` is called before this returns.
+
+        For a leader that does not get what the exchange sends. Where no other takes the lead, this feed has it again soon. A
+        bus of a single feed does nothing.
+        """
+
     def write(self, batch: Batch) -> None:
         """Send a batch; batches arrive in the order of the calls, each once, or the feed is told to begin anew or follow.
 

@@ -93,6 +93,9 @@ class WampBusWriter:
         if waiting is not None:
             waiting.callback(None)
 
+    def yield_lead(self, because: str) -> None:
+        """See ``BusWriter.yield_lead``: there is no other feed."""
+
     def troubles(self) -> list[str]:
         """See ``BusWriter.troubles``."""
         if self._lost is not None:

@@ -9,15 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 INITIAL_S = 0.25
-CAP_S = 3.0
+CAP_S = 4.5
 
 
 @dataclass(slots=True)
 class Backoff:
     """Delays between connection attempts to one exchange.
 
-    The cap is low enough that an exchange that comes back is found within 5 s, and high enough to stay below the 300
-    attempts per 5 minutes that Binance allows an address. Who keeps several connections multiplies it.
+    The cap is low enough that an exchange that comes back is found within 5 s, and high enough that two feeds of one address
+    stay below the 300 attempts per 5 minutes that Binance allows it. Who keeps several connections multiplies it.
     """
 
     random: Callable[[], float]

@@ -40,7 +40,8 @@ class _Symbol:
     last_book_s: float = 0.0
     first_trade_id: int | None = None
     last_trade_id: int | None = None
-    book: KeptBook | None = None
+    book: BookTicker | None = None
+    book_received_ms: int = 0
 
 
 class Recent:
@@ -70,21 +71,25 @@ class Recent:
         symbol.last_trade_id = trade.id
         if symbol.first_trade_id is None:
             symbol.first_trade_id = trade.id
-        trades = self._trades
-        trades.append((now_s, trade))
-        oldest_s = now_s - self._keep_s
-        while trades[0][0] < oldest_s:
-            trades.popleft()
-        if len(trades) > self._max_trades:
-            trades.popleft()
-            self.dropped += 1
+        self._trades.append((now_s, trade))
 
     def book(self, ticker: BookTicker, now_s: float, now_ms: int) -> None:
         """Keep best prices in place of those that came before."""
         symbol = self._by_name.get(ticker.symbol)
         if symbol is not None:
             symbol.last_book_s = now_s
-            symbol.book = KeptBook(ticker, now_ms)
+            symbol.book = ticker
+            symbol.book_received_ms = now_ms
+
+    def forget(self, now_s: float) -> None:
+        """Let go what is too old or too much; to be called after each read, which makes the bounds hold but for one read."""
+        trades = self._trades
+        oldest_s = now_s - self._keep_s
+        while trades and trades[0][0] < oldest_s:
+            trades.popleft()
+        while len(trades) > self._max_trades:
+            trades.popleft()
+            self.dropped += 1
 
     def merge(self, other: Recent) -> None:
         """Take over what another one kept of some of the symbols, by a connection that was open beside theirs.
@@ -99,8 +104,8 @@ class Recent:
             symbol.last_tick_s = max(symbol.last_tick_s, theirs.last_tick_s)
             symbol.last_book_s = max(symbol.last_book_s, theirs.last_book_s)
             book = theirs.book
-            if book is not None and (symbol.book is None or symbol.book.ticker.update_id < book.ticker.update_id):
-                symbol.book = book
+            if book is not None and (symbol.book is None or symbol.book.update_id < book.update_id):
+                symbol.book, symbol.book_received_ms = book, theirs.book_received_ms
         self._trades.extend(other._trades)
         while len(self._trades) > self._max_trades:
             self._trades.popleft()
@@ -112,7 +117,7 @@ class Recent:
         return {
             name: (
                 symbol.last_trade_id if symbol.last_tick_s > since_s else None,
-                symbol.book.ticker.update_id if symbol.book is not None and symbol.last_book_s > since_s else None,
+                symbol.book.update_id if symbol.book is not None and symbol.last_book_s > since_s else None,
             )
             for name, symbol in self._by_name.items()
             if symbol.last_tick_s > since_s or symbol.last_book_s > since_s
@@ -123,7 +128,7 @@ class Recent:
         behind = []
         for name, symbol in self._by_name.items():
             trade_id, update_id = reached.get(name, (None, None))
-            book_id = None if symbol.book is None else symbol.book.ticker.update_id
+            book_id = None if symbol.book is None else symbol.book.update_id
             if _is_behind(symbol.last_trade_id, trade_id) or _is_behind(book_id, update_id):
                 behind.append(name)
         return behind
@@ -144,7 +149,11 @@ class Recent:
 
     def books(self) -> Iterator[KeptBook]:
         """Yield the newest best prices of each symbol that has had any."""
-        return (symbol.book for symbol in self._by_name.values() if symbol.book is not None)
+        return (
+            KeptBook(symbol.book, symbol.book_received_ms)
+            for symbol in self._by_name.values()
+            if symbol.book is not None
+        )
 
     def opened_ms(self) -> dict[str, int]:
         """Return when each symbol's connection was made, ms since 1970; 0 before the first."""

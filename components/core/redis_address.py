@@ -102,7 +102,7 @@ def _host_and_port(text: str, default_port: int) -> tuple[str, int]:
         host, port = split.hostname, split.port
     except ValueError as error:
         raise InvalidRedisAddress("a port must be a number from 1 to 65535") from error
-    if not host or "," in text or port == 0:
+    if not host or "," in text or not host.isascii() or not host.isprintable() or " " in host or port == 0:
         raise InvalidRedisAddress("a host is missing or malformed")
     return host, default_port if port is None else port
 

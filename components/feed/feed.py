@@ -51,6 +51,7 @@ class Feed:
         self._wall_clock_ms = wall_clock_ms
         self._on_failed = on_failed
         self._bus = bus
+        self._stopping = False
         self._upstream_paused = 0
         self._stale: list[str] = []
         self._asked_again_s: dict[str, float] = {}
@@ -70,6 +71,7 @@ class Feed:
                 chunk,
                 self.intake,
                 self._state_changed,
+                self._connection_lost,
                 rules or UpstreamRules(),
                 len(chunks),
             )
@@ -93,6 +95,7 @@ class Feed:
 
     async def stop(self) -> None:
         """Write what was taken, give up the lead, and leave the exchange."""
+        self._stopping = True
         if self._ticker.running:
             self._ticker.stop()
         if self.intake.leading:
@@ -106,6 +109,9 @@ class Feed:
 
     def lead(self, since: Standing | None) -> None:
         """See ``LeadableFeed.lead``, and ``Intake.lead``."""
+        if self._stopping:
+            # Given while this feed was about to leave the bus: what it does not use, it gives up with the rest.
+            return
         self.intake.lead(since)
         self.log.info(
             "feed {name} leads: {how} epoch {epoch}",
@@ -196,6 +202,12 @@ class Feed:
                 "kept_dropped": intake.recent.dropped,
             },
         }
+
+    def _connection_lost(self, reason: str) -> None:
+        # What this feed misses from here on another one may get; nothing more is written that would leave it behind.
+        if self.intake.leading:
+            self.intake.write_batch()
+            self._bus.yield_lead(f"its connection to the exchange was lost: {reason}")
 
     def _state_changed(self) -> None:
         if self.state is not self._state:

@@ -76,7 +76,8 @@ class Intake:
         self._write_all(self.sequencer.kept_tick(trade) for trade in trades)
         now_s = self._monotonic_s()
         self._write_all(self.sequencer.kept_book(book, now_s) for book in self.recent.books())
-        self.write_batch()
+        if self.leading:
+            self.write_batch()
 
     def _continue_epoch(self, since: Standing) -> bool:
         self.epoch = max(self.epoch, since.epoch)
@@ -106,18 +107,19 @@ class Intake:
             now_s = self._monotonic_s()
             self._write_all(self.sequencer.kept_tick(trade) for trade in other.trades(now_s))
             self._write_all(self.sequencer.kept_book(book, now_s) for book in other.books())
-            self.write_batch()
+            if self.leading:
+                self.write_batch()
         self.recent.merge(other)
 
     def _write_all(self, events: Iterable[Event | None]) -> None:
         for event in events:
-            if event is None:
-                continue
-            self._events.append(event)
-            if len(self._events) >= MAX_EVENTS_PER_BATCH:
-                self.write_batch()
-                if not self.leading:
-                    return
+            # The bus may have refused the batch before: then this feed leads no more.
+            if not self.leading:
+                return
+            if event is not None:
+                self._events.append(event)
+                if len(self._events) >= MAX_EVENTS_PER_BATCH:
+                    self.write_batch()
 
     # What connections bring
 
@@ -157,6 +159,7 @@ class Intake:
                 if len(self._events) >= MAX_EVENTS_PER_BATCH:
                     self.write_batch()
                     writes = self.leading and recent is self.recent
+        recent.forget(now_s)
 
     def write_batch(self) -> None:
         """Hand what was sequenced to the bus."""

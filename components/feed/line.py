@@ -38,10 +38,12 @@ class Line:
         streams: Sequence[str],
         intake: Intake,
         on_state: Callable[[], None],
+        on_lost: Callable[[str], None],
         rules: UpstreamRules,
         lines: int = 1,
     ) -> None:
-        """Bring ``streams`` of the exchange at ``url`` to ``intake``; ``on_state`` is called when ``state`` may be another one.
+        """Bring ``streams`` of the exchange at ``url`` to ``intake``; ``on_state`` is called when ``state`` may be another one,
+        ``on_lost`` with the reason when a connection was lost that was live, and there is no other in its place.
 
         ``lines`` says how many the feed has: together they stay below the exchange's limit of attempts to connect.
         """
@@ -54,6 +56,7 @@ class Line:
         self._url = url
         self._intake = intake
         self._on_state = on_state
+        self._on_lost = on_lost
         self._rules = rules
         self._quick = INITIAL_S, CAP_S * lines
         self._symbols = tuple(dict.fromkeys(stream.partition("@")[0].upper() for stream in streams))
@@ -154,7 +157,7 @@ class Line:
             if state is UpstreamState.CONNECTING and self._next is not None:
                 self._current_lost(self._next)
             elif state is UpstreamState.CONNECTING:
-                self._lost = connection.upstream.connections > 0 or self._lost
+                self._current_gone()
             elif state is UpstreamState.LIVE and self._lost:
                 self._lost = False
                 self.reconnects += 1
@@ -185,11 +188,18 @@ class Line:
         if following.upstream.state is UpstreamState.CONNECTING and following.upstream.waiting:
             # It may wait long, since nothing was urgent; the lost one connects anew by itself, and soon.
             self._next = None
-            self._lost = True
             self._retire(following)
+            self._current_gone()
             return
-        self._lost = following.upstream.state is not UpstreamState.LIVE
+        if following.upstream.state is not UpstreamState.LIVE:
+            self._current_gone()
         self._relieve(following)
+
+    def _current_gone(self) -> None:
+        # Upon the start, and while one attempt follows another, nothing is lost that had been there.
+        if self._current.upstream.connections > 0 and not self._lost:
+            self._lost = True
+            self._on_lost(self._current.upstream.last_error)
 
     def _check_overlap(self) -> None:
         following = self._next

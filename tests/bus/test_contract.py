@@ -167,6 +167,31 @@ async def test_of_two_feeds_one_leads_and_the_other_goes_on_when_it_stops(bus: B
 
 @that(MANY)
 @pytest_twisted.ensureDeferred
+async def test_a_lead_that_is_yielded_is_the_other_feeds_and_without_one_comes_back(bus: Broker) -> None:
+    heard = await listener(bus)
+    leader = await leading_feed(bus)
+    leader.write(5)
+    leader.bus.yield_lead("nothing comes from the exchange")
+    assert leader.told[1:] == ["nothing comes from the exchange"]
+    await until(reactor, lambda: leader.leads, timeout_s=3.0)
+    assert leader.told[2:] == [heard_standing(leader, 5)]
+    standby = WritingFeed(await bus.make_writer())
+    standby.bus.start(standby)
+    await until(reactor, lambda: bool(standby.told))
+    leader.write(5)
+    leader.bus.yield_lead("nothing comes from the exchange")
+    await until(reactor, lambda: standby.leads, timeout_s=1.0)
+    standby.write(5)
+    await until(reactor, lambda: len(heard.batches) == 15)
+    assert heard.numbers == list(range(1, 16))
+    await standby.bus.stop()
+    await until(reactor, lambda: leader.leads, timeout_s=3.0)
+    assert leader.told[-1] == heard_standing(standby, 15)
+    await leader.bus.stop()
+
+
+@that(MANY)
+@pytest_twisted.ensureDeferred
 async def test_a_standby_takes_over_from_a_leader_that_is_gone_without_a_word(bus: Broker) -> None:
     heard = await listener(bus)
     leader = await leading_feed(bus)

@@ -11,7 +11,7 @@ from components.core.backoff import Backoff
 def test_the_wait_doubles_up_to_its_cap_and_is_a_random_share_of_it(share: float) -> None:
     backoff = Backoff(lambda: share)
     waits = [backoff.next_delay_s() for _ in range(20)]
-    assert waits == [share * most for most in [0.25, 0.5, 1.0, 2.0, *[3.0] * 16]]
+    assert waits == [share * most for most in [0.25, 0.5, 1.0, 2.0, 4.0, *[4.5] * 15]]
 
 
 def test_after_a_good_connection_the_wait_is_short_again() -> None:

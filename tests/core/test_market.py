@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from components.core.batch import Batch
+from components.core.batch import Batch, Standing
 from components.core.market import Market
 
 
@@ -121,3 +121,28 @@ def test_only_a_change_of_state_epoch_or_stale_symbols_is_news() -> None:
 def test_a_status_that_is_none_of_a_feeds_is_refused(wrong: bytes) -> None:
     with pytest.raises((ValueError, TypeError)):
         Market(Time()).take_status(wrong)
+
+
+def test_what_stands_becomes_what_is_known_and_only_what_was_not_is_returned() -> None:
+    market = Market(Time())
+    market.take_batch(Batch(7, 1, [("market.BTCUSDT", 1, b"1"), ("market.ETHUSDT", 1, b"1")]))
+    standing = Standing(7, 9, {"market.BTCUSDT": (1, b"1"), "market.ETHUSDT": (4, b"4")})
+    assert market.take_standing(standing) == Batch(7, 9, [("market.ETHUSDT", 4, b"4")])
+    assert market.snapshot(["ETHUSDT"]) == b'{"epoch":7,"symbols":{"ETHUSDT":{"tick":4,"book":null}}}'
+    market.take_batch(Batch(7, 10, []))
+    assert market.missed_batches == 0
+
+
+def test_what_stands_of_an_earlier_epoch_is_believed() -> None:
+    market = Market(Time())
+    market.take_batch(Batch(9, 1, [("market.BTCUSDT", 1, b"1")]))
+    market.take_standing(Standing(8, 3, {}))
+    assert market.epoch == 8
+    assert list(market.topics()) == []
+    assert market.take_batch(Batch(8, 4, []))
+
+
+def test_what_stands_says_nothing_of_whether_a_feed_lives() -> None:
+    market = Market(Time())
+    market.take_standing(Standing(8, 3, {}))
+    assert market.feed_lost

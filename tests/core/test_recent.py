@@ -24,6 +24,7 @@ def test_trades_are_kept_in_order_for_their_time() -> None:
     recent = Recent(SYMBOLS, keep_s=10.0)
     for number in range(20):
         recent.tick(trade(number, SYMBOLS[number % 2]), float(number))
+        recent.forget(float(number))
     assert kept(recent, 19.0) == list(range(9, 20))
     assert kept(recent, 25.0) == list(range(15, 20))
     assert recent.dropped == 0
@@ -33,6 +34,7 @@ def test_more_trades_than_are_allowed_push_out_the_oldest_and_are_counted() -> N
     recent = Recent(SYMBOLS, max_trades=3)
     for number in range(5):
         recent.tick(trade(number), 0.0)
+    recent.forget(0.0)
     assert kept(recent, 0.0) == [2, 3, 4]
     assert (recent.trades_kept, recent.dropped) == (3, 2)
 

@@ -34,6 +34,8 @@ def test_an_address_is_what_its_url_says(url: str, address: RedisAddress) -> Non
         ("redis://h:0", "a host is missing or malformed"),
         ("redis://h:99999", "a port must be a number"),
         ("redis://:secret@h:secret", "a port must be a number"),
+        ("redis://h\N{LATIN SMALL LETTER U WITH DIAERESIS}", "a host is missing or malformed"),
+        ("redis://a b", "a host is missing or malformed"),
         ("redis://a,b", "a host is missing or malformed"),
         ("redis://[::1", "malformed"),
         ("redis://h/x", "the database must be a number"),

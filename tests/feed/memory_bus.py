@@ -107,6 +107,13 @@ class MemoryWriter:
             if self.bus.writers:
                 self.bus.give_lead(self.bus.writers[0])
 
+    def yield_lead(self, because: str) -> None:
+        assert self.feed is not None
+        self.feed.follow(because)
+        if self.bus.leader is self:
+            others = [writer for writer in self.bus.writers if writer is not self]
+            self.bus.give_lead((others or [self])[0])
+
     def troubles(self) -> list[str]:
         return ["the bus cannot be reached"] if self.cut_off else []
 

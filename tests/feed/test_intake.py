@@ -334,6 +334,18 @@ def test_what_a_fenced_leader_still_writes_is_refused_and_it_follows(bus: Memory
     assert ids(bus) == [1, 2, 3]
 
 
+def test_a_feed_that_is_refused_while_it_writes_what_it_kept_writes_no_more(bus: MemoryBus) -> None:
+    one, other = FollowingIntake(bus), FollowingIntake(bus)
+    lead(one)
+    one.get([trade(1)])
+    other.get([trade(number) for number in range(1, 2500)])
+    other.get([book(1)])
+    # Of a lead that was given to another one meanwhile.
+    other.lead(bus.standing())
+    assert bus.refused == 1
+    assert ids(bus) == [1]
+
+
 def test_the_lag_is_told_per_batch_with_a_trade(bus: MemoryBus) -> None:
     lags: list[float] = []
     one = FollowingIntake(bus)

@@ -149,3 +149,49 @@ async def test_a_next_connection_on_which_a_symbol_is_silent_does_not_take_over(
     await until(reactor, lambda: len(bus.events()) > before + 200)
     bus.assert_each_trade_once()
     assert was_always_live(bus)
+
+
+async def frames(feed: Feed, number: int) -> None:
+    before = feed.status()["counters"]["frames"]
+    await until(reactor, lambda: feed.status()["counters"]["frames"] > before + number)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_first_connection_that_lags_is_not_dropped_before_it_has_come_to_where_the_next_one_began(
+    make_exchange: MakeExchange, make_feed: MakeFeed
+) -> None:
+    exchange = await make_exchange(rate_per_s=4000)
+    feed, bus = make_feed(exchange, rules=UpstreamRules(overlap_min_s=0.1))
+    await until(reactor, lambda: len(bus.events()) > 20)
+    [first] = exchange._clients
+    first.paused = True
+    feed._lines[0].rotate()
+    # For more than a second the next one alone brings anything.
+    await frames(feed, 1500)
+    assert of_exchange(feed, "rotations") == 0
+    first.paused = False
+    await until(reactor, lambda: of_exchange(feed, "rotations") == 1)
+    before = len(bus.events())
+    await until(reactor, lambda: len(bus.events()) > before + 200)
+    bus.assert_each_trade_once()
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_a_first_connection_had_not_brought_when_it_was_cut_is_taken_from_the_next_one(
+    make_exchange: MakeExchange, make_feed: MakeFeed
+) -> None:
+    exchange = await make_exchange(rate_per_s=4000)
+    feed, bus = make_feed(exchange, rules=UpstreamRules(overlap_min_s=30.0))
+    await until(reactor, lambda: len(bus.events()) > 20)
+    [first] = exchange._clients
+    feed._lines[0].rotate()
+    await until(reactor, lambda: exchange.clients == 2)
+    await frames(feed, 500)
+    first.paused = True
+    await frames(feed, 500)
+    first.cut()
+    await until(reactor, lambda: of_exchange(feed, "rotations") == 1)
+    before = len(bus.events())
+    await until(reactor, lambda: len(bus.events()) > before + 200)
+    bus.assert_each_trade_once()
+    assert was_always_live(bus)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,11 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
 
+from components.bus.redis import RedisLink
+from components.core.redis_address import parse_redis_url
+from components.core.revocations import RevokedSubject
+from components.router.access.redis_revocations import RedisRevocationStore
+from components.router.access.revocation_store import FileRevocationStore
 from tests.harness.client import Clients, follows, until
 from tests.harness.node import Node
 from tests.harness.redis import RedisServer
@@ -42,7 +48,7 @@ def unbroken(events: list[tuple[str, dict[str, Any], bool]]) -> bool:
 
 @pytest_twisted.ensureDeferred
 async def test_a_redis_that_is_killed_and_comes_back_empty_is_a_pause_that_is_told(
-    make_node: Callable[..., Node], clients: Clients, redis: RedisServer
+    make_node: Callable[..., Node], clients: Clients, redis: RedisServer, tmp_path: Path
 ) -> None:
     node = make_node(CROSSTICK_BUS=redis.url, CROSSTICK_RATE="1000")
     await deferToThread(node.start)
@@ -75,4 +81,16 @@ async def test_a_redis_that_is_killed_and_comes_back_empty_is_a_pause_that_is_to
     assert metrics[("crosstick_bus_missed_batches_total",)] == 0
     assert metrics[("crosstick_bus_batches_total",)] > 0
     assert 0 <= metrics[("crosstick_bus_lag_seconds",)] < 5
+
+    # What another node revokes.
+    elsewhere = RedisRevocationStore(
+        reactor, RedisLink(reactor, parse_redis_url(redis.url)), FileRevocationStore(tmp_path), time.time
+    )
+    await elsewhere.open()
+    try:
+        await elsewhere.apply([RevokedSubject("v", int(time.time()))])
+        await until(reactor, lambda: client.left.called, timeout_s=2.0)
+    finally:
+        elsewhere.stop()
+    assert client.left.result.reason == "crosstick.close.token_revoked"
     assert "Traceback" not in node.log

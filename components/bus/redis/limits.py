@@ -17,6 +17,9 @@ class RedisWriterLimits:
     standby_interval_s: float = 0.25
     """How often who stands by asks for the lead. With the lease: how long a crash leaves nobody leading."""
 
+    yield_s: float = 1.0
+    """How long who has yielded the lead does not ask for it: longer than another feed needs to take it."""
+
     patience_s: float = 3.0
     """How long who stood by leaves the lead of a Redis that has started anew or failed over to its last leader."""
 

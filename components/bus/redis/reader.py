@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from components.bus.interface import BusListener, ReaderFigures
 from components.bus.redis.link import COMMAND_DEADLINE_S, Connection, RedisLink, RedisTrouble
 from components.bus.redis.scripts import BATCHES, LOOK, OF_READER, STATE, STATUS, parse_newest
+from components.bus.redis.trouble import RedisHealth
 from components.core.backoff import Backoff
 from components.core.batch import Batch, MalformedBatch, Standing, decode_batch
 from components.core.batch_order import BatchOrder
@@ -69,8 +70,7 @@ class RedisBusReader:
         self._clock_offset_s = 0.0
         """What Redis' clock is ahead of this process's."""
 
-        self._trouble: str | None = "not connected yet"
-        self._was_connected = False
+        self._health = RedisHealth(reactor, link.address, self.log)
         self._running: Deferred[None] | None = None
 
     async def start(self, listener: BusListener) -> None:
@@ -86,7 +86,7 @@ class RedisBusReader:
 
     def troubles(self) -> list[str]:
         """See ``BusReader.troubles``."""
-        return [] if self._trouble is None else [f"Redis at {self._link.address}: {self._trouble}"]
+        return self._health.lines()
 
     async def _run(self) -> None:
         while True:
@@ -112,7 +112,8 @@ class RedisBusReader:
             self._take_statuses(statuses)
             if not began:
                 await self._read_history(connection, standing)
-            self._connected()
+            self.figures.connected = True
+            self.figures.reconnects += self._health.well()
             while True:
                 await self._read(connection)
                 if self._must_look:
@@ -236,19 +237,9 @@ class RedisBusReader:
             number = getattr(argument, "number", None)
             self.log.failure("{what} could not be taken, number {number}", what=what, number=number)
 
-    def _connected(self) -> None:
-        self.figures.connected = True
-        if self._trouble is not None:
-            self.figures.reconnects += self._was_connected
-            self._was_connected = True
-            self.log.info("reading from Redis at {address}", address=str(self._link.address))
-        self._trouble = None
-
     def _troubled(self, text: str) -> None:
         self.figures.connected = False
-        if text != self._trouble:
-            self.log.warn("Redis at {address}: {trouble}", address=str(self._link.address), trouble=text)
-        self._trouble = text
+        self._health.troubled(text)
 
     def _ended(self, failure: Failure) -> None:
         failure.trap(CancelledError, ConnectingCancelledError)

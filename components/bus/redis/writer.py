@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 import secrets
-from collections import deque
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -33,9 +32,11 @@ from components.bus.redis.scripts import (
     newest_arguments,
     parse_newest,
 )
+from components.bus.redis.trouble import RedisHealth
 from components.core.backoff import Backoff
 from components.core.batch import Batch, Standing
 from components.core.lead import GoOn, Grant, go_on
+from components.core.stream_age import StreamAge
 from components.core.written_batches import WrittenBatches
 
 _NOTHING = Standing(0, 0, {})
@@ -66,6 +67,9 @@ class RedisBusWriter:
         self._token = 0
         """Of the lead that this feed holds itself to have; 0 if none."""
 
+        self._yields = False
+        """Whether the lead is to be given up, which the feed has been told already."""
+
         self._told = False
         """Whether the feed has been told that it leads or follows."""
 
@@ -79,15 +83,12 @@ class RedisBusWriter:
         self._connection: Connection | None = None
         self._outgoing: Outgoing | None = None
         self._status: bytes | None = None
-        self._trouble: str | None = None
-        self._trouble_since_s = 0.0
+        self._health = RedisHealth(reactor, link.address, self.log)
         self._was_connected = False
         self._stopping = False
         self._nap: Deferred[None] | None = None
         self._running: Deferred[None] | None = None
-        self._written_at: deque[tuple[float, int, int]] = deque()
-        """``(time, epoch, number)`` of some batches, for trimming by age."""
-
+        self._age = StreamAge(self._limits.stream_age_s)
         self._trim_due_s = 0.0
 
     def start(self, feed: LeadableFeed) -> None:
@@ -110,6 +111,13 @@ class RedisBusWriter:
         self._token = 0
         if self._running is not None:
             self._running.cancel()
+
+    def yield_lead(self, because: str) -> None:
+        """See ``BusWriter.yield_lead``. Without a connection the lead goes by itself, or this feed learns that it has gone."""
+        if self._token and self._outgoing is not None:
+            self._yields = True
+            self._follow(because)
+            self._wake()
 
     def write(self, batch: Batch) -> None:
         """See ``BusWriter.write``."""
@@ -139,7 +147,7 @@ class RedisBusWriter:
 
     def troubles(self) -> list[str]:
         """See ``BusWriter.troubles``."""
-        found = [] if self._trouble is None else [f"Redis at {self._link.address}: {self._trouble}"]
+        found = self._health.lines()
         if self._gave_up:
             found.append("batches are dropped until the feed has begun an epoch: Redis was away for too long")
         return found
@@ -151,12 +159,12 @@ class RedisBusWriter:
             try:
                 await self._serve()
             except RedisTrouble as error:
-                self._troubled(str(error))
+                self._health.troubled(str(error))
             except Exception:
                 if self._stopping:
                     raise
                 self.log.failure("the Redis bus met an error of its own, and tries again")
-                self._troubled("an error of the bus itself, see the log")
+                self._health.troubled("an error of the bus itself, see the log")
             if not self._stopping:
                 await self._sleep(self._backoff.next_delay_s())
 
@@ -174,10 +182,15 @@ class RedisBusWriter:
                 lease_ms = int(1000 * self._limits.lease_s)
                 answer = await connection.run(TAKE_LEAD, self._owner, lease_ms, int(asks_patiently))
                 if answer[0] == b"lead":
+                    self._yields = False
                     await self._lead(connection, answer)
+                if self._yields:
+                    self._yields, self._outgoing = False, None
+                    await self._sleep(self._limits.yield_s)
+                    continue
                 if self._token or not self._told:
                     self._follow("another feed leads")
-                self._well()
+                self._health.well()
                 await self._sleep(self._limits.standby_interval_s * (0.75 + 0.5 * self._random()))
         finally:
             self._connection = None
@@ -202,7 +215,7 @@ class RedisBusWriter:
             number = before.number
         self._token = token
         self._outgoing = outgoing
-        self._well()
+        self._health.well()
         if how in (GoOn.REWRITE, GoOn.RESTORE) and kept is not None:
             kept.lost_after(number)
             kept.confirm(number)
@@ -221,13 +234,18 @@ class RedisBusWriter:
 
     async def _hold(self, connection: Connection, outgoing: Outgoing) -> None:
         while True:
-            if outgoing.trouble is None and not self._stopping:
+            if outgoing.trouble is None and not self._stopping and not self._yields:
                 await self._sleep(self._limits.lease_s / 3)
             if isinstance(outgoing.trouble, EpochTooOld):
                 self._kept, self._gave_up = None, True
             if outgoing.trouble is not None:
                 raise outgoing.trouble
             if self._stopping:
+                return
+            if self._yields:
+                # Behind what is under way: that is written still.
+                await connection.run(RELEASE, self._owner)
+                outgoing.end(WriteRefused("the lead was yielded"))
                 return
             if await connection.run(RENEW, self._owner, self._token, int(1000 * self._limits.lease_s)) != 1:
                 raise WriteRefused("the lead was given to another feed, or Redis has lost it")
@@ -238,15 +256,12 @@ class RedisBusWriter:
         kept = self._kept
         if kept is None or not kept.epoch:
             return
-        now_s, written_at = self._reactor.seconds(), self._written_at
-        written_at.append((now_s, kept.epoch, kept.confirmed))
-        oldest_s = now_s - self._limits.stream_age_s
-        while len(written_at) > 1 and written_at[1][0] < oldest_s:
-            written_at.popleft()
-        if now_s >= self._trim_due_s and written_at[0][0] < oldest_s:
+        now_s = self._reactor.seconds()
+        self._age.written(now_s, kept.epoch, kept.confirmed)
+        old = self._age.too_old(now_s)
+        if old is not None and now_s >= self._trim_due_s:
             self._trim_due_s = now_s + self._limits.trim_interval_s
-            _, epoch, number = written_at[0]
-            await connection.command("XTRIM", BATCHES, "MINID", "~", f"{epoch}-{number}")
+            await connection.command("XTRIM", BATCHES, "MINID", "~", f"{old[0]}-{old[1]}")
 
     def _follow(self, because: str) -> None:
         self.log.info("this feed follows: {because}", because=because)
@@ -273,21 +288,6 @@ class RedisBusWriter:
         self._kept, self._gave_up = None, True
         if self._outgoing is not None:
             self._outgoing.end(WriteRefused("Redis takes less than the feed brings"))
-
-    def _troubled(self, text: str) -> None:
-        if self._trouble is None:
-            self._trouble_since_s = self._reactor.seconds()
-        if text != self._trouble:
-            self.log.warn("Redis at {address}: {trouble}", address=str(self._link.address), trouble=text)
-        self._trouble = text
-
-    def _well(self) -> None:
-        if self._trouble is not None:
-            self._trouble = None
-            seconds = self._reactor.seconds() - self._trouble_since_s
-            self.log.info(
-                "Redis at {address} is back after {seconds:.1f} s", address=str(self._link.address), seconds=seconds
-            )
 
     async def _sleep(self, seconds: float) -> None:
         nap = self._nap = deferLater(self._reactor, seconds)

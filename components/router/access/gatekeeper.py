@@ -6,12 +6,14 @@ has none is closed to clients.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from autobahn.twisted.wamp import ApplicationSession
 from autobahn.wamp import ApplicationError
 from autobahn.wamp.types import SessionDetails
+from twisted.internet.defer import ensureDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -22,8 +24,10 @@ from components.environment import refuse_to_start
 from components.router import runtime
 from components.router.access.live_tokens import LiveTokens
 from components.router.access.procedures import TokenProcedures
-from components.router.access.revocation_store import FileRevocationStore, RevocationStoreError
+from components.router.access.revocation_store import RevocationStoreError
+from components.router.access.shared_tokens import when_tokens_are_known
 from components.router.gateway_router import install_limits
+from components.settings import load_settings
 from components.tokens import CLIENT_ROLES
 from components.uris import OPERATORS_REALM
 
@@ -43,25 +47,38 @@ class Gatekeeper(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no
             if unknown:
                 raise InvalidEntry(f"extra has an unknown key {unknown[0]!r}; known is limits")
             limits = RealmLimits.from_mapping(extra.get("limits", {}), CLIENT_ROLES)
-            runtime.add_gatekeeper(config.realm, Seats(limits))
-            tokens = runtime.live_tokens()
-            if tokens is None:
-                # The first of the worker's: a token is revoked in all its realms.
-                tokens = LiveTokens(FileRevocationStore(Path(config.extra["cbdir"])), reactor)
-                runtime.install_live_tokens(tokens)
+            self._seats = Seats(limits)
+            # The same for all of the worker's realms: a token is revoked in all of them.
+            tokens = when_tokens_are_known(reactor, load_settings(os.environ).bus, Path(config.extra["cbdir"]))
         except (ValueError, RevocationStoreError) as error:
             refuse_to_start(f"gatekeeper of realm {config.realm}: {error}")
-        self._procedures = TokenProcedures(config.realm, tokens)
+        self._opened = tokens.addCallback(self._open).addErrback(self._not_opened)
+
+    def _open(self, tokens: LiveTokens) -> TokenProcedures:
+        """Let clients into the realm, from here on."""
+        runtime.add_gatekeeper(self.config.realm, self._seats)
+        return TokenProcedures(self.config.realm, tokens)
 
     async def onJoin(self, details: SessionDetails) -> None:
-        try:
-            install_limits(self)
-            await self._procedures.register(self, for_operators=details.realm == OPERATORS_REALM)
-        except Exception as error:
-            # Crossbar would go on and open the transports.
-            self.life_log.failure("the gatekeeper cannot install itself")
-            refuse_to_start(f"gatekeeper of realm {details.realm}: {error}")
-        self.life_log.info("gatekeeper of realm {realm} is up", realm=details.realm)
+        install_limits(self)
+        at_once = self._opened.called
+        self._opened.addCallback(lambda procedures: ensureDeferred(self._register(procedures)))
+        self._opened.addErrback(self._not_opened)
+        if at_once:
+            await self._opened
+        else:
+            self.life_log.warn("realm {realm} is closed until what is revoked is known", realm=details.realm)
+
+    async def _register(self, procedures: TokenProcedures) -> None:
+        realm = self.config.realm
+        await procedures.register(self, for_operators=realm == OPERATORS_REALM)
+        self.life_log.info("gatekeeper of realm {realm} is up", realm=realm)
+
+    def _not_opened(self, failure: Failure) -> NoReturn:
+        # Crossbar would go on and open the transports.
+        if not isinstance(failure.value, ValueError):
+            self.life_log.failure("the gatekeeper cannot install itself", failure=failure)
+        refuse_to_start(f"gatekeeper of realm {self.config.realm}: {failure.getErrorMessage()}")
 
     def onUserError(self, fail: Failure, msg: str) -> None:
         """Log what a procedure raised by mistake; an ``ApplicationError`` is none, but an answer to its caller."""

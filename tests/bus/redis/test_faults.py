@@ -100,7 +100,7 @@ async def test_a_redis_without_memory_is_a_trouble_until_it_has_some(bus: RedisB
     feed = await feed_on(bus)
     feed.write(5)
     await until(reactor, lambda: len(heard.batches) == 5)
-    bus.server.command("CONFIG", "SET", "maxmemory", "1mb", "maxmemory-policy", "noeviction")
+    bus.server.command("CONFIG", "SET", "maxmemory", "100kb")
     feed.write(5)
     await until(reactor, lambda: any("OOM" in trouble for trouble in feed.bus.troubles()))
     assert heard.numbers == [1, 2, 3, 4, 5]
@@ -167,6 +167,20 @@ async def test_a_gateway_that_was_away_for_longer_says_what_is_missing_and_gets_
     assert reader.figures.missed_batches == 11
     assert heard.order[-1] == "standing"
     assert heard.standings[0].newest["market.QUIET"][0] == 6
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_too_old_goes_from_the_stream(bus: RedisBroker) -> None:
+    feed = await feed_on(bus, lease_s=0.3, stream_age_s=0.3, trim_interval_s=0.1)
+    feed.write(1000)
+    await until(reactor, lambda: bus.server.command("XLEN", "{crosstick}:batches") == 1000)
+
+    def is_trimmed() -> bool:
+        feed.write(1)
+        # Redis forgets a hundred entries at a time.
+        return bool(bus.server.command("XLEN", "{crosstick}:batches") <= 200)
+
+    await until(reactor, is_trimmed)
 
 
 @pytest_twisted.ensureDeferred
@@ -260,6 +274,7 @@ async def test_a_standby_leaves_a_redis_that_has_started_anew_to_its_last_leader
     await bus.lose(leader.bus)
     bus.stop()
     leader.write(5)
+    await until(reactor, lambda: bool(standby.bus.troubles()))
     bus.start()
     # The standby is back first; the leader needs its line.
     await until(reactor, lambda: standby.bus.troubles() == [])

@@ -1,0 +1,123 @@
+"""What the gateway makes of its bus: events for clients, and whether clients can be served while the bus is away."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from components.bus import BusReader, ReaderFigures
+from components.core.batch import Batch, Standing
+from components.core.market import Market
+from components.core.payload import EncodedPayload
+from components.router.relay import BUS_BACK_GRACE_S, Relay
+
+
+class Bus:
+    """A reader that has the troubles which the test gives it."""
+
+    def __init__(self) -> None:
+        self.figures = ReaderFigures()
+        self.trouble: list[str] = []
+
+    async def start(self, listener: Any) -> None: ...
+    async def stop(self) -> None: ...
+    def troubles(self) -> list[str]:
+        return self.trouble
+
+
+class NoRates:
+    active = False
+
+
+class Retained:
+    status = b""
+
+
+class Gateway:
+    """Holds a relay, and what it has published."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.published: list[tuple[str, bytes]] = []
+        self.statuses: list[dict[str, Any]] = []
+        self.bus = Bus()
+        rates: Any = NoRates()
+        retained: Any = Retained()
+        market = Market(lambda: self.now_s)
+        self.relay = Relay(market, rates, retained, self._publish, self.statuses.append, lambda: self.now_s)
+        bus: BusReader = self.bus
+        self.relay.listen_to(bus)
+
+    def _publish(self, events: Sequence[tuple[str, EncodedPayload]]) -> None:
+        self.published += [(topic, payload.json) for topic, payload in events]
+
+    def hear(self, state: str = "live") -> None:
+        status = {"epoch": 7, "state": state, "symbols": ["BTCUSDT"], "stale": []}
+        self.relay.take_status(json.dumps(status).encode())
+
+    def after(self, seconds: float) -> None:
+        for _ in range(int(seconds)):
+            self.now_s += 1.0
+            self.relay.watch()
+
+
+@pytest.fixture
+def gateway() -> Gateway:
+    return Gateway()
+
+
+def test_of_what_stands_clients_get_what_they_cannot_know(gateway: Gateway) -> None:
+    gateway.relay.take_standing(Standing(7, 2, {"market.A": (1, b"a1"), "market.B": (1, b"b1")}))
+    gateway.relay.take_batch(Batch(7, 3, [("market.A", 2, b"a2")]))
+    # Batches 4 and 5 are missing.
+    gateway.relay.take_batch(Batch(7, 6, [("market.A", 3, b"a3")]))
+    gateway.relay.take_standing(Standing(7, 6, {"market.A": (3, b"a3"), "market.B": (5, b"b5")}))
+    gateway.relay.take_batch(Batch(7, 7, [("market.B", 6, b"b6")]))
+    assert [payload for _, payload in gateway.published] == [b"a1", b"b1", b"a2", b"a3", b"b5", b"b6"]
+
+
+def test_history_is_not_published(gateway: Gateway) -> None:
+    gateway.relay.take_history(Batch(7, 1, [("market.A", 1, b"a1")]))
+    assert gateway.published == []
+
+
+def test_a_status_that_is_none_is_refused(gateway: Gateway) -> None:
+    with pytest.raises(ValueError, match="malformed"):
+        gateway.relay.take_status(b"nonsense")
+
+
+def test_before_any_feed_was_heard_nobody_is_served_whatever_the_bus_does(gateway: Gateway) -> None:
+    assert gateway.relay.not_ready_because() == ["no feed has reported"]
+    gateway.bus.trouble = ["cannot be reached"]
+    assert gateway.relay.not_ready_because() == ["no feed has reported", "bus: cannot be reached"]
+
+
+def test_a_feed_that_is_silent_on_a_bus_that_works_is_lost(gateway: Gateway) -> None:
+    gateway.hear()
+    assert gateway.relay.not_ready_because() == []
+    gateway.after(6)
+    assert gateway.relay.not_ready_because() == ["no feed has reported"]
+    assert gateway.statuses[-1]["state"] == "feed_lost"
+
+
+def test_while_the_bus_is_away_who_was_served_is_served_and_a_while_after_it(gateway: Gateway) -> None:
+    gateway.hear()
+    gateway.bus.trouble = ["cannot be reached"]
+    gateway.after(3600)
+    assert gateway.relay.not_ready_because() == []
+    assert gateway.relay.degraded() == ["bus: cannot be reached"]
+    gateway.bus.trouble = []
+    gateway.after(BUS_BACK_GRACE_S - 1)
+    assert gateway.relay.not_ready_because() == []
+    gateway.after(2)
+    assert gateway.relay.not_ready_because() == ["no feed has reported"]
+    gateway.hear()
+    assert gateway.relay.not_ready_because() == []
+
+
+def test_a_feed_that_connects_to_the_exchange_is_a_reason(gateway: Gateway) -> None:
+    gateway.hear("connecting")
+    assert gateway.relay.not_ready_because() == ["the feed is connecting"]
