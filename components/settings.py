@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -240,8 +241,13 @@ def _kafka_bus(url: str) -> BusSettings:
         address = parse_kafka_url(url)
     except InvalidKafkaAddress as error:
         raise SettingsError(f"CROSSTICK_BUS must be {KAFKA_FORMS}: {error}") from None
-    if address.ca_file and not Path(address.ca_file).is_file():
-        raise SettingsError(f"CROSSTICK_BUS must name a file after ca=, was {address.ca_file!r}")
+    if address.ca_file:
+        try:
+            ssl.create_default_context(cafile=address.ca_file)
+        except OSError as error:
+            raise SettingsError(
+                f"CROSSTICK_BUS must name a file of certificates in PEM after ca=, was {address.ca_file!r}: {error}"
+            ) from None
     if find_spec("confluent_kafka") is None:
         raise SettingsError("CROSSTICK_BUS=kafka://… needs confluent-kafka: pip install 'crosstick[kafka]'")
     return BusSettings("kafka", url)

@@ -71,7 +71,8 @@ def test_symbols_are_taken_in_order_and_once() -> None:
         ("CROSSTICK_BUS", "carrier-pigeon", "CROSSTICK_BUS must be wamp, redis://"),
         ("CROSSTICK_BUS", "redis://h/x", "the database must be a number"),
         ("CROSSTICK_BUS", "kafka://h:0", "a host is missing or malformed"),
-        ("CROSSTICK_BUS", "kafka+ssl://h?ca=/nowhere.pem", "must name a file after ca=, was '/nowhere.pem'"),
+        ("CROSSTICK_BUS", "kafka+ssl://h?ca=/nowhere.pem", "in PEM after ca=, was '/nowhere.pem': [Errno 2]"),
+        ("CROSSTICK_BUS", f"kafka+ssl://h?ca={__file__}", "test_settings.py': [X509"),
         ("CROSSTICK_RECORDING", "/nowhere.jsonl", "must name a file"),
     ],
 )

@@ -127,6 +127,6 @@ def _host_and_port(text: str) -> str:
         host, port = split.hostname, split.port
     except ValueError as error:
         raise InvalidKafkaAddress("a port must be a number from 1 to 65535") from error
-    if not host or port == 0:
+    if not host or not host.isascii() or not host.isprintable() or " " in host or port == 0:
         raise InvalidKafkaAddress("a host is missing or malformed")
     return f"{f'[{host}]' if ':' in host else host}:{DEFAULT_PORT if port is None else port}"

@@ -10,17 +10,22 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, ensureDeferred, succeed
 
 from components.bus import BusReader, BusWriter
+from components.bus.kafka import KafkaBusReader, KafkaBusWriter
 from components.bus.redis import RedisBusReader, RedisBusWriter, RedisLink
 from components.bus.redis.limits import RedisWriterLimits
 from components.bus.wamp import WampBusReader, WampBusWriter
 from components.core.batch import Batch, Standing
+from components.core.kafka_address import KafkaAddress
 from components.core.redis_address import parse_redis_url
+from tests.bus.kafka_parts import PATIENT, let_topics_be_made
 from tests.harness.cut_line import CutLine
+from tests.harness.kafka import KafkaProcess
 from tests.harness.redis import RedisServer
 
 KEEPS = "keeps what was written for readers that come later"
 MANY = "serves several feeds, of which one leads"
 FAULTS = "is a process of its own, which may fail"
+FORGETS = "may lose all that it had, and is told again"
 
 
 class HeardBatches:
@@ -108,11 +113,11 @@ class Broker(Protocol):
         """Let the feed of a writer be gone without a word, as after ``kill -9`` (``MANY``)."""
 
     def stop(self) -> None:
-        """Kill the bus, with all that it had in memory (``FAULTS``)."""
+        """Take the bus away, with all that it had in memory (``FAULTS``)."""
 
     def start(self) -> None: ...
     def flush(self) -> None:
-        """Let the running bus forget everything (``FAULTS``)."""
+        """Let the running bus forget everything (``FORGETS``)."""
 
     def pause(self) -> None:
         """Let the bus stand still, its connections open (``FAULTS``)."""
@@ -187,7 +192,7 @@ class EmbeddedBroker:
 class RedisBroker:
     """A real Redis; each writer has a line of its own to it."""
 
-    capabilities = frozenset({KEEPS, MANY, FAULTS})
+    capabilities = frozenset({KEEPS, MANY, FAULTS, FORGETS})
 
     def __init__(self, directory: Path, *options: str) -> None:
         self.server = RedisServer(directory, *options)
@@ -253,3 +258,56 @@ class RedisBroker:
             await stopped
         for line in self.lines.values():
             await line.stop()
+
+
+class KafkaBroker:
+    """Brokers that speak Kafka's protocol; what they took, they keep."""
+
+    capabilities = frozenset({KEEPS, MANY, FAULTS})
+
+    def __init__(self, _directory: Path) -> None:
+        self._stops: list[KafkaBusWriter | KafkaBusReader] = []
+
+    async def open(self) -> None:
+        self._process = KafkaProcess()
+        self._address = KafkaAddress(self._process.address, prefix="contract")
+        let_topics_be_made(self._address)
+
+    async def make_writer(self) -> KafkaBusWriter:
+        writer = KafkaBusWriter(self._address, reactor=reactor, limits=PATIENT)
+        self._stops.append(writer)
+        return writer
+
+    def make_reader(self) -> KafkaBusReader:
+        reader = KafkaBusReader(self._address, reactor=reactor, limits=PATIENT)
+        self._stops.append(reader)
+        return reader
+
+    async def lose(self, writer: BusWriter) -> None:
+        assert isinstance(writer, KafkaBusWriter)
+        assert writer._heartbeat is not None
+        assert writer._tail is not None
+        writer._heartbeat.stop()
+        writer._tail.stand_back()
+        writer._feed = writer._token = None
+
+    def stop(self) -> None:
+        self._process.go_down()
+
+    def start(self) -> None:
+        self._process.come_up()
+
+    def flush(self) -> None:
+        raise NotImplementedError
+
+    def pause(self) -> None:
+        self._process.stand_still()
+
+    def resume(self) -> None:
+        self._process.go_on()
+
+    async def close(self) -> None:
+        stopping = [ensureDeferred(side.stop()) for side in self._stops]
+        for stopped in stopping:
+            await stopped
+        self._process.stop()

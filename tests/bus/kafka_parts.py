@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -39,6 +39,16 @@ async def until(met: Callable[[], Any], within_s: float = 10.0) -> None:
     while not met():
         assert time.monotonic() < give_up, "it did not come to that"
         await deferLater(reactor, 0.005)  # type: ignore[arg-type]
+
+
+_NUMBERS = itertools.count()
+
+
+def let_topics_be_made(address: KafkaAddress) -> None:
+    """Ask for the topics, which brokers make that are set so, with as many partitions as they please."""
+    producer = Producer({"bootstrap.servers": address.brokers, "log_level": 0})
+    for topic in (address.log_topic, address.standing_topic):
+        producer.list_topics(topic, timeout=5)
 
 
 class NotingFeed:
@@ -113,9 +123,8 @@ class Parts:
 
     def __init__(self, broker: KafkaBroker) -> None:
         self.broker = broker
-        self.address = KafkaAddress(broker.address, prefix=f"t{secrets.token_hex(4)}")
-        broker.create(self.address.log_topic)
-        broker.create(self.address.standing_topic)
+        self.address = KafkaAddress(broker.address, prefix=f"log{next(_NUMBERS)}")
+        let_topics_be_made(self.address)
         self.writers: list[KafkaBusWriter] = []
         self.readers: list[KafkaBusReader] = []
 
@@ -155,10 +164,10 @@ class Parts:
         producer.produce(self.address.log_topic, value, partition=0)
         assert producer.flush(5) == 0
 
-    def end_of_log(self) -> int:
+    def end_of_log(self, topic: str = "") -> int:
         consumer = Consumer({"bootstrap.servers": self.address.brokers, "group.id": "none", "log_level": 0})
         try:
-            bounds = consumer.get_watermark_offsets(TopicPartition(self.address.log_topic, 0), timeout=5)
+            bounds = consumer.get_watermark_offsets(TopicPartition(topic or self.address.log_topic, 0), timeout=5)
         finally:
             consumer.close()
         assert bounds is not None

@@ -11,10 +11,21 @@ import pytest_twisted
 from twisted.internet import reactor
 
 from components.core.batch import Standing
-from tests.bus.brokers import FAULTS, KEEPS, MANY, Broker, EmbeddedBroker, HeardBatches, RedisBroker, WritingFeed
+from tests.bus.brokers import (
+    FAULTS,
+    FORGETS,
+    KEEPS,
+    MANY,
+    Broker,
+    EmbeddedBroker,
+    HeardBatches,
+    KafkaBroker,
+    RedisBroker,
+    WritingFeed,
+)
 from tests.harness.client import until
 
-BROKERS: dict[str, Callable[[Path], Broker]] = {"embedded": EmbeddedBroker, "redis": RedisBroker}
+BROKERS: dict[str, Callable[[Path], Broker]] = {"embedded": EmbeddedBroker, "redis": RedisBroker, "kafka": KafkaBroker}
 
 
 def that(capability: str = "") -> Any:
@@ -198,7 +209,7 @@ async def test_a_standby_takes_over_from_a_leader_that_is_gone_without_a_word(bu
 
 @that(FAULTS)
 @pytest_twisted.ensureDeferred
-async def test_a_bus_that_was_down_and_comes_back_empty_costs_a_pause(bus: Broker) -> None:
+async def test_a_bus_that_was_down_and_comes_back_with_what_it_kept_costs_a_pause(bus: Broker) -> None:
     heard = HeardBatches()
     reader = bus.make_reader()
     await reader.start(heard)
@@ -219,7 +230,7 @@ async def test_a_bus_that_was_down_and_comes_back_empty_costs_a_pause(bus: Broke
     assert (reader.figures.reconnects, reader.figures.missed_batches) == (1, 0)
 
 
-@that(FAULTS)
+@that(FORGETS)
 @pytest_twisted.ensureDeferred
 async def test_a_bus_that_forgets_everything_is_told_again(bus: Broker) -> None:
     heard = await listener(bus)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,9 +19,11 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.logger import globalLogPublisher
 
+from components.bus.kafka import KafkaBusWriter
 from components.core.batch import Batch
-from components.core.kafka_address import KafkaAddress
-from tests.bus.kafka_parts import LIMITS, PATIENT, NotingListener, Parts, until
+from components.core.kafka_address import KafkaAddress, parse_kafka_url
+from tests.bus.kafka_parts import LIMITS, PATIENT, NotingFeed, NotingListener, Parts, let_topics_be_made, until
+from tests.harness.certificates import write_pair
 from tests.harness.kafka import KafkaBroker
 
 
@@ -141,8 +144,8 @@ async def test_of_several_feeds_that_start_at_once_one_leads(parts: Parts) -> No
 @pytest_twisted.ensureDeferred
 async def test_a_feed_that_is_stopped_leaves_the_lead_to_another_at_once(parts: Parts) -> None:
     listener = await parts.listener()
-    first = await parts.leading_feed()
-    second = parts.feed()
+    first = await parts.leading_feed(PATIENT)
+    second = parts.feed(PATIENT)
     await until(lambda: second.said)
     first.write(200)
     await first.writer.stop()
@@ -289,8 +292,7 @@ async def test_a_reader_that_was_away_too_long_says_what_is_missing_and_reads_an
     await until(lambda: listener.batches and listener.batches[-1].number == 1001)
     assert reader.holes == 1
     assert listener.standings[-1].number == 1000
-    missing = listener.batches[-2].number + 1 if len(listener.batches) > 1 else 1
-    assert listener.batches[-1].number - missing > 500
+    assert reader.figures.missed_batches == 1001 - len(listener.batches) - len(listener.history) > 500
     assert listener.batches[-1].events[0][1] == 1001
 
 
@@ -307,6 +309,25 @@ async def test_a_feed_that_finds_no_more_of_the_log_than_its_end_begins_an_epoch
     second.write(3)
     await until(lambda: len(listener.batches) == 3)
     assert listener.batches[0].epoch == second.epoch > first.epoch
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_finds_neither_standing_nor_the_lead_learns_of_them_from_the_feed_that_leads(parts: Parts) -> None:
+    first = await parts.leading_feed(PATIENT)
+    first.write(10)
+    await until(lambda: first.writer.batches_waiting == 0)
+    await parts.listener_told_of(10)
+    parts.broker.forget_before(parts.address.standing_topic, parts.end_of_log(parts.address.standing_topic))
+    parts.broker.forget_before(parts.address.log_topic, parts.end_of_log())
+    listener = await parts.listener()
+    second = parts.feed()
+    await until(lambda: listener.standings)
+    first.write(3)
+    await until(lambda: listener.batches and listener.batches[-1].number == 13)
+    assert listener.standings[-1].newest == {"market.BTCUSDT": (10, b'{"seq":10}')}
+    await until(lambda: second.said)
+    assert second.said == ["follow: another feed leads"]
+    assert first.leading
 
 
 @pytest_twisted.ensureDeferred
@@ -353,12 +374,36 @@ async def test_topics_that_are_missing_are_named_and_found_when_they_are_there(b
     feed = parts.feed()
     listener = await parts.listener()
     await until(lambda: any("later.batches" in line for line in feed.writer.troubles()))
-    broker.create("later.batches")
-    broker.create("later.standing")
+    let_topics_be_made(parts.address)
     await until(lambda: feed.leading)
     feed.write()
     await until(lambda: listener.batches)
     await parts.stop()
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    return write_pair(tmp_path / "authority.pem")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "kafka+ssl://{}",
+        "kafka+ssl://ann:secret@{}?ca={}",
+        "kafka+ssl://ann:secret@{}?sasl=SCRAM-SHA-256",
+        "kafka://ann:secret@{}?sasl=SCRAM-SHA-512",
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_brokers_that_cannot_be_spoken_to_as_asked_are_a_trouble_that_shows_no_password(
+    broker: KafkaBroker, certificate: Path, url: str
+) -> None:
+    writer = KafkaBusWriter(parse_kafka_url(url.format(broker.address, certificate)), reactor=reactor, limits=LIMITS)
+    writer.start(NotingFeed(writer))
+    await until(lambda: any("cannot be used" in line for line in writer.troubles()))
+    assert "secret" not in " ".join(writer.troubles())
+    await writer.stop()
 
 
 @pytest_twisted.ensureDeferred

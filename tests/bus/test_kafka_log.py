@@ -18,7 +18,7 @@ from components.bus.kafka.log import (
     encode_record,
     encode_snapshot,
 )
-from components.core.batch import Batch, encode_batch
+from components.core.batch import Batch, Standing, encode_batch
 
 A, B, C = (bytes((number,)) * 8 for number in (1, 2, 3))
 
@@ -58,6 +58,12 @@ def test_a_batch_counts_once_and_without_a_hole_before_it() -> None:
 
 def test_nothing_counts_before_somebody_leads() -> None:
     assert read([batch(NOBODY, 1, 1), batch(A, 1, 1), claim(A, NOBODY), batch(A, 1, 1)]) == [False, False, True, True]
+
+
+def test_what_stands_is_of_one_epoch() -> None:
+    reading = LogReading(0, keeps_newest=True)
+    read([claim(A, NOBODY), batch(A, 1, 1, "x"), batch(A, 2, 1, "y"), batch(A, 2, 2, "y")], reading)
+    assert reading.snapshot().standing() == Standing(2, 2, {"y": (2, b'{"seq":2}')})
 
 
 def test_who_has_resigned_writes_no_more() -> None:
@@ -196,6 +202,14 @@ def test_a_lead_is_claimed_when_probes_have_come_back_and_nothing_else() -> None
 
 def test_a_lead_that_writes_is_not_claimed() -> None:
     standby = Standby(claim(A, NOBODY))
+    for now in range(20):
+        assert standby.steps(now) == [Step.PROBE]
+        standby.take(now, encode_record(Kind.HEARTBEAT, A))
+
+
+def test_where_nobody_knows_who_leads_whoever_writes_may() -> None:
+    standby = Standby()
+    standby.reading = LogReading(7)
     for now in range(20):
         assert standby.steps(now) == [Step.PROBE]
         standby.take(now, encode_record(Kind.HEARTBEAT, A))

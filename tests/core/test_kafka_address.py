@@ -33,6 +33,8 @@ def test_what_a_url_says(url: str, address: KafkaAddress) -> None:
     [
         ("kafka://", "a host is missing"),
         ("kafka://h,", "a host is missing"),
+        ("kafka://h ost", "a host is missing or malformed"),
+        ("kafka://hö", "a host is missing or malformed"),
         ("kafka://h:x", "a port must be"),
         ("kafka://h:0", "a host is missing or malformed"),
         ("kafka://[h", "a host is malformed"),

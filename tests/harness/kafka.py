@@ -1,4 +1,4 @@
-"""Kafka brokers that speak the real protocol: librdkafka's mock cluster, in threads of this process, with faults on request.
+"""Kafka brokers that speak the real protocol: librdkafka's mock cluster, in this process or one of its own, with faults.
 
 It is part of the library that confluent-kafka brings along, and is reached by ``ctypes`` since Python has no names for it.
 """
@@ -6,6 +6,9 @@ It is part of the library that confluent-kafka brings along, and is reached by `
 from __future__ import annotations
 
 import ctypes
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import confluent_kafka
@@ -24,10 +27,9 @@ def _library() -> ctypes.CDLL:
 
 
 class KafkaBroker:
-    """A cluster of one broker with a bus's two topics."""
+    """A cluster of one broker, which makes topics of four partitions when they are asked for."""
 
-    def __init__(self, *topics: str) -> None:
-        """Start it; ``topics`` have one partition each."""
+    def __init__(self) -> None:
         library = self._library = _library()
         pointer = ctypes.c_void_p
         library.rd_kafka_conf_new.restype = pointer
@@ -44,7 +46,6 @@ class KafkaBroker:
         library.rd_kafka_mock_cluster_destroy.restype = None
         library.rd_kafka_mock_cluster_bootstraps.restype = ctypes.c_char_p
         library.rd_kafka_mock_cluster_bootstraps.argtypes = [pointer]
-        library.rd_kafka_mock_topic_create.argtypes = [pointer, ctypes.c_char_p, ctypes.c_int, ctypes.c_int]
         for name in ("rd_kafka_mock_broker_set_down", "rd_kafka_mock_broker_set_up"):
             getattr(library, name).argtypes = [pointer, ctypes.c_int32]
         library.rd_kafka_mock_broker_set_rtt.argtypes = [pointer, ctypes.c_int32, ctypes.c_int]
@@ -61,13 +62,6 @@ class KafkaBroker:
         self._cluster = library.rd_kafka_mock_cluster_new(self._handle, 1)
         self.address: str = library.rd_kafka_mock_cluster_bootstraps(self._cluster).decode()
         """``host:port``."""
-
-        for topic in topics:
-            self.create(topic)
-
-    def create(self, topic: str) -> None:
-        """Create a topic with one partition."""
-        self._done(self._library.rd_kafka_mock_topic_create(self._cluster, topic.encode(), 1, 1))
 
     def go_down(self) -> None:
         """Close all connections, and take none."""
@@ -94,3 +88,61 @@ class KafkaBroker:
     def _done(error: int) -> None:
         if error:
             raise OSError(f"librdkafka's mock cluster answered {error}")
+
+
+class KafkaProcess:
+    """The same in a process of its own, which can stand still."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-m", "tests.harness.kafka"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.pid = self._process.pid
+        self.address = self._answer()
+
+    def go_down(self) -> None:
+        """Close all connections, and take none."""
+        self._tell("go_down")
+
+    def come_up(self) -> None:
+        """Take connections again; what was written is still there."""
+        self._tell("come_up")
+
+    def stand_still(self) -> None:
+        """Do nothing, with all connections open."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Do something again."""
+        self._process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.wait(10)
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+
+    def _tell(self, command: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{command}\n")
+        self._process.stdin.flush()
+        assert self._answer() == "done"
+
+    def _answer(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+
+def main() -> None:
+    """Serve as the process of a ``KafkaProcess``, until its standard input ends."""
+    broker = KafkaBroker()
+    print(broker.address, flush=True)
+    for line in sys.stdin:
+        {"go_down": broker.go_down, "come_up": broker.come_up}[line.strip()]()
+        print("done", flush=True)
+    broker.stop()
+
+
+if __name__ == "__main__":
+    main()

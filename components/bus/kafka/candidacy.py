@@ -11,7 +11,7 @@ import secrets
 from dataclasses import dataclass
 from enum import Enum
 
-from components.bus.kafka.log import NOBODY, TOKEN_BYTES, Kind, LogReading, Taken
+from components.bus.kafka.log import TOKEN_BYTES, Kind, LogReading, Taken
 
 
 class Step(Enum):
@@ -79,7 +79,8 @@ class Candidacy:
                 self.lost(now)
         if self._claimed_at is not None:
             return None
-        free = reading.vacant or reading.token in (NOBODY, self._former)
+        # Where nobody knows who leads, somebody may.
+        free = reading.vacant or (reading.token is not None and reading.token == self._former)
         quiet = came_back and self._back >= self._limits.probes and now - self._back_since >= self._limits.quiet_s
         if (free or quiet) and now >= self._not_before:
             self._claimed_at = now

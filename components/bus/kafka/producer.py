@@ -43,6 +43,7 @@ class Line:
         self.ended: Deferred[None] = Deferred()
         """Fires when nothing is sent any more."""
 
+        self._producer: Producer | None
         try:
             self._producer = Producer(producer_config(address, limits) | {"error_cb": self._error})
         except KafkaException as error:
@@ -55,8 +56,11 @@ class Line:
         Raises:
             LineBroken: it was not taken.
         """
+        producer = self._producer
+        if producer is None:
+            raise LineBroken("it has ended")
         try:
-            self._producer.produce(topic, value, partition=PARTITION, on_delivery=self._delivered)
+            producer.produce(topic, value, partition=PARTITION, on_delivery=self._delivered)
         except (BufferError, KafkaException) as error:
             raise LineBroken(str(error)) from error
 
@@ -68,14 +72,22 @@ class Line:
 
     def _serve(self) -> None:
         try:
-            while not self._ending.is_set():
-                self._producer.poll(_POLL_S)
-            self._producer.flush(self._flush_s)
-            self._failed = True  # What is left is given up on purpose.
-            self._producer.purge()
-            self._producer.poll(0)
+            self._serve_producer()
         finally:
             self._reactor.callFromThread(self.ended.callback, None)
+
+    def _serve_producer(self) -> None:
+        producer = self._producer
+        if producer is None:
+            return
+        while not self._ending.is_set():
+            producer.poll(_POLL_S)
+        producer.flush(self._flush_s)
+        self._failed = True  # What is left is given up on purpose.
+        producer.purge()
+        producer.poll(0)
+        # With the last reference to it the producer ends its own threads, for which this one waits, and not the reactor.
+        self._producer = None
 
     def _delivered(self, error: KafkaError | None, _message: Message) -> None:
         if error is not None:

@@ -57,6 +57,9 @@ class KafkaBusReader:
         self._snapshot_offset = -1
         """Of the snapshot with which reading began."""
 
+        self._led_by_unknown = False
+        """Somebody writes of whom is not known whether he leads."""
+
         self._order = BatchOrder()
         self._was_connected = False
         self.figures = ReaderFigures()
@@ -84,7 +87,10 @@ class KafkaBusReader:
 
     def troubles(self) -> list[str]:
         """See ``BusReader.troubles``."""
-        return self._contact.troubles(self._limits.answer_within_s)
+        lines = self._contact.troubles(self._limits.answer_within_s)
+        if lines:
+            self.figures.connected = False
+        return lines
 
     def _run(self) -> None:
         try:
@@ -115,7 +121,9 @@ class KafkaBusReader:
                 elif self._contact.quiet_for_s > self._limits.answer_within_s / 2:
                     # Nobody may have written; whether the brokers answer is asked then.
                     consumer.bounds()
-                if records and self._reading is not None and self._reading.token is None:
+                if self._led_by_unknown:
+                    # Its next snapshot says who it is.
+                    self._led_by_unknown = False
                     self._ending.wait(self._limits.retry_after_s)
                     self._open(consumer)
         finally:
@@ -185,6 +193,7 @@ class KafkaBusReader:
             is_history = offset < self._history_until
             if not taken.counts:
                 self.void_records += 1
+                self._led_by_unknown |= reading.token is None and taken.kind is not Kind.CLAIM
             elif taken.batch is not None:
                 missing = self._order.take(taken.batch.epoch, taken.batch.number).missing
                 self.figures.missed_batches += missing.number if missing else 0

@@ -170,19 +170,28 @@ class Tail:
         """Go on where reading was broken off, or else from the newest snapshot, or else from where nothing is known."""
         first, end = consumer.bounds()
         reading = self._reading
-        if reading is None or reading.token is None or not first <= reading.offset <= end:
+        if reading is not None and not first <= reading.offset <= end:
             if self._leading is not None:
                 self._lose("the log has no more what this feed was to read next")
-            snapshot = consumer.newest_snapshot(end)
-            if snapshot is not None and snapshot.offset >= first:
-                reading = LogReading.after(snapshot, keeps_newest=True)
-            elif reading is None or not first <= reading.offset <= end:
-                reading = LogReading(0 if first == 0 else end, keeps_newest=True)
-            self._candidacy = Candidacy(self._limits.candidacy)
-            consumer.read_until(reading, end)
+            reading = None
+        if reading is None or reading.token is None:
+            reading = self._begin(consumer, reading, first, end)
         consumer.read_from(reading.offset)
         self._reading = reading
         self._reloads_at = time.monotonic() + self._limits.snapshot_every_s
+
+    def _begin(self, consumer: LogConsumer, unknowing: LogReading | None, first: int, end: int) -> LogReading:
+        snapshot = consumer.newest_snapshot(end)
+        if snapshot is not None and snapshot.offset >= first:
+            reading = LogReading.after(snapshot, keeps_newest=True)
+        elif unknowing is not None:
+            return unknowing
+        else:
+            reading = LogReading(0 if first == 0 else end, keeps_newest=True)
+        consumer.read_until(reading, end)
+        # What it has written before is in what has just been read, if anywhere.
+        self._candidacy = Candidacy(self._limits.candidacy)
+        return reading
 
     def _take(self, records: list[tuple[int, bytes]]) -> None:
         reading = self._opened()
