@@ -23,7 +23,9 @@ def planned(plan: NodePlan, directory: Path) -> Callable[[dict[str, Any]], None]
     def change(config: dict[str, Any]) -> None:
         [public] = [each for each in config["workers"][0]["transports"] if each["id"] == "public"]
         port = public["endpoint"]["port"]
-        text = generate((BASE / "config.yaml").read_text(), replace(plan, port=port), "a test", str(BASE), str(directory))
+        text = generate(
+            (BASE / "config.yaml").read_text(), replace(plan, port=port), "a test", str(BASE), str(directory)
+        )
         config.clear()
         config.update(yaml.safe_load(text))
         if plan.workers > 1:

@@ -10,7 +10,8 @@ from collections.abc import Collection
 from functools import partial
 from typing import Any, ClassVar, Protocol
 
-from autobahn.twisted.websocket import WampWebSocketClientFactory
+import txaio
+from autobahn.twisted.websocket import WampWebSocketClientFactory, WampWebSocketClientProtocol
 from autobahn.wamp.serializer import JsonSerializer
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError
@@ -35,6 +36,12 @@ PROVEN_AFTER_S = 10.0
 
 _URL = "ws://crosstick.invalid/"
 """Where it goes is the endpoint's to know."""
+
+
+class _QuietProtocol(WampWebSocketClientProtocol):  # type: ignore[misc]
+    """Leaves out what Autobahn logs of each connection: the link says what there is to say."""
+
+    log = txaio.make_logger(level="warn")
 
 
 class LinkOwner(Protocol):
@@ -134,6 +141,7 @@ class Link:
         """Be up once; return why it is over."""
         session = PeerSession(self._realm, self._node, self._owner.token, self._take_offered, self._take_event)
         factory = WampWebSocketClientFactory(lambda: session, url=_URL, serializers=[JsonSerializer()])
+        factory.protocol = _QuietProtocol
         factory.noisy = False
         factory.setProtocolOptions(
             openHandshakeTimeout=JOIN_TIMEOUT_S,
