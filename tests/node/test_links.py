@@ -457,7 +457,7 @@ async def test_a_wrong_secret_is_refused_and_both_sides_say_so(cluster: Cluster)
     lines: list[str] = []
 
     def observe(event: LogEvent) -> None:
-        if event["log_namespace"].startswith("components.router.links"):
+        if event["log_namespace"] == "components.router.links.link.Link":
             lines.append(event["log_format"].format(**event))
 
     globalLogPublisher.addObserver(observe)
