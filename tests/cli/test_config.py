@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from crossbar.common.checkconfig import check_config_file
+from crossbar.personality import Personality
 
 from components.cli import main
 from tests.harness.node import REPOSITORY
 
+README = (REPOSITORY / "README.md").read_text()
 BASE = (REPOSITORY / ".crossbar" / "config.yaml").read_text()
 REDIS = {"CROSSTICK_BUS": "redis://127.0.0.1"}
 EVERYTHING = (
@@ -87,10 +92,7 @@ def test_each_router_has_all_others_as_peers() -> None:
 def test_crossbar_accepts_what_is_written(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     outcome = config(*arguments, "--out", str(tmp_path / "node"))
     assert outcome.exit_code == 0, outcome.output
-    # Crossbar's own check, without the seconds that its command takes to begin.
-    from crossbar.common.checkconfig import check_config_file
-    from crossbar.personality import Personality
-
+    # What `crossbar check` does, without the seconds that it takes to begin.
     check_config_file(Personality, str(tmp_path / "node" / "config.yaml"))
     made = yaml.safe_load((tmp_path / "node" / "config.yaml").read_text())
     for worker in made["workers"]:
@@ -98,6 +100,20 @@ def test_crossbar_accepts_what_is_written(tmp_path: Path, arguments: tuple[str, 
             assert (tmp_path / "node" / path).resolve() == REPOSITORY
     public = by_id(made["workers"][0]["transports"])["public"]["paths"]
     assert (tmp_path / "node" / public["/"]["directory"] / "index.html").is_file()
+
+
+def test_the_readmes_commands_write_what_crossbar_accepts(tmp_path: Path) -> None:
+    blocks = re.findall(r"^```text\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    [block] = [block for block in blocks if "crosstick config" in block]
+    commands = [line for line in block.replace("\\\n", "").splitlines() if "crosstick config" in line]
+    assert len(commands) == 2
+    for command in commands:
+        variable, _, _, *arguments = shlex.split(command)
+        name, _, value = variable.partition("=")
+        arguments[arguments.index("--out") + 1] = str(tmp_path)
+        outcome = config(*arguments, "--force", environ={name: value})
+        assert outcome.exit_code == 0, outcome.output
+        check_config_file(Personality, str(tmp_path / "config.yaml"))
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def test_what_is_told_can_be_read() -> None:
 @pytest.mark.parametrize("value", [None, 1, [], {"node": "a"}, {"version": -1, "procedure": VWAP, "there": True}])
 def test_what_is_no_offer_is_refused(value: object) -> None:
     for read in (read_offers, read_offered):
-        with pytest.raises(ValueError, match="Expected|missing"):
+        with pytest.raises(ValueError, match=r"Expected|missing"):
             read(value)
 
 
