@@ -22,7 +22,7 @@ from components.core.limits import Refusal
 from components.core.topics import is_rate_topic, receives
 from components.router.access.gate import Gate
 from components.tokens import LINK_ROLES
-from components.uris import ERROR_LIMIT_EXCEEDED
+from components.uris import ERROR_LIMIT_EXCEEDED, ERROR_NO_SUCH_PROCEDURE, SERVICES_PREFIX
 
 if TYPE_CHECKING:
     from components.router.seam import RouterSeam
@@ -200,14 +200,29 @@ class GatewayDealer(LimitedDealer):
 
     def processRegister(self, session: Any, register: Any) -> None:
         registration = self._registration_map.get_observation(register.procedure, register.match)
-        if registration is not None and all(callee._authrole == LINKS_ROLE for callee in registration.observers):
+        if self._is_only_linked(registration):
             # What is registered here goes before what another router has.
             register.force_reregister = True
         super().processRegister(session, register)
 
     def call_allowed(self, session: Any, call: Any) -> None:
-        if not self.seam.answered_directly(session, call):
+        if is_peer(session) and self._is_far(call.procedure):
+            # One hop: the peer took this router for the callee's, which it was until a moment ago.
+            text = f"no callee is registered for procedure {call.procedure}"
+            error = message.Error(message.Call.MESSAGE_TYPE, call.request, ERROR_NO_SUCH_PROCEDURE, args=[text])
+            self._router.send(session, error)
+        elif not self.seam.answered_directly(session, call):
             super().call_allowed(session, call)
+
+    def _is_far(self, procedure: str) -> bool:
+        """Tell whether a procedure is only another router's."""
+        return procedure.startswith(SERVICES_PREFIX) and self._is_only_linked(
+            self._registration_map.get_observation(procedure, message.Register.MATCH_EXACT)
+        )
+
+    @staticmethod
+    def _is_only_linked(registration: Any) -> bool:
+        return registration is not None and all(callee._authrole == LINKS_ROLE for callee in registration.observers)
 
 
 def full_of_subscriptions(gate: Gate, own: Collection[Any], match: str) -> str | None:

@@ -22,6 +22,7 @@ from components.tokens import (
     create_development_key,
     load_authority,
     load_internal_authority,
+    load_link_authority,
     load_signing_key,
 )
 from tests.tokens.keyring import SECRET, claims, jwks, private_key, private_pem, public_jwk, public_pem, signing_key
@@ -254,3 +255,40 @@ def test_an_internal_key_that_others_may_read_is_refused(tmp_path: Path) -> None
 def test_where_no_internal_key_can_be_made_one_line_says_so(tmp_path: Path) -> None:
     with pytest.raises(TokenKeyError, match=r"internal\.key cannot be created: No such file or directory"):
         load_internal_authority(tmp_path / "nowhere")
+
+
+def test_links_have_a_secret_of_their_own(tmp_path: Path) -> None:
+    link = load_link_authority({"CROSSTICK_LINK_KEY": "s" * 32}, tmp_path, True)
+    token = link.mint(sub="a", role="peer", realm="market", now_s=int(time.time()), ttl_s=60)
+    assert link.verify(token).role == "peer"
+    again = load_link_authority({"CROSSTICK_LINK_KEY_FILE": key_file(tmp_path, b"s" * 32)}, tmp_path, True)
+    assert again.verify(token).sub == "a"
+    # Neither opens the other's door, though the key be the same.
+    for other in (
+        load_authority({"CROSSTICK_TOKEN_KEY": "s" * 32}, tmp_path),
+        load_link_authority({"CROSSTICK_LINK_KEY": "t" * 32}, tmp_path, True),
+    ):
+        with pytest.raises(TokenError):
+            other.verify(token)
+
+
+def test_the_workers_of_a_node_are_linked_by_the_nodes_own_key_under_another_audience(tmp_path: Path) -> None:
+    link, internal = load_link_authority({}, tmp_path, False), load_internal_authority(tmp_path)
+    token = link.mint(sub="a", role="peer", realm="market", now_s=int(time.time()), ttl_s=60)
+    assert link.verify(token).sub == "a"
+    with pytest.raises(TokenError):
+        internal.verify(token)
+
+
+@pytest.mark.parametrize(
+    ("environ", "complaint"),
+    [
+        ({}, "links to other nodes need a secret that these have too"),
+        ({"CROSSTICK_LINK_KEY": "short"}, "CROSSTICK_LINK_KEY must hold at least 32 bytes, had 5"),
+        ({"CROSSTICK_LINK_KEY": "s" * 32, "CROSSTICK_LINK_KEY_FILE": "f"}, "not both"),
+        ({"CROSSTICK_LINK_KEY_FILE": "/nowhere"}, "/nowhere"),
+    ],
+)
+def test_links_without_a_usable_secret_are_told(tmp_path: Path, environ: dict[str, str], complaint: str) -> None:
+    with pytest.raises(TokenKeyError, match=complaint):
+        load_link_authority(environ, tmp_path, True)

@@ -25,6 +25,7 @@ from components.core.entries import InvalidEntry
 from components.core.link_offers import (
     Directory,
     Interest,
+    Offered,
     Offers,
     OwnOffers,
     builtins,
@@ -45,7 +46,6 @@ from components.tokens import LINK_ROLES, TokenAuthority, TokenKeyError, load_li
 from components.uris import (
     ERROR_CANCELED,
     ERROR_LIMIT_EXCEEDED,
-    ERROR_NO_SUCH_PROCEDURE,
     LINK_OFFERED,
     LINK_OFFERS,
 )
@@ -136,12 +136,17 @@ class Links(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no type
                 # A service here has registered it, or it was unregistered.
                 proxy = self._proxies.lost(procedure)
                 if proxy is not None:
-                    self._registrations.pop(proxy.id, None)
+                    # Autobahn is told next, and then keeps what is no registration any more.
+                    self._reactor.callLater(0, self._registrations.pop, proxy.id, None)
             return
         offered = self._own.changed(procedure, change)
         if offered is not None:
-            self.publish(LINK_OFFERED, builtins(offered))
-            self._proxies.check(procedure)
+            # Crossbar is amid its change, and would undo a registration that is made meanwhile.
+            self._reactor.callLater(0, self._tell, offered)
+
+    def _tell(self, offered: Offered) -> None:
+        self.publish(LINK_OFFERED, builtins(offered))
+        self._proxies.check(offered.procedure)
 
     # What the seam tells of clients' subscriptions
 
@@ -230,9 +235,6 @@ class Links(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no type
         self.life_log.error("{procedure} of a peer cannot be called here: {error}", procedure=procedure, error=error)
 
     async def _call(self, procedure: str, arguments: Any, keywords: Any, details: Any) -> Any:
-        if details.forward_for:
-            # One hop: the peer took this router for the callee's, which it was until a moment ago.
-            raise ApplicationError(ERROR_NO_SUCH_PROCEDURE, f"no callee is registered for {procedure}")
         peer = self._directory.choose(procedure)
         link = None if peer is None else self._links[peer]
         if link is None or link.session is None:

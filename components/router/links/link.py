@@ -10,7 +10,8 @@ from collections.abc import Collection
 from functools import partial
 from typing import Any, ClassVar, Protocol
 
-from autobahn.twisted.websocket import WampWebSocketClientFactory
+import txaio
+from autobahn.twisted.websocket import WampWebSocketClientFactory, WampWebSocketClientProtocol
 from autobahn.wamp.serializer import JsonSerializer
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError
@@ -33,8 +34,17 @@ MAX_MESSAGE_BYTES = 16_777_216
 PROVEN_AFTER_S = 10.0
 """A link that was up for so long was a good one: the next failure is a first one again."""
 
+MAX_CAUSES = 8
+"""So many causes of an outage are logged, each once, however long it lasts."""
+
 _URL = "ws://crosstick.invalid/"
 """Where it goes is the endpoint's to know."""
+
+
+class _QuietProtocol(WampWebSocketClientProtocol):  # type: ignore[misc]
+    """Leaves out what Autobahn logs of each connection: the link says what there is to say."""
+
+    log = txaio.make_logger(level="warn")
 
 
 class LinkOwner(Protocol):
@@ -92,7 +102,8 @@ class Link:
         self._offers = PeerOffers()
         self._following: Reconciler[Any] | None = None
         self._running: Deferred[None] | None = None
-        self._told_down = ""
+        self._told: set[str] = set()
+        """Why it was down, since it was last up; so much has been logged."""
 
     def start(self) -> None:
         """Connect, and go on doing so."""
@@ -134,6 +145,7 @@ class Link:
         """Be up once; return why it is over."""
         session = PeerSession(self._realm, self._node, self._owner.token, self._take_offered, self._take_event)
         factory = WampWebSocketClientFactory(lambda: session, url=_URL, serializers=[JsonSerializer()])
+        factory.protocol = _QuietProtocol
         factory.noisy = False
         factory.setProtocolOptions(
             openHandshakeTimeout=JOIN_TIMEOUT_S,
@@ -174,7 +186,7 @@ class Link:
     def _up(self, session: PeerSession, offers: Offers) -> None:
         self.session = session
         self.counters.up = True
-        self._told_down = ""
+        self._told.clear()
         self._following = Reconciler(self._owner.wants, session.follow, _unfollow, partial(_not_followed, session))
         self.log.info("link to {peer} is up", peer=self.peer)
         for procedure in self._offers.begin(offers):
@@ -190,9 +202,8 @@ class Link:
             for procedure in self._offers.procedures:
                 self._owner.offered(self.peer, procedure, False)
             self._owner.parted(self.peer)
-        if was_up or because != self._told_down:
-            # Once for each outage and cause, however long it lasts.
-            self._told_down = because
+        if because not in self._told and len(self._told) < MAX_CAUSES:
+            self._told.add(because)
             self.log.warn("link to {peer} is down: {because}", peer=self.peer, because=because)
 
     def _take_offered(self, offered: Offered) -> None:

@@ -66,10 +66,12 @@ class PeerSession(ApplicationSession):  # type: ignore[misc]  # Autobahn ships n
             self.joined.errback(LinkRefused(details.reason))
         else:
             self.end(details.reason)
+        self._errback_outstanding_requests(TransportLost())
         self.disconnect()
 
     def onDisconnect(self) -> None:
         self.end("the connection was lost")
+        self._errback_outstanding_requests(TransportLost())
 
     def end(self, because: str) -> None:
         """Be over; more than once is no more than once."""

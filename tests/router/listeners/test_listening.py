@@ -14,6 +14,8 @@ from crossbar.common.twisted import endpoint as crossbar_endpoint
 from crossbar.common.twisted.sharedport import CustomTCPPort
 from crossbar.worker import transport as crossbar_transport
 from twisted.internet import tcp
+from twisted.web.resource import Resource
+from twisted.web.server import Site
 
 from components.router.listeners import listening
 
@@ -79,6 +81,30 @@ def test_installing_twice_is_installing_once(monkeypatch: pytest.MonkeyPatch) ->
 def test_what_is_leant_on_is_there(function: Any, texts: list[str]) -> None:
     source = inspect.getsource(function)
     assert [text for text in texts if text not in source] == []
+
+
+class Ended(Exception):
+    """The worker would have ended."""
+
+
+@pytest.mark.parametrize(("bus", "refused"), [(None, True), ("wamp", True), ("redis://h", False), ("kafka://h", False)])
+def test_a_shared_port_needs_a_bus_that_each_worker_reads(
+    monkeypatch: pytest.MonkeyPatch, bus: str | None, refused: bool
+) -> None:
+    def end(reason: str) -> None:
+        raise Ended(reason)
+
+    monkeypatch.setattr(listening, "refuse_to_start", end)
+    monkeypatch.setattr(listening, "registry", lambda: end("it goes on"))
+    if bus is None:
+        monkeypatch.delenv("CROSSTICK_BUS", raising=False)
+    else:
+        monkeypatch.setenv("CROSSTICK_BUS", bus)
+    expected = "transport public shares its port: several router workers need a bus" if refused else "it goes on"
+    with pytest.raises(Ended, match=expected):
+        listening.create_listening_port(
+            {"type": "tcp", "shared": True}, "", Site(Resource()), None, None, name="public"
+        )
 
 
 def test_a_shared_port_accepts_as_any_other() -> None:

@@ -133,7 +133,13 @@ def with_listeners(*names: str) -> dict[str, Any]:
         ("config.json", json.dumps({"workers": [{"type": "container"}, with_listeners("x")]}), ("a",)),
         # Another file's settings: the node has been started with one that is not here.
         ("config.yaml", yaml.safe_dump({"workers": [with_listeners("y")]}), None),
-        ("config.yaml", yaml.safe_dump({"workers": [with_listeners("x"), with_listeners("x")]}), None),
+        # Workers that share a port.
+        ("config.yaml", yaml.safe_dump({"workers": [with_listeners("x"), with_listeners("x")]}), ("a",)),
+        (
+            "config.yaml",
+            yaml.safe_dump({"workers": [with_listeners("x"), with_listeners("x") | {"transports": []}]}),
+            None,
+        ),
         ("config.yaml", "workers: [", None),
         ("config.yaml", "workers: 1", None),
         ("config.json", "{", None),

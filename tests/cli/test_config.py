@@ -1,0 +1,144 @@
+"""``crosstick config``: what it prints, writes and refuses; that nodes run with it is in ``tests/node/test_links.py``."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+from crossbar.common.checkconfig import check_config_file
+from crossbar.personality import Personality
+
+from components.cli import main
+from tests.harness.node import REPOSITORY
+
+README = (REPOSITORY / "README.md").read_text()
+BASE = (REPOSITORY / ".crossbar" / "config.yaml").read_text()
+REDIS = {"CROSSTICK_BUS": "redis://127.0.0.1"}
+EVERYTHING = (
+    *("--workers", "2", "--name", "a", "--links-port", "9100", "--links-interface", "10.0.0.1"),
+    *("--peer", "b=10.0.0.2:9100-9101", "--peer", "c=tls://c.example:9100", "--links-ca", "ca.pem"),
+    *("--tls-key", "tls/key.pem", "--tls-certificate", "tls/chain.pem", "--port", "8443", "--interface", "0.0.0.0"),
+)
+
+
+def config(*arguments: str, environ: dict[str, str] = REDIS) -> Result:
+    return CliRunner().invoke(main, ["config", *arguments], env={"CROSSTICK_BUS": None} | environ)
+
+
+def printed(*arguments: str) -> dict[str, Any]:
+    outcome = config(*arguments)
+    assert outcome.exit_code == 0, outcome.output
+    made: dict[str, Any] = yaml.safe_load(outcome.stdout)
+    return made
+
+
+def by_id(entries: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {entry["id"]: entry for entry in entries}
+
+
+def test_without_options_it_is_the_repositorys_own_with_all_its_comments() -> None:
+    made = config(environ={}).stdout.splitlines()
+    assert made[2:] == BASE.splitlines()[2:]
+
+
+def test_it_is_the_same_each_time_and_says_how_it_was_made() -> None:
+    first, second = config(*EVERYTHING), config(*EVERYTHING)
+    assert first.stdout == second.stdout
+    assert first.stdout.startswith("# Made by: crosstick ")
+
+
+def test_a_gateway_has_neither_feed_nor_exchange() -> None:
+    made = printed("--role", "gateway")
+    assert [worker["type"] for worker in made["workers"]] == ["router"]
+    assert [transport["id"] for transport in made["workers"][0]["transports"]] == ["public"]
+
+
+def test_workers_share_the_public_port_and_have_a_management_port_each() -> None:
+    workers = by_id(printed("--workers", "3", "--port", "8000")["workers"])
+    assert list(workers) == ["router", "router_2", "router_3", "exchange", "feed"]
+    for index, name in enumerate(("router", "router_2", "router_3")):
+        transports = by_id(workers[name]["transports"])
+        endpoint = transports["public"]["endpoint"]
+        assert (endpoint["port"], endpoint["shared"]) == (8000, True)
+        assert "metrics" not in transports["public"]["paths"]
+        assert transports["management"]["endpoint"] == {"type": "tcp", "interface": "127.0.0.1", "port": 8090 + index}
+        # Feed and exchange join one of them.
+        assert ("internal" in transports) == (name == "router")
+        components = [component["id"] for component in workers[name]["components"]]
+        assert {"listeners", "gateway", "market-gatekeeper", "ops-gatekeeper", "links"} == set(components)
+
+
+def test_each_router_has_all_others_as_peers() -> None:
+    workers = by_id(
+        printed("--workers", "2", "--name", "a", "--links-port", "9100", "--peer", "b=h:9100-9101")["workers"]
+    )
+    links = [by_id(workers[name]["components"])["links"]["extra"] for name in ("router", "router_2")]
+    assert [(each["node"], set(each["peers"])) for each in links] == [
+        ("a-1", {"a-2", "b-1", "b-2"}),
+        ("a-2", {"a-1", "b-1", "b-2"}),
+    ]
+    ports = [by_id(workers[name]["transports"])["links"]["endpoint"]["port"] for name in ("router", "router_2")]
+    assert ports == [9100, 9101]
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("--role", "gateway"), ("--workers", "4"), ("--management-port", "9000"), EVERYTHING]
+)
+def test_crossbar_accepts_what_is_written(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    outcome = config(*arguments, "--out", str(tmp_path / "node"))
+    assert outcome.exit_code == 0, outcome.output
+    # What `crossbar check` does, without the seconds that it takes to begin.
+    check_config_file(Personality, str(tmp_path / "node" / "config.yaml"))
+    made = yaml.safe_load((tmp_path / "node" / "config.yaml").read_text())
+    for worker in made["workers"]:
+        for path in worker["options"]["pythonpath"]:
+            assert (tmp_path / "node" / path).resolve() == REPOSITORY
+    public = by_id(made["workers"][0]["transports"])["public"]["paths"]
+    assert (tmp_path / "node" / public["/"]["directory"] / "index.html").is_file()
+
+
+def test_the_readmes_commands_write_what_crossbar_accepts(tmp_path: Path) -> None:
+    blocks = re.findall(r"^```text\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    [block] = [block for block in blocks if "crosstick config" in block]
+    commands = [line for line in block.replace("\\\n", "").splitlines() if "crosstick config" in line]
+    assert len(commands) == 2
+    for command in commands:
+        variable, _, _, *arguments = shlex.split(command)
+        name, _, value = variable.partition("=")
+        arguments[arguments.index("--out") + 1] = str(tmp_path)
+        outcome = config(*arguments, "--force", environ={name: value})
+        assert outcome.exit_code == 0, outcome.output
+        check_config_file(Personality, str(tmp_path / "config.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "complaint"),
+    [
+        (("--workers", "2"), {}, "several router workers need a bus that each of them reads"),
+        (("--role", "gateway"), {}, "a node without feed needs a bus that it reads"),
+        (("--peer", "b"), REDIS, "--peer must be NAME=host:port"),
+        (("--tls-key", "k"), REDIS, "--tls-key and --tls-certificate go together"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_in_a_line(
+    arguments: tuple[str, ...], environ: dict[str, str], complaint: str
+) -> None:
+    outcome = config(*arguments, environ=environ)
+    assert outcome.exit_code != 0
+    assert complaint in outcome.stderr.splitlines()[-1]
+    assert outcome.stdout == ""
+
+
+def test_a_configuration_that_is_there_is_kept_unless_told_otherwise(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("mine")
+    refused = config("--out", str(tmp_path))
+    assert refused.exit_code == 1
+    assert "--force overwrites it" in refused.stderr
+    assert (tmp_path / "config.yaml").read_text() == "mine"
+    assert config("--out", str(tmp_path), "--force").exit_code == 0
+    assert (tmp_path / "config.yaml").read_text() != "mine"
