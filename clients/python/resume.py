@@ -18,7 +18,9 @@ from ticket_session import TicketSession
 
 logger = logging.getLogger("crosstick.client")
 
-CALLS_AT_ONCE = 4
+CALLS_AT_ONCE = 2
+"""Their answers fit into what the kernel of a gateway takes for a connection, so that none waits on a slow line and cuts it."""
+
 CALLS_BURST = 80
 CALLS_PER_S = 15.0
 """Most of what a gateway allows by default (100 at once, 20 a second): the rest is the application's."""
@@ -175,7 +177,7 @@ async def follow_ticks(
         on_tick: called with a tick and the number of the symbol's ticks that are missing right before it. What it or the
             other functions raise ends `MarketClient.run()`.
         sequences: kept by the caller, the ticks of all sessions are one sequence: those that came between two of them are
-            asked for, and none comes twice. Without it each session begins anew.
+            asked for, and none comes twice. One call per tracker and session. Without it each session begins anew.
         on_gap: called with each `Gap`, before the tick behind it.
         on_replay: called with each `Replay`, before its ticks.
 

@@ -113,6 +113,17 @@ def test_a_later_epoch_forgets_the_earlier_and_an_earlier_one_is_left_alone() ->
     assert kept.size_bytes == len(b'{"seq":1}') + OVERHEAD_BYTES
 
 
+def test_the_age_of_an_earlier_epochs_ticks_takes_none_of_the_later_ones() -> None:
+    clock = Clock()
+    kept = history(clock, max_age=32.0)
+    kept.take_batch(batch(*range(1, 100)))
+    kept.take_batch(batch(1, symbol="ETHUSDT"))
+    clock.now_s += 20
+    kept.take_batch(batch(1, 2, epoch=EPOCH + 1))
+    clock.now_s += 20
+    assert numbers(answer(kept, 0, epoch=EPOCH + 1)) == [1, 2]
+
+
 def test_a_number_that_has_not_been_is_refused() -> None:
     kept = history()
     kept.take_batch(batch(1, 2))

@@ -76,8 +76,9 @@ def test_an_attempt_above_the_first_is_one_of_a_client_that_comes_back(attempt: 
     assert is_another_attempt({"attempt": attempt})
 
 
-@pytest.mark.parametrize(
-    "said", [None, {}, *({"attempt": what} for what in (0, -1, MAX_ATTEMPT + 1, 1.0, "1", True, None, [1]))]
-)
+NO_ATTEMPTS = (0, -1, MAX_ATTEMPT + 1, 1.0, "1", True, None, [1])
+
+
+@pytest.mark.parametrize("said", [None, {}, *({"attempt": attempt} for attempt in NO_ATTEMPTS)])
 def test_what_is_no_number_of_an_attempt_is_passed_over(said: dict[str, Any] | None) -> None:
     assert not is_another_attempt(said)

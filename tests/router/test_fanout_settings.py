@@ -24,6 +24,11 @@ def test_without_an_age_limit_every_event_is_young_enough() -> None:
     assert FanOutSettings.from_extra({"fanout": {"snapshot_max_age": 0.5}}).snapshot_max_age_s == 0.5
 
 
+def test_what_is_kept_for_clients_that_come_back_can_be_set_one_by_one() -> None:
+    replay = FanOutSettings.from_extra({"fanout": {"replay": {"max_age": 60}}}).replay
+    assert (replay.max_age, replay.max_bytes) == (60, FanOutSettings().replay.max_bytes)
+
+
 @pytest.mark.parametrize(
     ("fanout", "reason"),
     [
@@ -38,6 +43,9 @@ def test_without_an_age_limit_every_event_is_young_enough() -> None:
         ({"window_ms": 101}, "window_ms must be a number from 0 to 100, was 101"),
         ({"send_buffer_bytes": 1}, "send_buffer_bytes must be null or a whole number >= 4096, was 1"),
         ({"max_bytes": 0}, "max_bytes must be a whole number > 0, was 0"),
+        ({"replay": {"max_events_per_symbol": 0}}, "replay.max_events_per_symbol: expected `int` >= 1, was 0"),
+        ({"replay": {"max_event": 5}}, "replay has an unknown key 'max_event'; known are max_events_per_symbol, "),
+        ({"replay": [5]}, r"replay must be a mapping, was \[5\]"),
         ([1], "fanout must be a mapping, was \\[1\\]"),
     ],
 )
