@@ -15,7 +15,7 @@ import psutil
 import pytest
 import pytest_twisted
 from autobahn.wamp import ApplicationError
-from autobahn.wamp.types import RegisterOptions
+from autobahn.wamp.types import CallOptions, CallResult, PublishOptions, RegisterOptions
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
