@@ -179,8 +179,9 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
 
 def why_one_worker_only(environ: Mapping[str, str]) -> str | None:
     """Say in one line why no more than one router worker may serve clients on this environment's bus; ``None``: more may."""
-    bus = environ.get("CROSSTICK_BUS", "wamp")
-    if bus.partition("://")[0] in SHARED_BUSES:
+    # Of an address, which may hold a password, no more than the scheme is shown.
+    bus = environ.get("CROSSTICK_BUS", "wamp").partition("://")[0]
+    if bus in SHARED_BUSES:
         return None
     return (
         f"several router workers need a bus that each of them reads, CROSSTICK_BUS=redis://… or kafka://…; with {bus!r} "
