@@ -57,7 +57,7 @@ CLIENT_VARIABLES = frozenset({"CROSSTICK_TOKEN", "CROSSTICK_URL"})
 """What the example clients read; a node started in the same shell passes them over."""
 
 
-SHARED_BUSES = frozenset({"redis", "rediss", "redis+sentinel", "redis+sentinel+tls", "kafka", "kafka+tls"})
+SHARED_BUSES = frozenset({"redis", "rediss", "redis+sentinel", "redis+sentinel+tls", "kafka", "kafka+ssl"})
 """Schemes of ``CROSSTICK_BUS`` whose batches reach every worker; those of the embedded bus reach one."""
 
 
