@@ -65,7 +65,7 @@ CLIENT_VARIABLES = frozenset({"CROSSTICK_TOKEN", "CROSSTICK_URL"})
 """What the example clients read; a node started in the same shell passes them over."""
 
 
-SHARED_BUSES = frozenset({"redis", "rediss", "kafka"})
+SHARED_BUSES = frozenset({"redis", "rediss", "redis+sentinel", "redis+sentinel+tls", "kafka", "kafka+ssl"})
 """Schemes of ``CROSSTICK_BUS`` whose batches reach every worker; those of the embedded bus reach one."""
 
 
@@ -227,8 +227,9 @@ def _bus(environ: Mapping[str, str]) -> BusSettings:
 
 def why_one_worker_only(environ: Mapping[str, str]) -> str | None:
     """Say in one line why no more than one router worker may serve clients on this environment's bus; ``None``: more may."""
-    bus = environ.get("CROSSTICK_BUS", "wamp")
-    if bus.partition("://")[0] in SHARED_BUSES:
+    # Of an address, which may hold a password, no more than the scheme is shown.
+    bus = environ.get("CROSSTICK_BUS", "wamp").partition("://")[0]
+    if bus in SHARED_BUSES:
         return None
     return (
         f"several router workers need a bus that each of them reads, CROSSTICK_BUS=redis://… or kafka://…; with {bus!r} "

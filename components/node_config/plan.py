@@ -106,7 +106,7 @@ class NodePlan:
         if because is not None and self.workers > 1:
             raise ImpossiblePlan(f"--workers {self.workers}: {because}")
         if because is not None and self.role == "gateway":
-            bus = environ.get("CROSSTICK_BUS", "wamp")
+            bus = environ.get("CROSSTICK_BUS", "wamp").partition("://")[0]
             raise ImpossiblePlan(
                 "--role gateway: a node without feed needs a bus that it reads, CROSSTICK_BUS=redis://… or kafka://…,"
                 f" was {bus!r}"

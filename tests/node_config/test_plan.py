@@ -45,6 +45,14 @@ def test_what_cannot_be_is_told_in_a_line(plan: dict[str, Any], environ: dict[st
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("plan", [{"workers": 2}, {"role": "gateway"}])
+def test_a_password_in_the_buss_address_is_not_shown(plan: dict[str, Any]) -> None:
+    with pytest.raises(ImpossiblePlan) as raised:
+        NodePlan(**plan).check({"CROSSTICK_BUS": "redos://:secret@h"}, 8080)
+    assert "'redos'" in str(raised.value)
+    assert "secret" not in str(raised.value)
+
+
 @pytest.mark.parametrize(
     "plan",
     [

@@ -87,7 +87,10 @@ class Ended(Exception):
     """The worker would have ended."""
 
 
-@pytest.mark.parametrize(("bus", "refused"), [(None, True), ("wamp", True), ("redis://h", False), ("kafka://h", False)])
+@pytest.mark.parametrize(
+    ("bus", "refused"),
+    [(None, True), ("wamp", True), ("redis://h", False), ("redis+sentinel://h", False), ("kafka://h", False)],
+)
 def test_a_shared_port_needs_a_bus_that_each_worker_reads(
     monkeypatch: pytest.MonkeyPatch, bus: str | None, refused: bool
 ) -> None:
