@@ -83,10 +83,10 @@ class RedisServer:
 
     def stop(self) -> None:
         """End the process in order, with what it is to save."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.terminate()
-            process.wait(START_TIMEOUT_S)
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(START_TIMEOUT_S)
+            self._process = None
 
     def pause(self) -> None:
         """Let the process stand still, its connections open."""
