@@ -43,8 +43,13 @@ class CandidacyLimits:
 class Candidacy:
     """A feed's way to the lead."""
 
-    def __init__(self, limits: CandidacyLimits | None = None, former: bytes | None = None) -> None:
-        """``former``: the token of a lead that this feed gave up, for which nobody needs to wait to be silent."""
+    def __init__(
+        self, limits: CandidacyLimits | None = None, former: bytes | None = None, not_before: float = 0.0
+    ) -> None:
+        """``former``: the token of a lead that this feed gave up, for which nobody needs to wait to be silent.
+
+        ``not_before``: until then the lead is left to others.
+        """
         self._limits = limits or CandidacyLimits()
         self._former = former
         self.token = secrets.token_bytes(TOKEN_BYTES)
@@ -54,7 +59,8 @@ class Candidacy:
         self._claimed_at: float | None = None
         self._back = 0
         self._back_since = 0.0
-        self._next_at = self._not_before = 0.0
+        self._next_at = 0.0
+        self._not_before = not_before
         self._came_back = False
 
     def took(self, taken: Taken, reading: LogReading, now: float) -> None:

@@ -57,6 +57,9 @@ class KafkaLimits:
     history_records: int = 10_000
     """Of the log before the newest snapshot that a reader is given as history."""
 
+    yields_for_s: float = 1.5
+    """Who has left the lead to others takes it again when none of them has for so long."""
+
     fetched_ahead_bytes: int = 16_000_000
     """Fetched and not yet handed to the reactor; at so much no more is fetched."""
 

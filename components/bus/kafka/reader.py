@@ -193,7 +193,7 @@ class KafkaBusReader:
             is_history = offset < self._history_until
             if not taken.counts:
                 self.void_records += 1
-                self._led_by_unknown |= reading.token is None and taken.kind is not Kind.CLAIM
+                self._led_by_unknown |= reading.token is None and not is_history and taken.kind is not Kind.CLAIM
             elif taken.batch is not None:
                 missing = self._order.take(taken.batch.epoch, taken.batch.number).missing
                 self.figures.missed_batches += missing.number if missing else 0

@@ -79,8 +79,8 @@ class Tail:
         self._news_are_on_their_way = False
         self._ending = threading.Event()
         self._standing_back = False
-        self._given_up: bytes | None = None
-        """Token of a lead that the reactor gave up; set there, taken here."""
+        self._left: tuple[bytes, bool] | None = None
+        """Token of a lead that the reactor has left, and whether to others; set there, taken here."""
 
         self._writes_again = False
         """What this feed wrote without leading was lost; set by the reactor, taken here."""
@@ -101,9 +101,9 @@ class Tail:
         """Claim the lead no more."""
         self._standing_back = True
 
-    def give_up(self, token: bytes) -> None:
-        """Hear from the reactor that it leads no more under ``token``."""
-        self._given_up = token
+    def leave(self, token: bytes, *, to_others: bool) -> None:
+        """Hear from the reactor that it leads no more under ``token``: to be claimed anew at once, or left to others first."""
+        self._left = token, to_others
 
     def write_again(self) -> None:
         """Hear from the reactor that probe or claim may not have been sent."""
@@ -195,12 +195,17 @@ class Tail:
 
     def _take(self, records: list[tuple[int, bytes]]) -> None:
         reading = self._opened()
-        counted, given_up = self.counted, self._given_up
-        if given_up is not None:
-            self._given_up = None
-            if self._leading == given_up:
+        counted, left = self.counted, self._left
+        if left is not None:
+            self._left = None
+            token, to_others = left
+            if self._leading == token:
                 self._leading = None
-            self._candidacy = Candidacy(self._limits.candidacy, former=given_up)
+            limits = self._limits
+            if to_others:
+                self._candidacy = Candidacy(limits.candidacy, not_before=time.monotonic() + limits.yields_for_s)
+            else:
+                self._candidacy = Candidacy(limits.candidacy, former=token)
         if self._writes_again:
             self._writes_again = False
             self._candidacy.lost(time.monotonic())

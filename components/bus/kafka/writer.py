@@ -105,6 +105,13 @@ class KafkaBusWriter:
         for ended in ends:
             await ended
 
+    def yield_lead(self, because: str) -> None:
+        """See ``BusWriter.yield_lead``; what was written before still goes out."""
+        token, tail = self._token, self._tail
+        if token is not None and tail is not None and self._hand_over(Kind.RESIGNATION):
+            self._let_go(because, sends_on=True)
+            tail.leave(token, to_others=True)
+
     def write(self, batch: Batch) -> None:
         """See ``BusWriter.write``."""
         if self._token is None:
@@ -204,18 +211,19 @@ class KafkaBusWriter:
             self._renew_line()
             return
         self._let_go(f"Kafka did not take what was written: {reason}")
-        self._tail.give_up(token)
+        self._tail.leave(token, to_others=False)
 
-    def _let_go(self, because: str) -> None:
+    def _let_go(self, because: str, *, sends_on: bool = False) -> None:
         led, self._token = self._token is not None, None
         if self._waiting:
-            self.given_up += len(self._waiting)
+            if not sends_on:
+                self.given_up += len(self._waiting)
             if self._given_up_since is None:
                 self._given_up_since = self._waiting[0][1]
         self._waiting.clear()
         self._waiting_bytes = 0
         full, self._full = self._full, False
-        if led:
+        if led and not sends_on:
             self._renew_line()
         self._done_waiting()
         if not self._follows:
