@@ -10,7 +10,6 @@ from typing import Any
 import yaml
 
 from components.node_config import NodePlan, generate
-from components.router.listeners import listening
 from tests.harness.node import REPOSITORY, Node, free_port
 
 BASE = REPOSITORY / ".crossbar"
@@ -28,21 +27,8 @@ def planned(plan: NodePlan, directory: Path) -> Callable[[dict[str, Any]], None]
         )
         config.clear()
         config.update(yaml.safe_load(text))
-        if plan.workers > 1:
-            for worker in config["workers"]:
-                if worker["type"] == "router":
-                    worker["components"].insert(0, PRETENDED_BUS)
 
     return change
-
-
-PRETENDED_BUS = {
-    "type": "class",
-    "id": "pretended-bus",
-    "classname": "tests.harness.cluster.PretendedSharedBus",
-    "realm": "market",
-    "role": "gateway",
-}
 
 
 def linked_node(directory: Path, plan: NodePlan, **environ: str) -> Node:
@@ -70,14 +56,3 @@ def ports_in_a_row(number: int) -> int:
         finally:
             for probe in probes:
                 probe.close()
-
-
-from autobahn.twisted.wamp import ApplicationSession  # noqa: E402
-
-
-class PretendedSharedBus(ApplicationSession):  # type: ignore[misc]
-    """Lets workers share a port on the embedded bus, for tests that are not about the market: only the first has it."""
-
-    def __init__(self, config: Any = None) -> None:
-        super().__init__(config)
-        listening.why_one_worker_only = lambda environ: None

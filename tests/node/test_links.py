@@ -32,6 +32,7 @@ from components.tokens import TokenAuthority, load_link_authority
 from tests.harness.client import Client, Clients, Refused, follows, until
 from tests.harness.cluster import LINK_KEY, linked_node, ports_in_a_row
 from tests.harness.node import Node, free_port
+from tests.harness.redis import RedisServer
 from tests.harness.relay import Relay
 
 ON_B = 16
@@ -40,7 +41,7 @@ ON_B = 16
 
 @dataclass
 class Cluster:
-    """Node ``a`` has one router worker and the market, ``b`` two that share a port, and no feed.
+    """Node ``a`` has one router worker and the feed, ``b`` two that share a port, and no feed; a Redis is the bus of both.
 
     ``relays`` are on the way from ``a`` to the workers of ``b``.
     """
@@ -64,7 +65,9 @@ async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clu
     relays = [Relay(reactor, to_b), Relay(reactor, to_b + 1)]
     for index, relay in enumerate(relays):
         await relay.listen(front + index)
-    nodes = [linked_node(tmp_path_factory.mktemp(plan.name), plan) for plan in (a, b)]
+    redis = RedisServer(tmp_path_factory.mktemp("redis"))
+    redis.start()
+    nodes = [linked_node(tmp_path_factory.mktemp(plan.name), plan, CROSSTICK_BUS=redis.url) for plan in (a, b)]
     made = Cluster(*nodes, management, to_a, relays)
     # The key is the same: what a viewer of one may do, it may do at the other.
     (made.b.directory / "development.key").write_bytes((made.a.directory / "development.key").read_bytes())
@@ -77,6 +80,7 @@ async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clu
     finally:
         await deferToThread(made.a.stop)
         await deferToThread(made.b.stop)
+        redis.kill()
         for relay in relays:
             await relay.close()
 
@@ -231,12 +235,29 @@ async def test_the_market_does_not_cross_a_link(cluster: Cluster, clients: Clien
     foreign = await there.events("market.", "prefix")
     marks = await there.events("services.quotes.mark")
     await publish_until(quotes, "services.quotes.mark", 1, lambda: bool(marks) and len(ticks) >= 500)
-    assert [topic for topic, _, _ in foreign if topic != "market.status"] == []
-    last: dict[str, int] = {}
-    for topic, tick, _ in ticks:
-        if topic != "market.status":
-            assert topic not in last or follows(tick, last[topic]), topic
-            last[topic] = tick["seq"]
+    # Each has them from the bus, and from nowhere else.
+    await until(reactor, lambda: len(foreign) >= 500)
+    for events in (ticks, foreign):
+        last: dict[str, int] = {}
+        for topic, tick, _ in events:
+            if topic != "market.status":
+                assert topic not in last or follows(tick, last[topic]), topic
+                last[topic] = tick["seq"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_tick_is_the_same_at_every_router(cluster: Cluster, clients: Clients) -> None:
+    everybody = await everywhere(clients, cluster)
+    statuses = await gatherResults([client.call("market.status") for client in everybody])
+    assert len({status["epoch"] for status in statuses}) == 1
+    received = [await client.events("market.BTCUSDT") for client in everybody]
+    await until(reactor, lambda: all(len(events) >= 5 for events in received))
+    ticks: dict[int, dict[str, Any]] = {}
+    seen = [{tick["seq"]: tick for _, tick, _ in events if "merged" not in tick} for events in received]
+    for own in seen:
+        for seq, tick in own.items():
+            assert ticks.setdefault(seq, tick) == tick
+    assert all(set(seen[0]) & set(own) for own in seen)
 
 
 @pytest_twisted.ensureDeferred
