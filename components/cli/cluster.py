@@ -15,11 +15,13 @@ from types import FrameType
 
 import click
 
-from components.cluster.faults import IN_TURN, Fault, faults
+from components.cluster.faults import IN_TURN, Fault, faults, long_faults
 from components.cluster.proof import prove
 from components.cluster.topology import Cluster, ClusterError, Plan
 
 PAGE_TOKEN_TTL_S = 7 * 86_400
+LONG_MINUTES = 5
+"""A proof of that length has time for faults that take most of a minute."""
 
 
 def _plan(decorated: Callable[..., None]) -> Callable[..., None]:
@@ -89,7 +91,7 @@ def prove_(
     """Kill a gateway, then the leading feed, restart Redis, drain a gateway: no client may miss a tick without being told."""
     plan = Plan(gateways=gateways, feeds=feeds, symbols=symbols, rate_per_s=rate, port=port, seed=abs(random_seed))
     generator = random.Random(random_seed)  # noqa: S311 - to be repeatable
-    kinds = faults(generator, gateways)
+    kinds = faults(generator, gateways) | (long_faults() if minutes is not None and minutes >= LONG_MINUTES else {})
 
     def drawn() -> Iterator[Fault]:
         until_s = time.monotonic() + (minutes or 0) * 60

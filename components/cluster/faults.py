@@ -13,6 +13,9 @@ from components.cluster.topology import Cluster, ClusterError, Part
 RESTART_AFTER_S = 2.0
 """As a supervisor would."""
 
+AWAY_S = 45.0
+"""Longer than a standby keeps trades, and less than what a leader has room for."""
+
 PAUSE_S = 4.0
 """Longer than a feed's lease, and than clients' patience."""
 
@@ -75,11 +78,11 @@ def _hand_over(cluster: Cluster) -> str:
     return feed.name
 
 
-def _restart_redis(cluster: Cluster) -> str:
+def _restart_redis(cluster: Cluster, after_s: float) -> str:
     cluster.redis.kill()
-    time.sleep(RESTART_AFTER_S)
+    time.sleep(after_s)
     cluster.redis.start()
-    return "empty"
+    return f"empty, after {after_s:g} s"
 
 
 def _pause(part: Part) -> str:
@@ -100,13 +103,18 @@ def faults(generator: random.Random, gateways: int) -> dict[str, Callable[[], Fa
     return {
         "kill a gateway": lambda: gateway("kill a gateway", _kill_gateway),
         "kill the leading feed": lambda: Fault("kill the leading feed", _kill_leader),
-        "restart Redis": lambda: Fault("restart Redis", _restart_redis),
+        "restart Redis": lambda: Fault("restart Redis", lambda cluster: _restart_redis(cluster, RESTART_AFTER_S)),
         "drain a gateway": lambda: gateway("drain a gateway", _drain_gateway),
         "hand the lead over": lambda: Fault("hand the lead over", _hand_over),
         "stop the leading feed": lambda: Fault("stop the leading feed", lambda cluster: _pause(_leader(cluster))),
         "stop Redis": lambda: Fault("stop Redis", lambda cluster: _pause(cluster.redis)),
         "stop a gateway": lambda: gateway("stop a gateway", lambda cluster, number: _pause(cluster.gateways[number])),
     }
+
+
+def long_faults() -> dict[str, Callable[[], Fault]]:
+    """Return further kinds, by name, each of which takes most of a minute."""
+    return {"take Redis away": lambda: Fault("take Redis away", lambda cluster: _restart_redis(cluster, AWAY_S))}
 
 
 IN_TURN = ("kill a gateway", "kill the leading feed", "restart Redis", "drain a gateway")

@@ -94,6 +94,8 @@ async def prove(
         await asyncio.gather(*tasks, return_exceptions=True)
     total = _total(followers)
     problems += total.broken
+    if total.lost:
+        problems.append(f"{total.lost} trades are in no tick that clients got, and no gap says so")
     told = Counter(reason for follower in followers for reason in follower.told)
     return {
         "faults": [asdict(aftermath) for aftermath in aftermaths],

@@ -133,15 +133,17 @@ class Cluster:
         """Lay out everything in ``directory``, an empty folder."""
         self.plan = plan
         self._directory = directory
-        self._ports = _free_ports(3 + plan.feeds + plan.gateways)
+        self._ports = _free_ports(3 + plan.feeds + 2 * plan.gateways)
         self.redis_port, self.exchange_port, balancer_port, *rest = self._ports
         self.port = plan.port or balancer_port
-        self.feed_ports, self.gateway_ports = rest[: plan.feeds], rest[plan.feeds :]
+        self.feed_ports, rest = rest[: plan.feeds], rest[plan.feeds :]
+        self.gateway_ports, self._link_ports = rest[: plan.gateways], rest[plan.gateways :]
         self.symbols = DEFAULT_SYMBOLS[: plan.symbols]
         key = secrets.token_hex(32)
         self.authority: TokenAuthority = load_authority({"CROSSTICK_TOKEN_KEY": key}, directory)
         environ = {name: value for name, value in os.environ.items() if not name.startswith("CROSSTICK_")} | {
             "CROSSTICK_TOKEN_KEY": key,
+            "CROSSTICK_LINK_KEY": secrets.token_hex(32),
             "CROSSTICK_BUS": f"redis://127.0.0.1:{self.redis_port}",
             "CROSSTICK_EXCHANGE_URL": f"ws://127.0.0.1:{self.exchange_port}",
             "CROSSTICK_SYMBOLS": ",".join(self.symbols),
@@ -170,7 +172,8 @@ class Cluster:
             for number, port in enumerate(self.feed_ports, start=1)
         ]
         self.gateways = [
-            self._gateway(f"gateway{number}", port) for number, port in enumerate(self.gateway_ports, start=1)
+            self._gateway(number, port, links)
+            for number, (port, links) in enumerate(zip(self.gateway_ports, self._link_ports, strict=True), start=1)
         ]
         configuration = directory / "haproxy.cfg"
         nodes = [f"127.0.0.1:{port}" for port in self.gateway_ports]
@@ -250,7 +253,8 @@ class Cluster:
         options = ["--bind", "127.0.0.1", "--port", str(self.redis_port), "--dir", str(self._directory)]
         return [_program("redis-server", "valkey-server"), *options, "--save", "", "--maxmemory-policy", "noeviction"]
 
-    def _gateway(self, name: str, port: int) -> Part:
+    def _gateway(self, number: int, port: int, links_port: int) -> Part:
+        name = f"gateway{number}"
         directory = self._directory / name
         crosstick = str(Path(sys.executable).with_name("crosstick"))
         command = [
@@ -266,6 +270,10 @@ class Cluster:
             str(directory),
         ]
         command += ["--trusted-proxy", "127.0.0.1", "--drain-over", f"{self.plan.drain_s:g}"]
+        command += ["--links-port", str(links_port)]
+        for other, other_port in enumerate(self._link_ports, start=1):
+            if other != number:
+                command += ["--peer", f"gateway{other}=127.0.0.1:{other_port}"]
         _output(command, self._environ)
         start = [crosstick, "node", "--cbdir", str(directory), "--log-level", "warn"]
         return Part(name, start, directory, self._environ)
