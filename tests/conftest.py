@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Itera
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
@@ -22,6 +23,10 @@ from components.settings import SimulatorSettings
 from components.simulator.server import SimulatedExchange
 from tests.harness.client import Clients
 from tests.harness.node import Node, free_port
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 RECORDINGS = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -22,6 +22,9 @@ from components.bench.systems.crosstick import Crosstick, NodeOptions
 
 STEP_S = 0.02
 
+FEW_REPLAYS = {"replay": {"max_bytes": 65_536}}
+"""A fan-out's setting: what is kept for replays fills up in minutes, and would look like memory that clients cost."""
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:

@@ -10,7 +10,7 @@ from typing import Any
 from components.bench.machine import machine
 from components.bench.measure import LOAD_BOUND_SHARE
 from components.bench.processes import cores
-from components.bench.proof import Condition, Phase, honest_clients, medians, run_phase
+from components.bench.proof import FEW_REPLAYS, Condition, Phase, honest_clients, medians, run_phase
 from components.bench.slow_phase import STALLED_CODE, STALLED_URI, Plan, SlowClients
 from components.bench.systems.crosstick import NodeOptions
 
@@ -31,7 +31,7 @@ def run_slow(plan: Plan, rounds: int, say: Callable[[str], None]) -> dict[str, A
     """
     measured: list[tuple[Phase, Phase]] = []
     described = machine(["crosstick"], cores())
-    fanout = {"stall_timeout": plan.stall_timeout_s, "send_buffer_bytes": plan.send_buffer_bytes}
+    fanout = {"stall_timeout": plan.stall_timeout_s, "send_buffer_bytes": plan.send_buffer_bytes} | FEW_REPLAYS
     with honest_clients(plan.shape, plan.readers, NodeOptions(fanout)) as proof:
         for number in range(rounds):
             without = run_phase(plan.pace, proof, "without slow clients")

@@ -49,7 +49,7 @@ def test_without_options_it_is_the_repositorys_own_with_all_its_comments() -> No
 def test_it_is_the_same_each_time_and_says_how_it_was_made() -> None:
     first, second = config(*EVERYTHING), config(*EVERYTHING)
     assert first.stdout == second.stdout
-    assert first.stdout.startswith("# Made by: crosstick ")
+    assert first.stdout.startswith("# Made by: crosstick")
 
 
 def test_a_gateway_has_neither_feed_nor_exchange() -> None:
@@ -70,7 +70,7 @@ def test_workers_share_the_public_port_and_have_a_management_port_each() -> None
         # Feed and exchange join one of them.
         assert ("internal" in transports) == (name == "router")
         components = [component["id"] for component in workers[name]["components"]]
-        assert {"listeners", "gateway", "market-gatekeeper", "ops-gatekeeper", "links"} == set(components)
+        assert {"listeners", "gateway", "market-gatekeeper", "ops-gatekeeper", "drain", "links"} == set(components)
 
 
 def test_each_router_has_all_others_as_peers() -> None:

@@ -15,6 +15,7 @@ def test_each_reason_has_its_uri_and_its_close_code() -> None:
         "crosstick.close.limit_exceeded": 4006,
         "crosstick.close.not_joined": 4007,
         "crosstick.close.message_timeout": 4008,
+        "crosstick.close.draining": 4009,
     }
 
 

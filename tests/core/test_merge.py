@@ -42,7 +42,7 @@ KEYS = [
 
 
 def tick(seq: int = 1, price: str = "100.10", volume: str = "1.5", dropped: int = 0, side: str = "buy") -> bytes:
-    event = Sequencer(("BTCUSDT",)).tick(Trade("BTCUSDT", price, volume, side, 1000 + seq, 500 + seq, 1, 1), 0.0)
+    event = Sequencer(("BTCUSDT",)).tick(Trade("BTCUSDT", price, volume, side, 1000 + seq, 500 + seq, 1, 1))
     assert event is not None
     return with_dropped(event[2].replace(b'"seq":1}', b'"seq":%d}' % seq), dropped)
 

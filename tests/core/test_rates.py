@@ -39,7 +39,7 @@ class Feed:
 
     def tick(self, symbol: str, volume: str = "1.5") -> tuple[str, int, bytes]:
         self.trades += 1
-        event = self.sequencer.tick(Trade(symbol, "100.10", volume, "buy", 0, self.trades, self.trades, self.trades), 0)
+        event = self.sequencer.tick(Trade(symbol, "100.10", volume, "buy", 0, self.trades, self.trades, self.trades))
         assert event is not None
         self.newest[symbol] = event[2], 0.0
         self.volumes[symbol].append(Decimal(volume))

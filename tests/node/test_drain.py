@@ -75,7 +75,11 @@ async def test_sigterm_turns_readiness_then_tells_the_clients_one_by_one_then_en
     peers = [await joined(clients, node.ws_url, node, f"alice{number}") for number in range(3)]
     before = [http.client.HTTPConnection("127.0.0.1", node.port, timeout=5) for _ in range(2)]
     for connection in before:
-        assert await deferToThread(ask, connection, "/readyz") == (200, {"ready": True, "because": []}, None)
+        assert await deferToThread(ask, connection, "/readyz") == (
+            200,
+            {"ready": True, "because": [], "degraded": []},
+            None,
+        )
 
     node.process.send_signal(signal.SIGTERM)
     await until(reactor, lambda: node.ready() == (False, ["draining"]))

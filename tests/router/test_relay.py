@@ -47,7 +47,10 @@ class Gateway:
         rates: Any = NoRates()
         retained: Any = Retained()
         market = Market(lambda: self.now_s)
-        self.relay = Relay(market, rates, retained, self._publish, self.statuses.append, lambda: self.now_s)
+        self.history = TickHistory(ReplaySettings(), lambda: self.now_s)
+        self.relay = Relay(
+            market, self.history, rates, retained, self._publish, self.statuses.append, lambda: self.now_s
+        )
         bus: BusReader = self.bus
         self.relay.listen_to(bus)
 
@@ -81,6 +84,7 @@ def test_of_what_stands_clients_get_what_they_cannot_know(gateway: Gateway) -> N
 
 def test_history_is_not_published(gateway: Gateway) -> None:
     gateway.relay.take_history(Batch(7, 1, [("market.A", 1, b"a1")]))
+    assert json.loads(gateway.history.replay("A", 7, 0))["to_seq"] == 1
     assert gateway.published == []
 
 

@@ -58,7 +58,7 @@ def test_a_feed_takes_every_trade_and_price_of_every_round(recordings: list[Path
             for each in frames:
                 parsed = parse_frame(b'{"stream":"%b","data":%b}' % (each.stream.encode(), rounds.payload(each)))
                 if isinstance(parsed, Trade):
-                    assert sequencer.tick(parsed, 0.0) is not None
+                    assert sequencer.tick(parsed) is not None
                 elif isinstance(parsed, BookTicker):
                     assert sequencer.book(parsed, 0.0, 0) is not None
             rounds.next_round()

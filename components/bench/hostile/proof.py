@@ -14,7 +14,7 @@ from components.bench.hostile.catalogue import ATTACKS
 from components.bench.machine import machine
 from components.bench.measure import LOAD_BOUND_SHARE
 from components.bench.processes import cores
-from components.bench.proof import Condition, Pace, Phase, Proof, honest_clients, medians, run_phase
+from components.bench.proof import FEW_REPLAYS, Condition, Pace, Phase, Proof, honest_clients, medians, run_phase
 from components.bench.shapes import Shape
 from components.bench.systems.crosstick import NodeOptions
 
@@ -120,7 +120,7 @@ def run_hostile(plan: Plan, rounds: int, say: Callable[[str], None]) -> dict[str
     quiet: list[Phase] = []
     attacked: list[Phase] = []
     attacks: dict[str, dict[str, Counter[str]]] = {}
-    with honest_clients(plan.shape, plan.readers, NodeOptions(limited=True, rsa=True)) as proof:
+    with honest_clients(plan.shape, plan.readers, NodeOptions(FEW_REPLAYS, limited=True, rsa=True)) as proof:
         quiet.append(run_phase(plan.pace, proof, "before the attacks"))
         for number in range(rounds):
             attack = Attack(plan, proof)
