@@ -15,7 +15,7 @@ from types import FrameType
 
 import click
 
-from components.cluster.faults import IN_TURN, Fault, faults, long_faults
+from components.cluster.faults import IN_TURN, RESTART_AFTER_S, Fault, faults, long_faults
 from components.cluster.proof import prove
 from components.cluster.topology import Cluster, ClusterError, Plan
 
@@ -58,10 +58,10 @@ def run(*, gateways: int, feeds: int, symbols: int, rate: int, port: int) -> Non
                     sub="page", role="viewer", realm="market", now_s=now_s, ttl_s=PAGE_TOKEN_TTL_S
                 )
                 click.echo(f"\nThe cluster is ready. Open {running.url}/#token={token}")
-                for part in running.parts:
-                    click.echo(f"  {part.name}: {part.log}")
-                click.echo("Ctrl-C stops it.\n")
-                _watch(running)
+                for part, port in zip(running.parts, running.ports, strict=True):
+                    click.echo(f"  {part.name}: port {port}, process {part.pid}, log {part.log}")
+                click.echo("Kill what you like: it is started anew after two seconds. Ctrl-C stops it all.\n")
+                _supervise(running)
         except ClusterError as error:
             raise click.ClickException(str(error)) from error
         except KeyboardInterrupt:
@@ -118,11 +118,16 @@ def prove_(
     sys.exit(1 if report["problems"] else 0)
 
 
-def _watch(running: Cluster) -> None:
+def _supervise(running: Cluster) -> None:
     while True:
-        for part in running.parts:
-            if not part.running:
-                raise ClusterError(f"{part.name} ended by itself; its last words: {part.last_words()}")
+        ended = [part for part in running.parts if not part.running]
+        if ended:
+            # As what supervises parts elsewhere does; a part that cannot run is tried again for ever.
+            time.sleep(RESTART_AFTER_S)
+        for part in ended:
+            part.kill()
+            part.start()
+            click.echo(f"{part.name} had ended, and is started anew: process {part.pid}")
         time.sleep(0.5)
 
 

@@ -13,8 +13,10 @@ import click
 from components.cli.token import DEFAULT_NODE_DIRECTORY
 from components.node_config import ImpossiblePlan, NodePlan, generate, read_peer
 from components.node_config.generate import public_port
+from components.settings import SettingsError, load_settings
 
 DEFAULT_MANAGEMENT_PORT = 8090
+LINK_KEYS = ("CROSSTICK_LINK_KEY", "CROSSTICK_LINK_KEY_FILE")
 
 
 @click.command()
@@ -112,11 +114,14 @@ def config(
             links_ca=links_ca,
             links_plaintext=links_plaintext,
         )
+        load_settings(os.environ)
         plan.check(os.environ, port or public_port(base))
         directory = DEFAULT_NODE_DIRECTORY if out is None else out.resolve()
         text = generate(base, plan, _command(), str(DEFAULT_NODE_DIRECTORY), str(directory))
-    except ImpossiblePlan as error:
+    except (ImpossiblePlan, SettingsError) as error:
         raise click.ClickException(str(error)) from error
+    if plan.is_linked and not any(name in os.environ for name in LINK_KEYS):
+        click.echo(f"The node needs {' or '.join(LINK_KEYS)}, the same on all nodes.", err=True)
     if out is None:
         click.echo(text, nl=False)
         return
@@ -128,7 +133,7 @@ def config(
         path.write_text(text)
     except OSError as error:
         raise click.ClickException(f"{path} cannot be written: {error.strerror}") from error
-    click.echo(f"Wrote {path}. Start it with: crossbar start --cbdir {out}")
+    click.echo(f"Wrote {path}. Start it with: crosstick node --cbdir {out}")
 
 
 def _command() -> str:

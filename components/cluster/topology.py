@@ -68,6 +68,11 @@ class Part:
         """Whether the process runs."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int | None:
+        """The process, ``None`` before the first start."""
+        return None if self._process is None else self._process.pid
+
     def start(self) -> None:
         """Start the process and return at once."""
         assert not self.running  # noqa: S101 - who starts knows
@@ -185,6 +190,11 @@ class Cluster:
     def parts(self) -> list[Part]:
         """All parts, in the order in which they start."""
         return [self.redis, self.exchange, *self.feeds, *self.gateways, self.balancer]
+
+    @property
+    def ports(self) -> list[int]:
+        """The ports of all parts, in the same order: those of feeds and gateways answer ``/readyz`` and ``/metrics``."""
+        return [self.redis_port, self.exchange_port, *self.feed_ports, *self.gateway_ports, self.port]
 
     @property
     def url(self) -> str:

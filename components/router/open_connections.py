@@ -12,7 +12,7 @@ class OpenConnection(Protocol):
 
     @property
     def is_internal(self) -> bool:
-        """Whether it is the node's own, such as its feed's."""
+        """Whether it is the node's own, such as its feed's, or a link to another router."""
 
     def part(self, reason: CloseReason) -> None:
         """Be closed, and told why, behind all that waits for the client."""

@@ -29,7 +29,7 @@ from components.router.listeners.connection import ListenerConnection, connectio
 from components.router.listeners.listener import Listener
 from components.router.listeners.settings import ListenerSettings
 from components.router.open_connections import OpenConnections
-from components.tokens import INTERNAL_ROLES
+from components.tokens import INTERNAL_ROLES, LINK_ROLES
 from components.uris import ERROR_INVALID_PAYLOAD
 
 GOODBYE_TIME_S = 1.0
@@ -84,8 +84,11 @@ class ClientConnection:
 
     @property
     def is_internal(self) -> bool:
-        """Whether it is the node's own, such as its feed's."""
-        return getattr(getattr(self, "_session", None), "_authrole", None) in INTERNAL_ROLES
+        """Whether it is the node's own, such as its feed's, or a link to another router.
+
+        Links go last, with the process: until its services have moved, they are called through them.
+        """
+        return getattr(getattr(self, "_session", None), "_authrole", None) in INTERNAL_ROLES | LINK_ROLES
 
     def part(self, reason: CloseReason) -> None:
         """Be closed, and told why, behind all that waits for the client."""

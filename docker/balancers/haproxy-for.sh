@@ -1,13 +1,12 @@
 #!/bin/sh
 # Prints haproxy.cfg for other addresses: haproxy-for.sh BIND HOST:PORT…
 # BIND is what stands behind "bind", such as ":8080" where something before HAProxy terminates TLS, or where there is none.
-# For one machine: MAXCONN connections (5000) instead of as many as a server of its own has files for.
+# For one machine: FILES open files (11000, two for each connection) instead of as many as a server of its own has.
 set -eu
 bind=$1
 shift
-awk -v bind="$bind" -v nodes="$*" -v maxconn="${MAXCONN:-5000}" '
-    /^[a-z]/ { section = $1 }
-    section == "global" && $1 == "maxconn" { print "    maxconn " maxconn; next }
+awk -v bind="$bind" -v nodes="$*" -v files="${FILES:-11000}" '
+    /^ *fd-hard-limit / { print "    fd-hard-limit " files; next }
     /^backend / { listed = 0 }
     /^ *bind / { print "    bind " bind; next }
     /^ *server node/ {

@@ -77,6 +77,7 @@ def test_haproxy_takes_the_configuration_for_other_addresses(tmp_path: Path) -> 
     servers = re.findall(r"^ *server (\w+) (\S+)", made, re.M)
     assert servers == [(f"node{number}", node) for number, node in enumerate(nodes, 1)] * 2
     assert made.count("\n    bind 127.0.0.1:1000\n") == 1
+    assert made.count("\n    fd-hard-limit 11000\n") == 1
 
 
 def test_scripts_are_what_a_shell_takes() -> None:

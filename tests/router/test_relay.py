@@ -12,6 +12,7 @@ from components.bus import BusReader, ReaderFigures
 from components.core.batch import Batch, Standing
 from components.core.market import Market
 from components.core.payload import EncodedPayload
+from components.core.replay import ReplaySettings, TickHistory
 from components.router.relay import BUS_BACK_GRACE_S, Relay
 
 
@@ -84,7 +85,7 @@ def test_of_what_stands_clients_get_what_they_cannot_know(gateway: Gateway) -> N
 
 def test_history_is_not_published(gateway: Gateway) -> None:
     gateway.relay.take_history(Batch(7, 1, [("market.A", 1, b"a1")]))
-    assert json.loads(gateway.history.replay("A", 7, 0))["to_seq"] == 1
+    assert b'"events":[a1]' in gateway.history.replay("A", 7, 0)
     assert gateway.published == []
 
 
