@@ -120,7 +120,7 @@ def config(
         text = generate(base, plan, _command(), str(DEFAULT_NODE_DIRECTORY), str(directory))
     except (ImpossiblePlan, SettingsError) as error:
         raise click.ClickException(str(error)) from error
-    if plan.is_linked and not any(name in os.environ for name in LINK_KEYS):
+    if plan.links_port is not None and not any(name in os.environ for name in LINK_KEYS):
         click.echo(f"The node needs {' or '.join(LINK_KEYS)}, the same on all nodes.", err=True)
     if out is None:
         click.echo(text, nl=False)

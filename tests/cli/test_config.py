@@ -107,12 +107,14 @@ def test_the_readmes_commands_write_what_crossbar_accepts(tmp_path: Path) -> Non
     [block] = [block for block in blocks if "crosstick config" in block]
     commands = [line for line in block.replace("\\\n", "").splitlines() if "crosstick config" in line]
     assert len(commands) == 2
+    [export] = [line for line in block.splitlines() if line.startswith("export ")]
+    environ = dict(variable.split("=", 1) for variable in export.split()[1:])
     for command in commands:
-        variable, _, _, *arguments = shlex.split(command)
-        name, _, value = variable.partition("=")
+        _, _, *arguments = shlex.split(command)
         arguments[arguments.index("--out") + 1] = str(tmp_path)
-        outcome = config(*arguments, "--force", environ={name: value})
+        outcome = config(*arguments, "--force", environ=environ)
         assert outcome.exit_code == 0, outcome.output
+        assert "The node needs" not in outcome.output
         check_config_file(Personality, str(tmp_path / "config.yaml"))
 
 
@@ -122,6 +124,8 @@ def test_the_readmes_commands_write_what_crossbar_accepts(tmp_path: Path) -> Non
         (("--workers", "2"), {}, "several router workers need a bus that each of them reads"),
         (("--role", "gateway"), {}, "a node without feed needs a bus that it reads"),
         (("--peer", "b"), REDIS, "--peer must be NAME=host:port"),
+        ((), {"CROSSTICK_BUS": "redis://h:99999"}, "CROSSTICK_BUS must be "),
+        ((), {"CROSSTICK_BUSS": "x"}, "unknown environment variable CROSSTICK_BUSS"),
         (("--tls-key", "k"), REDIS, "--tls-key and --tls-certificate go together"),
     ],
 )
