@@ -21,7 +21,7 @@ class RedisWriterLimits:
     """How long who has yielded the lead does not ask for it: longer than another feed needs to take it."""
 
     patience_s: float = 3.0
-    """How long who stood by leaves the lead of a Redis that has started anew or failed over to its last leader."""
+    """How long who stood by and reaches Redis again leaves the lead to its last holder, which has kept what it wrote."""
 
     batches_in_flight: int = 64
     """Written and not yet answered. More lie in buffers of the kernel only, fewer wait for the network."""

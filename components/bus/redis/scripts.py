@@ -49,16 +49,15 @@ class Script:
         return ("EVALSHA", self.sha, len(self.keys), *self.keys, *arguments)
 
 
-# ARGV: owner, lease in ms, "1" to leave alone what another server than the last one left behind.
-# A server that has started anew or taken over lets its last leader come first: what it has lost, that one can write again.
+# ARGV: owner, lease in ms, "1" to leave the lead to another feed for the time being, should nobody hold it.
 TAKE_LEAD = Script(
     """
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return {'held', holder} end
+if ARGV[3] == '1' then return {'wait'} end
 local state = redis.call('HMGET', KEYS[2], 'token', 'server', 'epoch', 'number')
 local server = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
 local same = state[2] == server
-if ARGV[3] == '1' and not same then return {'wait'} end
 local now = redis.call('TIME')
 local before = tonumber(state[1] or '0')
 local token = string.format('%.0f', math.max(before + 1, now[1] * 1000000 + now[2]))

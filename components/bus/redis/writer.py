@@ -173,7 +173,8 @@ class RedisBusWriter:
         self._connection = connection
         try:
             await connection.load(OF_WRITER)
-            # Who never stood by on this Redis knows of no leader to wait for.
+            # The leader was most likely cut off as well, its lease ran out, and what it has kept nobody else may have:
+            # it comes first. Who never stood by on this Redis knows of no leader to wait for.
             patient = self._was_connected and not self._token
             patient_until_s = self._reactor.seconds() + self._limits.patience_s if patient else 0.0
             self._was_connected = True
