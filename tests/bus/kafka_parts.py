@@ -58,6 +58,7 @@ class NotingFeed:
         self.writer = writer
         self.said: list[str] = []
         self.leading = False
+        self.ready = True
         self.led: list[Standing | None] = []
         self.epoch = self.number = self.seq = 0
 

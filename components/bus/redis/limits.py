@@ -17,6 +17,12 @@ class RedisWriterLimits:
     standby_interval_s: float = 0.25
     """How often who stands by asks for the lead. With the lease: how long a crash leaves nobody leading."""
 
+    standby_known_s: float = 1.0
+    """How long a feed that is ready counts as one that stands by after it has asked for the lead: some times that interval."""
+
+    looks_unready: int = 2
+    """A leader that is not ready yields to one that is when it has found that to be so thrice a lease, this often in a row."""
+
     yield_s: float = 1.0
     """How long who has yielded the lead does not ask for it: longer than another feed needs to take it."""
 
