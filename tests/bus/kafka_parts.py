@@ -129,10 +129,11 @@ class Parts:
         self.writers: list[KafkaBusWriter] = []
         self.readers: list[KafkaBusReader] = []
 
-    def feed(self, limits: KafkaLimits = LIMITS) -> NotingFeed:
+    def feed(self, limits: KafkaLimits = LIMITS, *, ready: bool = True) -> NotingFeed:
         writer = KafkaBusWriter(self.address, reactor=reactor, limits=limits)
         self.writers.append(writer)
         feed = NotingFeed(writer)
+        feed.ready = ready
         writer.start(feed)
         return feed
 
