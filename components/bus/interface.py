@@ -21,6 +21,10 @@ from components.core.batch import Batch, Standing
 class LeadableFeed(Protocol):
     """A feed as its side of the bus sees it."""
 
+    @property
+    def ready(self) -> bool:
+        """Whether the exchange's events come. A feed that is not ready leads only while no feed that is stands by."""
+
     def lead(self, since: Standing | None) -> None:
         """Number events and write them from here on, continuing where the numbering stands.
 

@@ -144,6 +144,11 @@ class Feed:
             line.resume()
 
     @property
+    def ready(self) -> bool:
+        """See ``LeadableFeed.ready``."""
+        return self.state is UpstreamState.LIVE
+
+    @property
     def state(self) -> UpstreamState:
         """The least of what the connections have reached."""
         states = {line.state for line in self._lines}

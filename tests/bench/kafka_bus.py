@@ -40,6 +40,7 @@ class _WritingFeed:
         self._ticks_per_batch = ticks_per_batch
         self._number = 0
         self._began = 0.0
+        self.ready = True
 
     def lead(self, since: Standing | None) -> None:
         self._began = time.monotonic()

@@ -72,6 +72,7 @@ class WritingFeed:
         self.leads = False
         self.told: list[Standing | str | None] = []
         self.paused = 0
+        self.ready = True
 
     def lead(self, since: Standing | None) -> None:
         self.told.append(since)

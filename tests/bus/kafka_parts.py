@@ -58,6 +58,7 @@ class NotingFeed:
         self.writer = writer
         self.said: list[str] = []
         self.leading = False
+        self.ready = True
         self.led: list[Standing | None] = []
         self.epoch = self.number = self.seq = 0
 
@@ -128,10 +129,11 @@ class Parts:
         self.writers: list[KafkaBusWriter] = []
         self.readers: list[KafkaBusReader] = []
 
-    def feed(self, limits: KafkaLimits = LIMITS) -> NotingFeed:
+    def feed(self, limits: KafkaLimits = LIMITS, *, ready: bool = True) -> NotingFeed:
         writer = KafkaBusWriter(self.address, reactor=reactor, limits=limits)
         self.writers.append(writer)
         feed = NotingFeed(writer)
+        feed.ready = ready
         writer.start(feed)
         return feed
 

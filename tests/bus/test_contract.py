@@ -192,6 +192,24 @@ async def test_a_lead_that_is_yielded_is_the_other_feeds_and_without_one_comes_b
 
 @that(MANY)
 @pytest_twisted.ensureDeferred
+async def test_a_feed_that_is_not_ready_leads_while_it_is_alone_and_then_yields_to_one_that_is(bus: Broker) -> None:
+    unready = WritingFeed(await bus.make_writer())
+    unready.ready = False
+    unready.bus.start(unready)
+    await until(reactor, lambda: unready.leads)
+    unready.write(5)
+    other = WritingFeed(await bus.make_writer())
+    other.bus.start(other)
+    await until(reactor, lambda: other.leads)
+    assert not unready.leads
+    assert other.told[-1] == heard_standing(unready, 5)
+    await other.bus.stop()
+    await until(reactor, lambda: unready.leads)
+    await unready.bus.stop()
+
+
+@that(MANY)
+@pytest_twisted.ensureDeferred
 async def test_a_standby_takes_over_from_a_leader_that_is_gone_without_a_word(bus: Broker) -> None:
     heard = await listener(bus)
     leader = await leading_feed(bus)

@@ -142,6 +142,18 @@ async def test_of_several_feeds_that_start_at_once_one_leads(parts: Parts) -> No
 
 
 @pytest_twisted.ensureDeferred
+async def test_feeds_that_are_not_ready_leave_a_free_lead_to_the_one_that_is(parts: Parts) -> None:
+    leader = await parts.leading_feed()
+    unready = [parts.feed(ready=False) for _ in range(4)]
+    ready = parts.feed()
+    tails = [feed.writer._tail for feed in unready]
+    await until(lambda: all(tail is not None and tail.another_stands_by() for tail in tails))
+    await leader.writer.stop()
+    await until(lambda: ready.leading)
+    assert [feed.led for feed in unready] == [[]] * 4
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_feed_that_is_stopped_leaves_the_lead_to_another_at_once(parts: Parts) -> None:
     listener = await parts.listener()
     first = await parts.leading_feed(PATIENT)

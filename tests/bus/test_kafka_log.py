@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from components.bus.kafka.candidacy import Candidacy, CandidacyLimits, Step
 from components.bus.kafka.log import (
     NOBODY,
+    READY,
     Kind,
     LogReading,
     MalformedRecord,
@@ -198,6 +199,20 @@ def test_a_lead_that_nobody_has_is_claimed_at_once_and_once() -> None:
 def test_a_lead_is_claimed_when_probes_have_come_back_and_nothing_else() -> None:
     standby = Standby(claim(A, NOBODY))
     assert standby.steps(0, 1, 2, 2.1) == [Step.PROBE, Step.PROBE, Step.PROBE, Step.CLAIM]
+
+
+def test_who_may_not_claim_a_free_lead_probes_until_it_may() -> None:
+    standby = Standby()
+    for now in range(5):
+        assert standby.candidacy.next_step(standby.reading, now, may_claim=False) is Step.PROBE
+        standby.take(now, encode_record(Kind.PROBE, standby.candidacy.token))
+    assert standby.steps(5) == [Step.CLAIM]
+
+
+def test_a_probe_says_whether_its_feed_is_ready_to_lead() -> None:
+    reading = LogReading(0)
+    assert reading.take(0, encode_record(Kind.PROBE, A, READY)).ready
+    assert not reading.take(1, encode_record(Kind.PROBE, A)).ready
 
 
 def test_a_lead_that_writes_is_not_claimed() -> None:

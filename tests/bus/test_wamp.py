@@ -41,6 +41,7 @@ class Owner:
     def __init__(self) -> None:
         self.said: list[str] = []
         self.clock = Clock()
+        self.ready = True
 
     def writer(self, session: FakeSession, **limits: int) -> WampBusWriter:
         writer = WampBusWriter(

@@ -95,6 +95,20 @@ async def test_a_lost_connection_is_made_anew_and_seq_goes_on(make_exchange: Mak
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_feed_is_ready_to_lead_while_its_connection_is_live(
+    make_exchange: MakeExchange, make_feed: MakeFeed
+) -> None:
+    exchange = await make_exchange()
+    feed, _ = make_feed(exchange)
+    assert not feed.ready
+    await until(reactor, lambda: state(feed) == "live")
+    assert feed.ready
+    await exchange.inject(Fault(FaultKind.CUT))
+    await until(reactor, lambda: not feed.ready)
+    await until(reactor, lambda: feed.ready)
+
+
+@pytest_twisted.ensureDeferred
 async def test_an_exchange_that_was_down_is_found_within_five_seconds(
     make_exchange: MakeExchange, make_feed: MakeFeed
 ) -> None:

@@ -41,6 +41,7 @@ class Following:
 
     def __init__(self, intake: Intake) -> None:
         self.intake = intake
+        self.ready = True
 
     def lead(self, since: Standing | None) -> None:
         self.intake.lead(since)

@@ -36,6 +36,9 @@ class CandidacyLimits:
     """One that comes back later came through a broker that was away, and those before it count no more: the leading feed may
     not be connected again. So of brokers that always take so long nobody takes the lead over."""
 
+    ready_for_s: float = 2.0
+    """So long after its last probe a feed counts as one that stands by and is ready to lead."""
+
     lost_after_s: float = 5.0
     """A probe or claim that has not come back by then is written anew."""
 
@@ -77,8 +80,8 @@ class Candidacy:
             # Where nobody knows yet who leads, whoever writes may be it.
             self._back, self._came_back = 0, False
 
-    def next_step(self, reading: LogReading, now: float) -> Step | None:
-        """Return what is to be written, if anything; it is taken as written."""
+    def next_step(self, reading: LogReading, now: float, *, may_claim: bool = True) -> Step | None:
+        """Return what is to be written, if anything; it is taken as written. Unless it ``may_claim`` it does but probe."""
         came_back, self._came_back = self._came_back, False
         for written_at in (self._claimed_at, self._probed_at):
             if written_at is not None and now - written_at >= self._limits.lost_after_s:
@@ -88,7 +91,7 @@ class Candidacy:
         # Where nobody knows who leads, somebody may.
         free = reading.vacant or (reading.token is not None and reading.token == self._former)
         quiet = came_back and self._back >= self._limits.probes and now - self._back_since >= self._limits.quiet_s
-        if (free or quiet) and now >= self._not_before:
+        if may_claim and (free or quiet) and now >= self._not_before:
             self._claimed_at = now
             return Step.CLAIM
         if self._probed_at is None and now >= self._next_at:

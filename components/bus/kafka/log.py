@@ -26,6 +26,9 @@ TOKEN_BYTES = 8
 NOBODY = bytes(TOKEN_BYTES)
 """The token in force before the first claim."""
 
+READY = b"1"
+"""Of a probe: the feed gets what the exchange sends, and could lead."""
+
 CLAIMS_KEPT = 32
 """Of a snapshot: what is read of the log before it can be told apart this many leads back."""
 
@@ -52,7 +55,7 @@ class Kind(IntEnum):
     """Nothing: the feed that leads leads no more."""
 
     PROBE = 6
-    """Nothing: a feed that does not lead looks whether what it writes comes back. Its token is its own."""
+    """``READY``, or nothing: a feed that does not lead looks whether what it writes comes back. Its token is its own."""
 
 
 class Taken(NamedTuple):
@@ -65,6 +68,9 @@ class Taken(NamedTuple):
 
     batch: Batch | None = None
     """Of a batch that counts."""
+
+    ready: bool = False
+    """Of a probe: see ``READY``."""
 
 
 class MalformedRecord(ValueError):
@@ -173,7 +179,7 @@ class LogReading:
         self.offset = offset + 1
         kind, token, body = decode_record(data)
         if kind is Kind.PROBE:
-            return Taken(kind, token, counts=True)
+            return Taken(kind, token, counts=True, ready=body == READY)
         if kind is Kind.CLAIM:
             return Taken(kind, token, self._claim(offset, token, body))
         if token != self.token or self.vacant:

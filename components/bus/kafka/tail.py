@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from components.bus.kafka.candidacy import Candidacy, Step
 from components.bus.kafka.connection import Contact, KafkaLimits
 from components.bus.kafka.consumer import LogConsumer, LogCut, LogUnavailable
-from components.bus.kafka.log import Kind, LogReading, MalformedRecord, Taken, encode_record, encode_snapshot
+from components.bus.kafka.log import READY, Kind, LogReading, MalformedRecord, Taken, encode_record, encode_snapshot
 from components.bus.kafka.producer import LineBroken
 from components.core.batch import Standing
 from components.core.kafka_address import KafkaAddress
@@ -75,6 +75,10 @@ class Tail:
         self.malformed = 0
         """Records that are none."""
 
+        self.ready = False
+        """Whether this feed is ready to lead; set by the reactor."""
+
+        self._another_ready_at = float("-inf")
         self._spoke = False
         self._news_are_on_their_way = False
         self._ending = threading.Event()
@@ -100,6 +104,10 @@ class Tail:
     def stand_back(self) -> None:
         """Claim the lead no more."""
         self._standing_back = True
+
+    def another_stands_by(self) -> bool:
+        """Return whether another feed stands by that is ready to lead; in any thread."""
+        return time.monotonic() - self._another_ready_at < self._limits.candidacy.ready_for_s
 
     def leave(self, token: bytes, *, to_others: bool) -> None:
         """Hear from the reactor that it leads no more under ``token``: to be claimed anew at once, or left to others first."""
@@ -224,6 +232,8 @@ class Tail:
     def _took(self, taken: Taken, reading: LogReading) -> None:
         if not taken.counts:
             self.void += 1
+        if taken.ready and taken.token not in (self._candidacy.token, self._leading):
+            self._another_ready_at = time.monotonic()
         if taken.kind is Kind.CLAIM:
             self._took_claim(taken, reading)
         elif self._leading is None:
@@ -261,11 +271,13 @@ class Tail:
                     for value in encode_snapshot(reading.snapshot()):
                         self._send(self._address.standing_topic, value)
             elif not self._standing_back:
-                step = self._candidacy.next_step(reading, now)
+                # One that is not ready leaves the lead to one that is.
+                may_claim = self.ready or not self.another_stands_by()
+                step = self._candidacy.next_step(reading, now, may_claim=may_claim)
                 if step is Step.PROBE:
                     if not self._spoke:
                         self._say(Lost("another feed leads", superseded=True))
-                    self._write(Kind.PROBE)
+                    self._write(Kind.PROBE, READY if self.ready else b"")
                 elif step is Step.CLAIM:
                     self._write(Kind.CLAIM, reading.token or b"")
         except LineBroken as error:

@@ -23,6 +23,9 @@ _STOP_WITHIN_S = 2.0
 _FLUSH_WITHIN_S = 0.5
 """And so long the record that gives up the lead."""
 
+_BEATS_UNREADY = 3
+"""A leader that is not ready yields to another feed after so many heartbeats."""
+
 
 class KafkaBusWriter:
     """See ``BusWriter``. What is written counts as arrived when it has been read back from the log."""
@@ -58,6 +61,7 @@ class KafkaBusWriter:
         self._counted = 0
         self._full = False
         self._emptied: Deferred[None] | None = None
+        self._beats_unready = 0
         self.given_up = 0
         """Batches that were given up, since the start."""
 
@@ -81,6 +85,7 @@ class KafkaBusWriter:
         self._tail = Tail(
             self._address, self._limits, self._contact, self._reactor, send=self._send, on_news=self._take_news
         )
+        self._tail.ready = feed.ready
         self._tail.start()
         self._heartbeat = LoopingCall(self._beat)
         self._heartbeat.clock = self._reactor
@@ -167,6 +172,13 @@ class KafkaBusWriter:
 
     def _beat(self) -> None:
         self._hand_over(Kind.HEARTBEAT)
+        feed, tail = self._feed, self._tail
+        if feed is None or tail is None:
+            return
+        tail.ready = feed.ready
+        self._beats_unready = 0 if tail.ready else self._beats_unready + 1
+        if self._token is not None and self._beats_unready >= _BEATS_UNREADY and tail.another_stands_by():
+            self.yield_lead("the exchange brings it nothing, and another feed stands by that gets something")
 
     def _take_news(self) -> None:
         if self._tail is None or self._feed is None:

@@ -17,11 +17,17 @@ class RedisWriterLimits:
     standby_interval_s: float = 0.25
     """How often who stands by asks for the lead. With the lease: how long a crash leaves nobody leading."""
 
+    standby_known_s: float = 1.0
+    """How long a feed that is ready counts as one that stands by after it has asked for the lead: some times that interval."""
+
+    looks_unready: int = 2
+    """A leader that is not ready yields to one that is when it has found that to be so thrice a lease, this often in a row."""
+
     yield_s: float = 1.0
     """How long who has yielded the lead does not ask for it: longer than another feed needs to take it."""
 
     patience_s: float = 3.0
-    """How long who stood by leaves the lead of a Redis that has started anew or failed over to its last leader."""
+    """How long who stood by and reaches Redis again leaves the lead to its last holder, which has kept what it wrote."""
 
     batches_in_flight: int = 64
     """Written and not yet answered. More lie in buffers of the kernel only, fewer wait for the network."""

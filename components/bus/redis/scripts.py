@@ -25,6 +25,9 @@ STATE = b"{crosstick}:state"
 LEAD = b"{crosstick}:lead"
 """Who leads, for as long as the lease lasts."""
 
+STANDBY = b"{crosstick}:standby"
+"""A feed that is ready to lead and does not, for a while after it has asked for the lead."""
+
 STATUS = b"{crosstick}:status"
 """Stream of one entry, ``s``: the feed's last status. Gone when none has come for ``STATUS_KEPT_MS``."""
 
@@ -49,16 +52,23 @@ class Script:
         return ("EVALSHA", self.sha, len(self.keys), *self.keys, *arguments)
 
 
-# ARGV: owner, lease in ms, "1" to leave alone what another server than the last one left behind.
-# A server that has started anew or taken over lets its last leader come first: what it has lost, that one can write again.
+# ARGV: owner, lease in ms, "1" to leave the lead to another feed for the time being, should nobody hold it, "1" if ready to
+# lead, and for how many ms that is remembered. Who is not ready leaves the lead to another that is.
+# What a Redis without memory refuses here it refuses again where the lead is taken.
 TAKE_LEAD = Script(
     """
+local ready = ARGV[4] == '1'
+if ready then redis.pcall('SET', KEYS[4], ARGV[1], 'PX', ARGV[5])
+elseif redis.call('GET', KEYS[4]) == ARGV[1] then redis.call('DEL', KEYS[4]) end
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return {'held', holder} end
+if ARGV[3] == '1' then return {'wait'} end
+local standby = redis.call('GET', KEYS[4])
+if not ready and standby then return {'wait'} end
+if standby == ARGV[1] then redis.call('DEL', KEYS[4]) end
 local state = redis.call('HMGET', KEYS[2], 'token', 'server', 'epoch', 'number')
 local server = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
 local same = state[2] == server
-if ARGV[3] == '1' and not same then return {'wait'} end
 local now = redis.call('TIME')
 local before = tonumber(state[1] or '0')
 local token = string.format('%.0f', math.max(before + 1, now[1] * 1000000 + now[2]))
@@ -67,7 +77,7 @@ redis.call('HSET', KEYS[2], 'token', token, 'server', server)
 return {'lead', token, string.format('%.0f', before), same and 1 or 0, state[3] or '0', state[4] or '0',
     redis.call('HGETALL', KEYS[3])}
 """,
-    (LEAD, STATE, NEWEST),
+    (LEAD, STATE, NEWEST, STANDBY),
 )
 
 # ARGV: owner, token, lease in ms. A lease that has run out is had again, as long as nobody else has led.

@@ -28,6 +28,7 @@ from components.bus.redis.scripts import (
     RELEASE,
     RENEW,
     RESTORE,
+    STANDBY,
     TAKE_LEAD,
     newest_arguments,
     parse_newest,
@@ -173,14 +174,14 @@ class RedisBusWriter:
         self._connection = connection
         try:
             await connection.load(OF_WRITER)
-            # Who never stood by on this Redis knows of no leader to wait for.
+            # The leader was most likely cut off as well, its lease ran out, and what it has kept nobody else may have:
+            # it comes first. Who never stood by on this Redis knows of no leader to wait for.
             patient = self._was_connected and not self._token
             patient_until_s = self._reactor.seconds() + self._limits.patience_s if patient else 0.0
             self._was_connected = True
             while not self._stopping:
                 asks_patiently = self._reactor.seconds() < patient_until_s
-                lease_ms = int(1000 * self._limits.lease_s)
-                answer = await connection.run(TAKE_LEAD, self._owner, lease_ms, int(asks_patiently))
+                answer = await self._ask(connection, patiently=asks_patiently)
                 if answer[0] == b"lead":
                     self._yields = False
                     await self._lead(connection, answer)
@@ -189,13 +190,21 @@ class RedisBusWriter:
                     await self._sleep(self._limits.yield_s)
                     continue
                 if self._token or not self._told:
-                    self._follow("another feed leads")
+                    self._follow("another feed leads" if answer[0] == b"held" else "the lead is left to another feed")
                 self._health.well()
                 await self._sleep(self._limits.standby_interval_s * (0.75 + 0.5 * self._random()))
         finally:
             self._connection = None
             self._outgoing = None
             connection.close()
+
+    async def _ask(self, connection: Connection, *, patiently: bool) -> list[Any]:
+        limits = self._limits
+        # Who still holds itself to lead has what nobody else may have: that counts for more.
+        ready = bool(self._token) or self._feed.ready
+        lease_ms, known_ms = int(1000 * limits.lease_s), int(1000 * limits.standby_known_s)
+        answer: list[Any] = await connection.run(TAKE_LEAD, self._owner, lease_ms, int(patiently), int(ready), known_ms)
+        return answer
 
     async def _lead(self, connection: Connection, answer: list[Any]) -> None:
         """Lead until something is wrong, which is raised."""
@@ -233,6 +242,7 @@ class RedisBusWriter:
         await self._hold(connection, outgoing)
 
     async def _hold(self, connection: Connection, outgoing: Outgoing) -> None:
+        looks_unready = 0
         while True:
             if outgoing.trouble is None and not self._stopping and not self._yields:
                 await self._sleep(self._limits.lease_s / 3)
@@ -250,7 +260,13 @@ class RedisBusWriter:
             if await connection.run(RENEW, self._owner, self._token, int(1000 * self._limits.lease_s)) != 1:
                 raise WriteRefused("the lead was given to another feed, or Redis has lost it")
             self._backoff.succeeded()
+            looks_unready = 0 if self._feed.ready else looks_unready + 1
+            if looks_unready >= self._limits.looks_unready and await self._another_stands_by(connection):
+                self.yield_lead("the exchange brings it nothing, and another feed stands by that gets something")
             await self._trim(connection)
+
+    async def _another_stands_by(self, connection: Connection) -> bool:
+        return await connection.command("GET", STANDBY) not in (None, self._owner.encode())
 
     async def _trim(self, connection: Connection) -> None:
         kept = self._kept

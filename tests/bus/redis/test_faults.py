@@ -10,6 +10,7 @@ import pytest_twisted
 from twisted.internet import reactor
 
 from components.bus.redis import RedisBusReader, RedisBusWriter, RedisLink
+from components.bus.redis.scripts import LEAD, STANDBY
 from components.core.batch import Standing
 from components.core.redis_address import parse_redis_url
 from components.core.written_batches import KeptLimits
@@ -283,3 +284,61 @@ async def test_a_standby_leaves_a_redis_that_has_started_anew_to_its_last_leader
     assert heard.numbers == list(range(1, 11))
     assert (leader.leads, standby.leads) == (True, False)
     assert leader.told == [None]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_standby_that_was_cut_off_as_well_leaves_a_lead_that_ran_out_to_its_last_holder(
+    bus: RedisBroker,
+) -> None:
+    _, heard = await heard_on(bus)
+    leader = await feed_on(bus, lease_s=0.3)
+    standby = await feed_on(bus, lease_s=0.3)
+    leader.write(5)
+    await until(reactor, lambda: len(heard.batches) == 5)
+    await bus.lose(standby.bus)
+    await bus.lose(leader.bus)
+    leader.write(5)
+    await until(reactor, lambda: bool(standby.bus.troubles()) and not bus.server.command("EXISTS", LEAD))
+    # The standby is back first; the leader needs its line.
+    await bus.lines[standby.bus].start()
+    await until(reactor, lambda: standby.bus.troubles() == [])
+    await bus.lines[leader.bus].start()
+    await until(reactor, lambda: len(heard.batches) == 10, timeout_s=8.0)
+    assert heard.numbers == list(range(1, 11))
+    assert (leader.leads, standby.leads) == (True, False)
+    assert leader.told == [None]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_standby_that_was_cut_off_as_well_leads_when_the_last_holder_stays_away(bus: RedisBroker) -> None:
+    leader = await feed_on(bus, lease_s=0.3)
+    standby = await feed_on(bus, lease_s=0.3, patience_s=0.5)
+    await bus.lose(standby.bus)
+    await bus.lose(leader.bus)
+    await until(reactor, lambda: bool(standby.bus.troubles()))
+    await bus.lines[standby.bus].start()
+    await until(reactor, lambda: standby.leads)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_feed_that_is_not_ready_leaves_the_lead_to_one_that_asks_later(bus: RedisBroker) -> None:
+    leader = await feed_on(bus)
+    unready = await feed_on(bus, standby_interval_s=0.02)
+    unready.ready = False
+    ready = await feed_on(bus, standby_interval_s=0.5)
+    await leader.bus.stop()
+    await until(reactor, lambda: ready.leads)
+    assert not any(told is None or isinstance(told, Standing) for told in unready.told)
+    assert not unready.leads
+
+
+@pytest_twisted.ensureDeferred
+async def test_two_feeds_of_which_none_is_ready_leave_the_lead_where_it_is(bus: RedisBroker) -> None:
+    feeds = [await feed_on(bus, lease_s=0.3, standby_interval_s=0.05) for _ in range(2)]
+    for feed in feeds:
+        feed.ready = False
+    await until(reactor, lambda: not bus.server.command("EXISTS", STANDBY))
+    renewed = reactor.seconds() + 1.0  # type: ignore[attr-defined]
+    await until(reactor, lambda: reactor.seconds() > renewed)  # type: ignore[attr-defined]
+    assert feeds[0].told == [None]
+    assert feeds[0].leads
