@@ -12,7 +12,8 @@ from components.bus import BusReader, ReaderFigures
 from components.core.batch import Batch, Standing
 from components.core.market import Market
 from components.core.payload import EncodedPayload
-from components.router.relay import BUS_BACK_GRACE_S, Relay
+from components.core.replay import ReplaySettings, TickHistory
+from components.router.relay import BUS_BACK_GRACE_S, HISTORY_GRACE_S, Relay
 
 
 class Bus:
@@ -21,6 +22,7 @@ class Bus:
     def __init__(self) -> None:
         self.figures = ReaderFigures()
         self.trouble: list[str] = []
+        self.reading_history = False
 
     async def start(self, listener: Any) -> None: ...
     async def stop(self) -> None: ...
@@ -47,7 +49,10 @@ class Gateway:
         rates: Any = NoRates()
         retained: Any = Retained()
         market = Market(lambda: self.now_s)
-        self.relay = Relay(market, rates, retained, self._publish, self.statuses.append, lambda: self.now_s)
+        self.history = TickHistory(ReplaySettings(), lambda: self.now_s)
+        self.relay = Relay(
+            market, self.history, rates, retained, self._publish, self.statuses.append, lambda: self.now_s
+        )
         bus: BusReader = self.bus
         self.relay.listen_to(bus)
 
@@ -121,3 +126,39 @@ def test_while_the_bus_is_away_who_was_served_is_served_and_a_while_after_it(gat
 def test_a_feed_that_connects_to_the_exchange_is_a_reason(gateway: Gateway) -> None:
     gateway.hear("connecting")
     assert gateway.relay.not_ready_because() == ["the feed is connecting"]
+
+
+def test_who_has_just_started_serves_when_the_buss_history_is_read(gateway: Gateway) -> None:
+    gateway.bus.reading_history = True
+    assert gateway.relay.awaits_history()
+    gateway.relay.take_standing(Standing(7, 2, {}))
+    gateway.hear()
+    assert gateway.relay.not_ready_because() == ["the bus's history is being read"]
+    gateway.relay.take_history(Batch(7, 2, [("market.A", 1, b"a1")]))
+    gateway.bus.reading_history = False
+    assert gateway.relay.not_ready_because() == []
+    assert not gateway.relay.awaits_history()
+
+
+def test_history_that_cannot_be_read_is_gone_on_without_after_a_while(gateway: Gateway) -> None:
+    gateway.bus.reading_history = True
+    gateway.after(3600)  # The bus is not there: that is no wait for its history.
+    gateway.hear()
+    for _ in range(int(HISTORY_GRACE_S) - 1):
+        gateway.after(1)
+        gateway.hear()
+        assert gateway.relay.not_ready_because() == ["the bus's history is being read"]
+    gateway.after(1)
+    assert gateway.relay.not_ready_because() == []
+    assert not gateway.relay.awaits_history()
+
+
+def test_history_that_is_read_anew_later_puts_off_replays_alone(gateway: Gateway) -> None:
+    gateway.hear()
+    assert gateway.relay.not_ready_because() == []
+    gateway.after(HISTORY_GRACE_S)
+    gateway.bus.reading_history = True
+    gateway.relay.take_standing(Standing(7, 2, {}))
+    gateway.hear()
+    assert gateway.relay.awaits_history()
+    assert gateway.relay.not_ready_because() == []

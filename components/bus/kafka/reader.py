@@ -54,6 +54,9 @@ class KafkaBusReader:
         self._history_until = 0
         """Records before this offset are history."""
 
+        self._history_is_told = False
+        """The listener has taken all of them; set by the thread, asked for in the reactor."""
+
         self._snapshot_offset = -1
         """Of the snapshot with which reading began."""
 
@@ -71,6 +74,11 @@ class KafkaBusReader:
 
         self.holes = 0
         """How often the log had no more what was to be read next."""
+
+    @property
+    def reading_history(self) -> bool:
+        """See ``BusReader.reading_history``."""
+        return not self._history_is_told
 
     async def start(self, listener: BusListener) -> None:
         """See ``BusReader.start``."""
@@ -114,6 +122,7 @@ class KafkaBusReader:
             self._open(consumer)
             while not self._ending.is_set():
                 self._note_connection()
+                self._note_history()
                 records = consumer.records(_POLL_S)
                 if records:
                     self._take(records)
@@ -135,6 +144,9 @@ class KafkaBusReader:
             self.figures.reconnects += 1
         self.figures.connected = connected
         self._was_connected |= connected
+
+    def _note_history(self) -> None:
+        self._history_is_told = self._reading is not None and self._reading.offset >= self._history_until
 
     def _open(self, consumer: LogConsumer) -> None:
         """Go on where reading was broken off, or else begin with what stands."""
@@ -161,7 +173,7 @@ class KafkaBusReader:
         consumer.read_from(self._reading.offset)
 
     def _begin(self, consumer: LogConsumer, snapshot: Snapshot | None, first: int, end: int) -> LogReading:
-        self._history_until = end
+        self._history_until, self._history_is_told = end, False
         if snapshot is not None and snapshot.offset >= first:
             whole = LogReading.after(snapshot, keeps_newest=True)
         elif first == 0:
