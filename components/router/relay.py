@@ -71,6 +71,7 @@ class Relay:
     def take_standing(self, standing: Standing) -> None:
         """See ``BusListener.take_standing``: what clients cannot know yet is published, in the order of its topics."""
         self._history_since_s = self._monotonic_s()
+        self._history.begin_epoch(standing.epoch)
         unknown = self._market.take_standing(standing)
         if unknown.events:
             self._spread(unknown)

@@ -89,6 +89,22 @@ def test_history_is_not_published(gateway: Gateway) -> None:
     assert gateway.published == []
 
 
+def test_when_the_bus_goes_back_to_an_earlier_epoch_replays_are_of_that_one(gateway: Gateway) -> None:
+    gateway.relay.take_batch(Batch(2000, 1, [("market.A", 9, b'{"seq":9}')]))
+    gateway.relay.take_standing(Standing(1000, 2, {"market.A": (2, b'{"seq":2}')}))
+    for number in (1, 2):
+        gateway.relay.take_history(Batch(1000, number, [("market.A", number, b'{"seq":%d}' % number)]))
+    gateway.relay.take_batch(Batch(1000, 3, [("market.A", 3, b'{"seq":3}')]))
+    answer = json.loads(gateway.history.replay("A", 1000, 0))
+    assert (answer["epoch"], answer["events"], answer["missing"]) == (1000, [{"seq": 1}, {"seq": 2}, {"seq": 3}], [])
+
+
+def test_what_stands_in_the_same_epoch_leaves_the_ticks_that_are_kept(gateway: Gateway) -> None:
+    gateway.relay.take_batch(Batch(7, 1, [("market.A", 1, b'{"seq":1}')]))
+    gateway.relay.take_standing(Standing(7, 1, {"market.A": (1, b'{"seq":1}')}))
+    assert json.loads(gateway.history.replay("A", 7, 0))["events"] == [{"seq": 1}]
+
+
 def test_a_status_that_is_none_is_refused(gateway: Gateway) -> None:
     with pytest.raises(ValueError, match="malformed"):
         gateway.relay.take_status(b"nonsense")
