@@ -22,6 +22,9 @@ from components.router.rate_topics import RateTopics
 BUS_BACK_GRACE_S = 10.0
 """How long after the bus has come back no feed need have been heard: one has to find it again, and to take the lead."""
 
+BUS_AWAY_GRACE_S = 60.0
+"""How long a bus may be in trouble, and no feed be heard, before a gateway that was serving is not ready: it may be alone."""
+
 HISTORY_GRACE_S = 30.0
 """How long clients wait for the bus's history, from when it says what stands; then they are told what is here."""
 
@@ -61,6 +64,9 @@ class Relay:
 
         self._bus_troubled_s = float("-inf")
         """When the bus was last known to be in trouble."""
+
+        self._bus_troubled_since_s = float("-inf")
+        """When that trouble began. One that comes back within ``BUS_BACK_GRACE_S`` has not ended."""
 
     def listen_to(self, bus: BusReader) -> None:
         """Take note of which bus brings what is taken here."""
@@ -122,7 +128,10 @@ class Relay:
         """Return what is wrong and does not keep clients from being served, a line each."""
         troubles = [] if self._bus is None else self._bus.troubles()
         if troubles:
-            self._bus_troubled_s = self._monotonic_s()
+            now_s = self._monotonic_s()
+            if now_s - self._bus_troubled_s >= BUS_BACK_GRACE_S:
+                self._bus_troubled_since_s = now_s
+            self._bus_troubled_s = now_s
         return [f"bus: {trouble}" for trouble in troubles]
 
     def awaits_history(self) -> bool:
@@ -135,9 +144,9 @@ class Relay:
     def not_ready_because(self) -> list[str]:
         """Return why clients cannot be served, a line each; empty when they can.
 
-        A bus that has failed under a gateway that was serving is no reason: it has failed under all of them, and a balancer
-        that took them all out would turn a pause of the prices into an outage. History is waited for at the start alone, when
-        clients have other gateways to go to.
+        A bus that has failed under a gateway that was serving is no reason for ``BUS_AWAY_GRACE_S``: most often it has failed
+        under all of them, and a balancer that took them all out would turn a pause of the prices into an outage. History is
+        waited for at the start alone, when clients have other gateways to go to.
         """
         because = self._feed_not_ready_because()
         if not because and self._starting:
@@ -149,8 +158,10 @@ class Relay:
     def _feed_not_ready_because(self) -> list[str]:
         degraded = self.degraded()
         if self._market.feed_lost:
-            bus_was_away = self._monotonic_s() - self._bus_troubled_s < BUS_BACK_GRACE_S
-            return [] if self._served and bus_was_away else ["no feed has reported", *degraded]
+            now_s = self._monotonic_s()
+            bus_was_away = now_s - self._bus_troubled_s < BUS_BACK_GRACE_S
+            briefly = now_s - self._bus_troubled_since_s < BUS_AWAY_GRACE_S
+            return [] if self._served and bus_was_away and briefly else ["no feed has reported", *degraded]
         state = self._state()
         if state == "stale" and len(self._market.stale) == len(self._market.symbols):
             return ["all symbols are silent"]

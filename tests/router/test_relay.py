@@ -13,7 +13,7 @@ from components.core.batch import Batch, Standing
 from components.core.market import Market
 from components.core.payload import EncodedPayload
 from components.core.replay import ReplaySettings, TickHistory
-from components.router.relay import BUS_BACK_GRACE_S, HISTORY_GRACE_S, Relay
+from components.router.relay import BUS_AWAY_GRACE_S, BUS_BACK_GRACE_S, HISTORY_GRACE_S, Relay
 
 
 class Bus:
@@ -127,7 +127,7 @@ def test_a_feed_that_is_silent_on_a_bus_that_works_is_lost(gateway: Gateway) -> 
 def test_while_the_bus_is_away_who_was_served_is_served_and_a_while_after_it(gateway: Gateway) -> None:
     gateway.hear()
     gateway.bus.trouble = ["cannot be reached"]
-    gateway.after(3600)
+    gateway.after(BUS_AWAY_GRACE_S - BUS_BACK_GRACE_S - 2)
     assert gateway.relay.not_ready_because() == []
     assert gateway.relay.degraded() == ["bus: cannot be reached"]
     gateway.bus.trouble = []
@@ -137,6 +137,36 @@ def test_while_the_bus_is_away_who_was_served_is_served_and_a_while_after_it(gat
     assert gateway.relay.not_ready_because() == ["no feed has reported"]
     gateway.hear()
     assert gateway.relay.not_ready_because() == []
+
+
+def test_a_bus_that_is_away_for_long_is_a_reason_until_a_feed_is_heard(gateway: Gateway) -> None:
+    gateway.hear()
+    gateway.bus.trouble = ["cannot be reached"]
+    gateway.after(BUS_AWAY_GRACE_S)
+    assert gateway.relay.not_ready_because() == []
+    gateway.after(1)
+    assert gateway.relay.not_ready_because() == ["no feed has reported", "bus: cannot be reached"]
+    gateway.bus.trouble = []
+    gateway.after(1)
+    assert gateway.relay.not_ready_because() == ["no feed has reported"]
+    gateway.hear()
+    assert gateway.relay.not_ready_because() == []
+    gateway.after(BUS_BACK_GRACE_S)
+    gateway.hear()
+    gateway.bus.trouble = ["cannot be reached"]
+    gateway.after(BUS_AWAY_GRACE_S)
+    assert gateway.relay.not_ready_because() == []
+
+
+def test_a_trouble_that_ceases_for_moments_is_one_trouble(gateway: Gateway) -> None:
+    gateway.hear()
+    for _ in range(int(BUS_AWAY_GRACE_S) // 2):
+        gateway.bus.trouble = ["an error of the bus itself"]
+        gateway.after(1)
+        gateway.bus.trouble = []
+        gateway.after(1)
+    gateway.after(1)
+    assert gateway.relay.not_ready_because() == ["no feed has reported"]
 
 
 def test_a_feed_that_connects_to_the_exchange_is_a_reason(gateway: Gateway) -> None:

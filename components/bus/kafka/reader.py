@@ -46,6 +46,7 @@ class KafkaBusReader:
         self._limits = limits or KafkaLimits()
         self._reactor = reactor
         self._contact = Contact(address)
+        self._backoff = self._limits.backoff()
         self._listener: BusListener | None = None
         self._ending = threading.Event()
         self._taken = threading.Event()
@@ -107,11 +108,13 @@ class KafkaBusReader:
                     self._read()
                 except (LogUnavailable, LogCut) as error:
                     self._contact.failed(str(error))
-                    self._note_connection()
-                    self._ending.wait(self._limits.retry_after_s)
-        except Exception:
-            self._contact.failed("reading the log failed for a reason that is in the node's log")
-            self.log.failure("reading Kafka's log failed; nothing is read any more")
+                except Exception:
+                    self.log.failure("reading Kafka's log met an error of its own, and begins again")
+                    self._contact.failed("an error of the bus itself, see the node's log")
+                else:
+                    continue
+                self._note_connection()
+                self._ending.wait(self._backoff.next_delay_s())
         finally:
             self.figures.connected = False
             self._reactor.callFromThread(self._ended.callback, None)
@@ -130,6 +133,7 @@ class KafkaBusReader:
                 elif self._contact.quiet_for_s > self._limits.answer_within_s / 2:
                     # Nobody may have written; whether the brokers answer is asked then.
                     consumer.bounds()
+                self._backoff.succeeded()
                 if self._led_by_unknown:
                     # Its next snapshot says who it is.
                     self._led_by_unknown = False
@@ -193,27 +197,33 @@ class KafkaBusReader:
         reading = self._reading
         if reading is None:
             return
-        handed = []
-        for offset, data in records:
-            try:
-                taken = reading.take(offset, data)
-            except MalformedRecord as error:
-                self.malformed += 1
-                if self.malformed == 1:
-                    self.log.warn("record {offset} of the log is passed over: {error}", offset=offset, error=str(error))
-                continue
-            is_history = offset < self._history_until
-            if not taken.counts:
-                self.void_records += 1
-                self._led_by_unknown |= reading.token is None and not is_history and taken.kind is not Kind.CLAIM
-            elif taken.batch is not None:
-                missing = self._order.take(taken.batch.epoch, taken.batch.number).missing
-                self.figures.missed_batches += missing.number if missing else 0
-                self.figures.batches += not is_history
-                handed.append(_Handed(history=taken.batch) if is_history else _Handed(batch=taken.batch))
-            elif taken.kind is Kind.STATUS and not is_history:
-                handed.append(_Handed(status=reading.status))
-        self._hand_over(handed)
+        handed: list[_Handed] = []
+        try:
+            for offset, data in records:
+                self._take_record(reading, offset, data, handed)
+        finally:
+            # Also what came before a record that fails: it is not read again.
+            self._hand_over(handed)
+
+    def _take_record(self, reading: LogReading, offset: int, data: bytes, handed: list[_Handed]) -> None:
+        try:
+            taken = reading.take(offset, data)
+        except MalformedRecord as error:
+            self.malformed += 1
+            if self.malformed == 1:
+                self.log.warn("record {offset} of the log is passed over: {error}", offset=offset, error=str(error))
+            return
+        is_history = offset < self._history_until
+        if not taken.counts:
+            self.void_records += 1
+            self._led_by_unknown |= reading.token is None and not is_history and taken.kind is not Kind.CLAIM
+        elif taken.batch is not None:
+            missing = self._order.take(taken.batch.epoch, taken.batch.number).missing
+            self.figures.missed_batches += missing.number if missing else 0
+            self.figures.batches += not is_history
+            handed.append(_Handed(history=taken.batch) if is_history else _Handed(batch=taken.batch))
+        elif taken.kind is Kind.STATUS and not is_history:
+            handed.append(_Handed(status=reading.status))
 
     def _hand_over(self, handed: list[_Handed]) -> None:
         """Let the reactor take these, and wait until it has.
