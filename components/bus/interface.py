@@ -87,8 +87,8 @@ class BusListener(Protocol):
     def take_history(self, batch: Batch) -> None:
         """Take a batch that was written before reading began, at most as new as the standing.
 
-        In order, before the first live batch, and as far back as the bus keeps them. Nothing for subscribers: they did not miss
-        it. For who asks what he missed elsewhere.
+        In order, before the first live batch, and as far back as the bus keeps them, the rest of it after the bus was away.
+        Nothing for subscribers: they did not miss it. For who asks what he missed elsewhere.
         """
 
     def take_batch(self, batch: Batch) -> None:
@@ -122,6 +122,14 @@ class BusReader(Protocol):
     """A gateway's side of the bus."""
 
     figures: ReaderFigures
+
+    @property
+    def reading_history(self) -> bool:
+        """Whether the listener has still to be told of batches that were written before reading began.
+
+        True from the start until the bus has been asked and ``take_history`` has been called with all that it had; also while
+        the bus is away meanwhile. Again when reading begins anew with what stands.
+        """
 
     async def start(self, listener: BusListener) -> None:
         """Read until ``stop``; returns as soon as reading has been set going, also while the bus is down.

@@ -177,6 +177,9 @@ class WampBusReader:
         ``answer_directly`` is told the procedure of the batches and what takes one: a router may have a shorter way to it.
         """
         self.figures = ReaderFigures()
+        self.reading_history = False
+        """See ``BusReader.reading_history``: the bus keeps nothing."""
+
         self._order = BatchOrder()
         self._session = session
         self._answer_directly = answer_directly

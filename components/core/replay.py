@@ -2,7 +2,7 @@
 
 Owns what is kept and what an answer says; never touches a session, a bus or a clock.
 
-- Ticks of the newest epoch only: a later one forgets the earlier.
+- Ticks of one epoch only: that of the newest batch, or an earlier one where the bus has gone back to it (``begin_epoch``).
 - Kept are, per symbol, the newest ``max_events_per_symbol``, and of those what fits into ``max_bytes`` and is not older than
   ``max_age``. Bytes and age forget the oldest ticks of all symbols at once, in 32 parts; so a tick is gone for its age a 32nd
   of it late, and the bytes may be exceeded by one batch. The age of history counts from when it was put in.
@@ -99,6 +99,16 @@ class TickHistory:
     def epoch(self) -> int:
         """The epoch of the ticks, ms since 1970; 0 before the first."""
         return self._epoch
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Forget the ticks of any other epoch, also of a later one: what stands on the bus is what it goes on from."""
+        if epoch == self._epoch:
+            return
+        self._epoch = epoch
+        self._rings.clear()
+        self._forgotten_to.clear()
+        self._marks.clear()
+        self._unmarked_bytes = self.size_bytes = 0
 
     def take_batch(self, batch: Batch) -> None:
         """Keep a batch's ticks, which are newer than all before; one whose number has been had is left out."""
@@ -208,11 +218,7 @@ class TickHistory:
 
     def _is_of_interest(self, batch: Batch) -> bool:
         if batch.epoch > self._epoch:
-            self._epoch = batch.epoch
-            self._rings.clear()
-            self._forgotten_to.clear()
-            self._marks.clear()
-            self._unmarked_bytes = self.size_bytes = 0
+            self.begin_epoch(batch.epoch)
         return batch.epoch == self._epoch
 
     def _add_ring(self, topic: str) -> _Ring | None:

@@ -119,7 +119,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         )
         self._turns.come_first(self._seam.fanout.flush_if_due)
         await self.register(self._authorize, AUTHORIZE)
-        await MarketApi(self._market, self._history, self._caller_grants).register(self)
+        await MarketApi(self._market, self._history, self._relay.awaits_history, self._caller_grants).register(self)
         self._runtime.bus = bus = make_reader(self._bus_settings, self._reactor, self, self._seam.answer_directly)
         self._relay.listen_to(bus)
         await bus.start(self._relay)

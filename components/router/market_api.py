@@ -52,10 +52,21 @@ class ReplayArguments(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class MarketApi:
     """Answers for the market, with what the caller's token grants."""
 
-    def __init__(self, market: Market, history: TickHistory, grants_of_caller: Callable[[CallDetails], Grants]) -> None:
-        """``grants_of_caller`` returns the rights of who calls, or raises an ``ApplicationError``."""
+    def __init__(
+        self,
+        market: Market,
+        history: TickHistory,
+        awaits_history: Callable[[], bool],
+        grants_of_caller: Callable[[CallDetails], Grants],
+    ) -> None:
+        """Answer with what these know.
+
+        ``awaits_history`` tells whether ``history`` may still get older ticks; ``grants_of_caller`` returns the rights of who
+        calls, or raises an ``ApplicationError``.
+        """
         self._market = market
         self._history = history
+        self._awaits_history = awaits_history
         self._grants_of_caller = grants_of_caller
 
     async def register(self, session: Any) -> None:
@@ -91,6 +102,9 @@ class MarketApi:
         self._check_ready()
         if arguments.symbol not in self._market.symbols or not grants.grants_symbol(arguments.symbol):
             raise _unknown(arguments.symbol)
+        if self._awaits_history():
+            # A client would take what is not here yet for gone.
+            raise ApplicationError(ERROR_NOT_READY, "the bus's history is being read")
         try:
             return EncodedPayload(self._history.replay(arguments.symbol, arguments.epoch, arguments.after_seq))
         except SeqAhead as error:

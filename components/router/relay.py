@@ -22,6 +22,12 @@ from components.router.rate_topics import RateTopics
 BUS_BACK_GRACE_S = 10.0
 """How long after the bus has come back no feed need have been heard: one has to find it again, and to take the lead."""
 
+BUS_AWAY_GRACE_S = 60.0
+"""How long a bus may be in trouble, and no feed be heard, before a gateway that was serving is not ready: it may be alone."""
+
+HISTORY_GRACE_S = 30.0
+"""How long clients wait for the bus's history, from when it says what stands; then they are told what is here."""
+
 
 class Relay:
     """The gateway's ``BusListener``."""
@@ -50,8 +56,17 @@ class Relay:
         self._served = False
         """Whether clients have been served: a feed was heard, and said that it was live."""
 
+        self._starting = True
+        """Whether clients could not be served yet."""
+
+        self._history_since_s: float | None = None
+        """Since when history is awaited; ``None`` before the bus has said anything."""
+
         self._bus_troubled_s = float("-inf")
         """When the bus was last known to be in trouble."""
+
+        self._bus_troubled_since_s = float("-inf")
+        """When that trouble began. One that comes back within ``BUS_BACK_GRACE_S`` has not ended."""
 
     def listen_to(self, bus: BusReader) -> None:
         """Take note of which bus brings what is taken here."""
@@ -61,6 +76,8 @@ class Relay:
 
     def take_standing(self, standing: Standing) -> None:
         """See ``BusListener.take_standing``: what clients cannot know yet is published, in the order of its topics."""
+        self._history_since_s = self._monotonic_s()
+        self._history.begin_epoch(standing.epoch)
         unknown = self._market.take_standing(standing)
         if unknown.events:
             self._spread(unknown)
@@ -81,6 +98,8 @@ class Relay:
         Raises:
             ValueError: it is not a feed's status.
         """
+        if self._history_since_s is None:
+            self._history_since_s = self._monotonic_s()
         if self._market.take_status(status):
             self._tell_status()
         self._served = self._served or self._state() in ("live", "stale")
@@ -109,19 +128,40 @@ class Relay:
         """Return what is wrong and does not keep clients from being served, a line each."""
         troubles = [] if self._bus is None else self._bus.troubles()
         if troubles:
-            self._bus_troubled_s = self._monotonic_s()
+            now_s = self._monotonic_s()
+            if now_s - self._bus_troubled_s >= BUS_BACK_GRACE_S:
+                self._bus_troubled_since_s = now_s
+            self._bus_troubled_s = now_s
         return [f"bus: {trouble}" for trouble in troubles]
+
+    def awaits_history(self) -> bool:
+        """Return whether ticks that are not here may still come from the bus's history, for ``HISTORY_GRACE_S`` at most."""
+        if self._bus is None or not self._bus.reading_history:
+            return False
+        since_s = self._history_since_s
+        return since_s is None or self._monotonic_s() - since_s < HISTORY_GRACE_S
 
     def not_ready_because(self) -> list[str]:
         """Return why clients cannot be served, a line each; empty when they can.
 
-        A bus that has failed under a gateway that was serving is no reason: it has failed under all of them, and a balancer
-        that took them all out would turn a pause of the prices into an outage.
+        A bus that has failed under a gateway that was serving is no reason for ``BUS_AWAY_GRACE_S``: most often it has failed
+        under all of them, and a balancer that took them all out would turn a pause of the prices into an outage. History is
+        waited for at the start alone, when clients have other gateways to go to.
         """
+        because = self._feed_not_ready_because()
+        if not because and self._starting:
+            if self.awaits_history():
+                return ["the bus's history is being read"]
+            self._starting = False
+        return because
+
+    def _feed_not_ready_because(self) -> list[str]:
         degraded = self.degraded()
         if self._market.feed_lost:
-            bus_was_away = self._monotonic_s() - self._bus_troubled_s < BUS_BACK_GRACE_S
-            return [] if self._served and bus_was_away else ["no feed has reported", *degraded]
+            now_s = self._monotonic_s()
+            bus_was_away = now_s - self._bus_troubled_s < BUS_BACK_GRACE_S
+            briefly = now_s - self._bus_troubled_since_s < BUS_AWAY_GRACE_S
+            return [] if self._served and bus_was_away and briefly else ["no feed has reported", *degraded]
         state = self._state()
         if state == "stale" and len(self._market.stale) == len(self._market.symbols):
             return ["all symbols are silent"]

@@ -38,27 +38,37 @@ class HeardBatches:
         self.statuses: list[bytes] = []
         self.order: list[str] = []
         self.fails_at: int | None = None
+        self.reader: BusReader | None = None
+        """Whose listener this is."""
+
+        self.was_reading_history: dict[str, set[bool]] = {}
+        """What the reader said of that, by what it told meanwhile."""
+
+    def _note(self, what: str) -> None:
+        self.order.append(what)
+        if self.reader is not None:
+            self.was_reading_history.setdefault(what, set()).add(self.reader.reading_history)
 
     @property
     def numbers(self) -> list[int]:
         return [batch.number for batch in self.batches]
 
     def take_standing(self, standing: Standing) -> None:
-        self.order.append("standing")
+        self._note("standing")
         self.standings.append(standing)
 
     def take_history(self, batch: Batch) -> None:
-        self.order.append("history")
+        self._note("history")
         self.history.append(batch)
 
     def take_batch(self, batch: Batch) -> None:
-        self.order.append("batch")
+        self._note("batch")
         self.batches.append(batch)
         if batch.number == self.fails_at:
             raise RuntimeError("the listener cannot take this")
 
     def take_status(self, status: bytes) -> None:
-        self.order.append("status")
+        self._note("status")
         self.statuses.append(status)
 
 

@@ -51,7 +51,7 @@ async def leading_feed(bus: Broker) -> WritingFeed:
 
 async def listener(bus: Broker) -> HeardBatches:
     heard = HeardBatches()
-    reader = bus.make_reader()
+    heard.reader = reader = bus.make_reader()
     await reader.start(heard)
     await until(reactor, lambda: reader.figures.connected)
     return heard
@@ -145,6 +145,16 @@ async def test_a_reader_that_starts_cold_gets_what_stands_then_the_history_then_
     assert [batch.number for batch in cold.history] == [1, 2, 3, 4]
     assert cold.numbers == [5, 6]
     assert cold.order == ["standing", "status", *4 * ["history"], *2 * ["batch"]]
+    assert cold.was_reading_history == {"standing": {True}, "status": {True}, "history": {True}, "batch": {False}}
+
+
+@that()
+@pytest_twisted.ensureDeferred
+async def test_there_is_no_history_to_wait_for_where_nothing_was_written(bus: Broker) -> None:
+    heard = await listener(bus)
+    assert heard.reader is not None
+    await until(reactor, lambda: not heard.reader.reading_history)
+    assert heard.order == []
 
 
 @that(MANY)

@@ -15,11 +15,15 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from confluent_kafka import KafkaError, KafkaException
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.logger import globalLogPublisher
 
 from components.bus.kafka import KafkaBusWriter
+from components.bus.kafka.connection import Contact
+from components.bus.kafka.consumer import LogConsumer, LogUnavailable
+from components.bus.kafka.log import LogReading
 from components.core.batch import Batch
 from components.core.kafka_address import KafkaAddress, parse_kafka_url
 from tests.bus.kafka_parts import LIMITS, PATIENT, NotingFeed, NotingListener, Parts, let_topics_be_made, until
@@ -377,6 +381,86 @@ async def test_what_a_listener_raises_is_logged_and_the_next_batch_comes(parts: 
         globalLogPublisher.removeObserver(logged.append)
     failures = [event for event in logged if "log_failure" in event]
     assert [event["which"] for event in failures] == [f"batch 2 of epoch {feed.epoch}"]
+
+
+def let_taking_fail(monkeypatch: pytest.MonkeyPatch, thread: str, when: Callable[[list[int], int], bool]) -> list[int]:
+    """Let a thread fail at records for no reason that it knows; return their offsets, with which ``when`` is asked."""
+    failed: list[int] = []
+    take = LogReading.take
+
+    def fail(reading: LogReading, offset: int, data: bytes) -> Any:
+        if threading.current_thread().name == thread and when(failed, offset):
+            failed.append(offset)
+            raise RuntimeError("an error of its own")
+        return take(reading, offset, data)
+
+    monkeypatch.setattr(LogReading, "take", fail)
+    return failed
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_reader_that_meets_an_error_of_its_own_says_so_and_reads_on(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listener = NotingListener()
+    reader = await parts.reader(listener)
+    feed = await parts.leading_feed()
+    feed.write(3)
+    await until(lambda: len(listener.batches) == 3)
+    failed = let_taking_fail(monkeypatch, "kafka-reader", lambda _failed, _offset: True)
+    await until(lambda: len(failed) >= 3 and bool(reader.troubles()))
+    assert len(set(failed)) == 1
+    assert not reader.figures.connected
+    monkeypatch.undo()
+    feed.write(3)
+    await until(lambda: len(listener.batches) == 6 and not reader.troubles())
+    assert is_unbroken(listener.batches)
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_came_before_a_record_at_which_a_reader_fails_is_handed_over(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listener = await parts.listener()
+    feed = await parts.leading_feed()
+    failed = let_taking_fail(
+        monkeypatch, "kafka-reader", lambda failed, offset: offset % 20 == 19 and offset not in failed
+    )
+    feed.write(100)
+    await until(lambda: listener.batches and listener.batches[-1].number == 100)
+    assert len(failed) >= 4
+    assert listener.numbers() == list(range(1, 101))
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_feed_whose_reading_meets_an_error_of_its_own_leads_no_more_and_then_again(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listener = await parts.listener()
+    feed = await parts.leading_feed()
+    feed.write(3)
+    await until(lambda: len(listener.batches) == 3 and feed.writer.batches_waiting == 0)
+    failed = let_taking_fail(monkeypatch, "kafka-tail", lambda failed, _offset: len(failed) < 3)
+    await until(lambda: len(feed.led) == 2)
+    assert len(failed) == 3
+    assert feed.said == ["lead", "follow: reading the log failed", "lead"]
+    feed.write(3)
+    await until(lambda: len(listener.batches) == 6)
+    assert is_unbroken(listener.batches)
+    assert feed.writer.troubles() == []
+
+
+def test_what_librdkafka_raises_while_it_reads_is_a_log_that_is_unavailable() -> None:
+    class Failing:
+        def poll(self, _timeout_s: float) -> Any:
+            raise KafkaException(KafkaError(KafkaError._FAIL, "a hiccup"))
+
+    address = parse_kafka_url("kafka://127.0.0.1:1")
+    consumer = LogConsumer(address, LIMITS, Contact(address))
+    consumer.close()
+    consumer._consumer = Failing()  # type: ignore[assignment]
+    with pytest.raises(LogUnavailable, match="a hiccup"):
+        consumer.records(0.0)
 
 
 @pytest_twisted.ensureDeferred

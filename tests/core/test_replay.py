@@ -274,3 +274,16 @@ def test_impossible_bounds_are_refused_in_one_line(values: dict[str, Any], reaso
     with pytest.raises(InvalidEntry) as raised:
         checked(values, ReplaySettings, "replay")
     assert reason in str(raised.value)
+
+
+@pytest.mark.parametrize("epoch", [EPOCH - 1, EPOCH + 1])
+def test_an_epoch_that_is_begun_forgets_what_was_kept_and_counted(epoch: int) -> None:
+    kept = history()
+    kept.take_batch(batch(1, 2, 3))
+    kept.begin_epoch(EPOCH)
+    assert numbers(answer(kept, 0)) == [1, 2, 3]
+    kept.begin_epoch(epoch)
+    assert (kept.epoch, kept.size_bytes) == (epoch, 0)
+    kept.take_batch(batch(1, epoch=epoch))
+    assert numbers(answer(kept, 0, epoch=epoch)) == [1]
+    assert answer(kept, 0)["epoch"] == epoch

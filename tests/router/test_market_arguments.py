@@ -28,13 +28,18 @@ class Session:
         self.procedures[uri] = procedure
 
 
-def registered() -> dict[str, Any]:
+def registered(*, awaits_history: bool = False) -> dict[str, Any]:
     market = Market(lambda: 1.0)
     market.take_status(b'{"epoch":1,"state":"live","symbols":["BTCUSDT","ETHUSDT","SOLUSDT"],"stale":[]}')
     history = TickHistory(ReplaySettings(), lambda: 1.0)
     history.take_batch(Batch(1, 1, [("market.BTCUSDT", seq, b'{"price":1.50,"seq":%d}' % seq) for seq in (1, 2)]))
     session = Session()
-    api = MarketApi(market, history, lambda details: grants_of("viewer", "a", ["BTC*", "ETH*"], (), frozenset()))
+    api = MarketApi(
+        market,
+        history,
+        lambda: awaits_history,
+        lambda details: grants_of("viewer", "a", ["BTC*", "ETH*"], (), frozenset()),
+    )
     with pytest.raises(StopIteration):
         api.register(session).send(None)
     return session.procedures
@@ -95,6 +100,16 @@ def test_a_replay_of_what_cannot_be_is_a_clear_error(arguments: Any, uri: str, t
         registered()["market.replay"](*arguments, details=DETAILS)
     assert raised.value.error == uri
     assert text is None or raised.value.args == (text,)
+
+
+@pytest.mark.parametrize("after_seq", [0, 3])
+def test_a_replay_is_put_off_while_the_ticks_may_still_come(after_seq: int) -> None:
+    with pytest.raises(ApplicationError) as raised:
+        registered(awaits_history=True)["market.replay"]("BTCUSDT", 1, after_seq, details=DETAILS)
+    assert (raised.value.error, *raised.value.args) == (
+        "crosstick.error.not_ready",
+        "the bus's history is being read",
+    )
 
 
 def test_every_procedure_refuses_what_it_does_not_take() -> None:

@@ -13,7 +13,7 @@ from components.core.batch import Batch, Standing
 from components.core.market import Market
 from components.core.payload import EncodedPayload
 from components.core.replay import ReplaySettings, TickHistory
-from components.router.relay import BUS_BACK_GRACE_S, Relay
+from components.router.relay import BUS_AWAY_GRACE_S, BUS_BACK_GRACE_S, HISTORY_GRACE_S, Relay
 
 
 class Bus:
@@ -22,6 +22,7 @@ class Bus:
     def __init__(self) -> None:
         self.figures = ReaderFigures()
         self.trouble: list[str] = []
+        self.reading_history = False
 
     async def start(self, listener: Any) -> None: ...
     async def stop(self) -> None: ...
@@ -89,6 +90,22 @@ def test_history_is_not_published(gateway: Gateway) -> None:
     assert gateway.published == []
 
 
+def test_when_the_bus_goes_back_to_an_earlier_epoch_replays_are_of_that_one(gateway: Gateway) -> None:
+    gateway.relay.take_batch(Batch(2000, 1, [("market.A", 9, b'{"seq":9}')]))
+    gateway.relay.take_standing(Standing(1000, 2, {"market.A": (2, b'{"seq":2}')}))
+    for number in (1, 2):
+        gateway.relay.take_history(Batch(1000, number, [("market.A", number, b'{"seq":%d}' % number)]))
+    gateway.relay.take_batch(Batch(1000, 3, [("market.A", 3, b'{"seq":3}')]))
+    answer = json.loads(gateway.history.replay("A", 1000, 0))
+    assert (answer["epoch"], answer["events"], answer["missing"]) == (1000, [{"seq": 1}, {"seq": 2}, {"seq": 3}], [])
+
+
+def test_what_stands_in_the_same_epoch_leaves_the_ticks_that_are_kept(gateway: Gateway) -> None:
+    gateway.relay.take_batch(Batch(7, 1, [("market.A", 1, b'{"seq":1}')]))
+    gateway.relay.take_standing(Standing(7, 1, {"market.A": (1, b'{"seq":1}')}))
+    assert json.loads(gateway.history.replay("A", 7, 0))["events"] == [{"seq": 1}]
+
+
 def test_a_status_that_is_none_is_refused(gateway: Gateway) -> None:
     with pytest.raises(ValueError, match="malformed"):
         gateway.relay.take_status(b"nonsense")
@@ -111,7 +128,7 @@ def test_a_feed_that_is_silent_on_a_bus_that_works_is_lost(gateway: Gateway) -> 
 def test_while_the_bus_is_away_who_was_served_is_served_and_a_while_after_it(gateway: Gateway) -> None:
     gateway.hear()
     gateway.bus.trouble = ["cannot be reached"]
-    gateway.after(3600)
+    gateway.after(BUS_AWAY_GRACE_S - BUS_BACK_GRACE_S - 2)
     assert gateway.relay.not_ready_because() == []
     assert gateway.relay.degraded() == ["bus: cannot be reached"]
     gateway.bus.trouble = []
@@ -123,6 +140,72 @@ def test_while_the_bus_is_away_who_was_served_is_served_and_a_while_after_it(gat
     assert gateway.relay.not_ready_because() == []
 
 
+def test_a_bus_that_is_away_for_long_is_a_reason_until_a_feed_is_heard(gateway: Gateway) -> None:
+    gateway.hear()
+    gateway.bus.trouble = ["cannot be reached"]
+    gateway.after(BUS_AWAY_GRACE_S)
+    assert gateway.relay.not_ready_because() == []
+    gateway.after(1)
+    assert gateway.relay.not_ready_because() == ["no feed has reported", "bus: cannot be reached"]
+    gateway.bus.trouble = []
+    gateway.after(1)
+    assert gateway.relay.not_ready_because() == ["no feed has reported"]
+    gateway.hear()
+    assert gateway.relay.not_ready_because() == []
+    gateway.after(BUS_BACK_GRACE_S)
+    gateway.hear()
+    gateway.bus.trouble = ["cannot be reached"]
+    gateway.after(BUS_AWAY_GRACE_S)
+    assert gateway.relay.not_ready_because() == []
+
+
+def test_a_trouble_that_ceases_for_moments_is_one_trouble(gateway: Gateway) -> None:
+    gateway.hear()
+    for _ in range(int(BUS_AWAY_GRACE_S) // 2):
+        gateway.bus.trouble = ["an error of the bus itself"]
+        gateway.after(1)
+        gateway.bus.trouble = []
+        gateway.after(1)
+    gateway.after(1)
+    assert gateway.relay.not_ready_because() == ["no feed has reported"]
+
+
 def test_a_feed_that_connects_to_the_exchange_is_a_reason(gateway: Gateway) -> None:
     gateway.hear("connecting")
     assert gateway.relay.not_ready_because() == ["the feed is connecting"]
+
+
+def test_who_has_just_started_serves_when_the_buss_history_is_read(gateway: Gateway) -> None:
+    gateway.bus.reading_history = True
+    assert gateway.relay.awaits_history()
+    gateway.relay.take_standing(Standing(7, 2, {}))
+    gateway.hear()
+    assert gateway.relay.not_ready_because() == ["the bus's history is being read"]
+    gateway.relay.take_history(Batch(7, 2, [("market.A", 1, b"a1")]))
+    gateway.bus.reading_history = False
+    assert gateway.relay.not_ready_because() == []
+    assert not gateway.relay.awaits_history()
+
+
+def test_history_that_cannot_be_read_is_gone_on_without_after_a_while(gateway: Gateway) -> None:
+    gateway.bus.reading_history = True
+    gateway.after(3600)  # The bus is not there: that is no wait for its history.
+    gateway.hear()
+    for _ in range(int(HISTORY_GRACE_S) - 1):
+        gateway.after(1)
+        gateway.hear()
+        assert gateway.relay.not_ready_because() == ["the bus's history is being read"]
+    gateway.after(1)
+    assert gateway.relay.not_ready_because() == []
+    assert not gateway.relay.awaits_history()
+
+
+def test_history_that_is_read_anew_later_puts_off_replays_alone(gateway: Gateway) -> None:
+    gateway.hear()
+    assert gateway.relay.not_ready_because() == []
+    gateway.after(HISTORY_GRACE_S)
+    gateway.bus.reading_history = True
+    gateway.relay.take_standing(Standing(7, 2, {}))
+    gateway.hear()
+    assert gateway.relay.awaits_history()
+    assert gateway.relay.not_ready_because() == []

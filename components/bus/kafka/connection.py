@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from confluent_kafka import KafkaError
 
 from components.bus.kafka.candidacy import CandidacyLimits
+from components.core.backoff import Backoff
 from components.core.kafka_address import KafkaAddress
 
 PARTITION = 0
@@ -70,7 +72,11 @@ class KafkaLimits:
     """A fetch that finds nothing is answered after so long. A broker answers at once when something comes."""
 
     retry_after_s: float = 0.5
-    """What failed as a whole is tried again after so long."""
+    """What failed as a whole is tried again after so long at most, at the first time; later after twice as long at most."""
+
+    def backoff(self) -> Backoff:
+        """Return the waits between such attempts, with full jitter."""
+        return Backoff(random.random, initial_s=self.retry_after_s, cap_s=2 * self.retry_after_s)
 
 
 def _common(address: KafkaAddress) -> dict[str, Any]:

@@ -71,11 +71,14 @@ class LogConsumer:
             LogCut: they are not there.
             LogUnavailable: they cannot be read.
         """
-        first = self._consumer.poll(timeout_s)
-        if first is None:
-            return []
-        # What librdkafka has fetched already; asked for more it would wait for the whole time.
-        messages = [first, *self._consumer.consume(self._limits.records_at_once - 1, timeout=0)]
+        try:
+            first = self._consumer.poll(timeout_s)
+            if first is None:
+                return []
+            # What librdkafka has fetched already; asked for more it would wait for the whole time.
+            messages = [first, *self._consumer.consume(self._limits.records_at_once - 1, timeout=0)]
+        except KafkaException as error:
+            raise LogUnavailable(_text(error)) from error
         return [record for message in messages if (record := self._record(message)) is not None]
 
     def _record(self, message: Message) -> tuple[int, bytes] | None:
@@ -139,7 +142,10 @@ class LogConsumer:
         self._assign(topic, start)
         position = start
         while position < end:
-            message = self._consumer.poll(self._limits.answer_within_s)
+            try:
+                message = self._consumer.poll(self._limits.answer_within_s)
+            except KafkaException as error:
+                raise LogUnavailable(f"topic {topic}: {_text(error)}") from error
             if message is None:
                 raise LogUnavailable(f"topic {topic}: no answer within {self._limits.answer_within_s:g} s")
             try:

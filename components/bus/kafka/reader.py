@@ -46,6 +46,7 @@ class KafkaBusReader:
         self._limits = limits or KafkaLimits()
         self._reactor = reactor
         self._contact = Contact(address)
+        self._backoff = self._limits.backoff()
         self._listener: BusListener | None = None
         self._ending = threading.Event()
         self._taken = threading.Event()
@@ -53,6 +54,9 @@ class KafkaBusReader:
         self._reading: LogReading | None = None
         self._history_until = 0
         """Records before this offset are history."""
+
+        self._history_is_told = False
+        """The listener has taken all of them; set by the thread, asked for in the reactor."""
 
         self._snapshot_offset = -1
         """Of the snapshot with which reading began."""
@@ -71,6 +75,11 @@ class KafkaBusReader:
 
         self.holes = 0
         """How often the log had no more what was to be read next."""
+
+    @property
+    def reading_history(self) -> bool:
+        """See ``BusReader.reading_history``."""
+        return not self._history_is_told
 
     async def start(self, listener: BusListener) -> None:
         """See ``BusReader.start``."""
@@ -99,11 +108,13 @@ class KafkaBusReader:
                     self._read()
                 except (LogUnavailable, LogCut) as error:
                     self._contact.failed(str(error))
-                    self._note_connection()
-                    self._ending.wait(self._limits.retry_after_s)
-        except Exception:
-            self._contact.failed("reading the log failed for a reason that is in the node's log")
-            self.log.failure("reading Kafka's log failed; nothing is read any more")
+                except Exception:
+                    self.log.failure("reading Kafka's log met an error of its own, and begins again")
+                    self._contact.failed("an error of the bus itself, see the node's log")
+                else:
+                    continue
+                self._note_connection()
+                self._ending.wait(self._backoff.next_delay_s())
         finally:
             self.figures.connected = False
             self._reactor.callFromThread(self._ended.callback, None)
@@ -114,6 +125,7 @@ class KafkaBusReader:
             self._open(consumer)
             while not self._ending.is_set():
                 self._note_connection()
+                self._note_history()
                 records = consumer.records(_POLL_S)
                 if records:
                     self._take(records)
@@ -121,6 +133,7 @@ class KafkaBusReader:
                 elif self._contact.quiet_for_s > self._limits.answer_within_s / 2:
                     # Nobody may have written; whether the brokers answer is asked then.
                     consumer.bounds()
+                self._backoff.succeeded()
                 if self._led_by_unknown:
                     # Its next snapshot says who it is.
                     self._led_by_unknown = False
@@ -135,6 +148,9 @@ class KafkaBusReader:
             self.figures.reconnects += 1
         self.figures.connected = connected
         self._was_connected |= connected
+
+    def _note_history(self) -> None:
+        self._history_is_told = self._reading is not None and self._reading.offset >= self._history_until
 
     def _open(self, consumer: LogConsumer) -> None:
         """Go on where reading was broken off, or else begin with what stands."""
@@ -161,7 +177,7 @@ class KafkaBusReader:
         consumer.read_from(self._reading.offset)
 
     def _begin(self, consumer: LogConsumer, snapshot: Snapshot | None, first: int, end: int) -> LogReading:
-        self._history_until = end
+        self._history_until, self._history_is_told = end, False
         if snapshot is not None and snapshot.offset >= first:
             whole = LogReading.after(snapshot, keeps_newest=True)
         elif first == 0:
@@ -181,27 +197,33 @@ class KafkaBusReader:
         reading = self._reading
         if reading is None:
             return
-        handed = []
-        for offset, data in records:
-            try:
-                taken = reading.take(offset, data)
-            except MalformedRecord as error:
-                self.malformed += 1
-                if self.malformed == 1:
-                    self.log.warn("record {offset} of the log is passed over: {error}", offset=offset, error=str(error))
-                continue
-            is_history = offset < self._history_until
-            if not taken.counts:
-                self.void_records += 1
-                self._led_by_unknown |= reading.token is None and not is_history and taken.kind is not Kind.CLAIM
-            elif taken.batch is not None:
-                missing = self._order.take(taken.batch.epoch, taken.batch.number).missing
-                self.figures.missed_batches += missing.number if missing else 0
-                self.figures.batches += not is_history
-                handed.append(_Handed(history=taken.batch) if is_history else _Handed(batch=taken.batch))
-            elif taken.kind is Kind.STATUS and not is_history:
-                handed.append(_Handed(status=reading.status))
-        self._hand_over(handed)
+        handed: list[_Handed] = []
+        try:
+            for offset, data in records:
+                self._take_record(reading, offset, data, handed)
+        finally:
+            # Also what came before a record that fails: it is not read again.
+            self._hand_over(handed)
+
+    def _take_record(self, reading: LogReading, offset: int, data: bytes, handed: list[_Handed]) -> None:
+        try:
+            taken = reading.take(offset, data)
+        except MalformedRecord as error:
+            self.malformed += 1
+            if self.malformed == 1:
+                self.log.warn("record {offset} of the log is passed over: {error}", offset=offset, error=str(error))
+            return
+        is_history = offset < self._history_until
+        if not taken.counts:
+            self.void_records += 1
+            self._led_by_unknown |= reading.token is None and not is_history and taken.kind is not Kind.CLAIM
+        elif taken.batch is not None:
+            missing = self._order.take(taken.batch.epoch, taken.batch.number).missing
+            self.figures.missed_batches += missing.number if missing else 0
+            self.figures.batches += not is_history
+            handed.append(_Handed(history=taken.batch) if is_history else _Handed(batch=taken.batch))
+        elif taken.kind is Kind.STATUS and not is_history:
+            handed.append(_Handed(status=reading.status))
 
     def _hand_over(self, handed: list[_Handed]) -> None:
         """Let the reactor take these, and wait until it has.

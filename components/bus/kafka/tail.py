@@ -90,6 +90,7 @@ class Tail:
         """What this feed wrote without leading was lost; set by the reactor, taken here."""
 
         self._reading: LogReading | None = None
+        self._backoff = limits.backoff()
         self._candidacy = Candidacy(limits.candidacy)
         self._leading: bytes | None = None
         self._next_snapshot_at = 0.0
@@ -148,11 +149,15 @@ class Tail:
                     self._read()
                 except (LogUnavailable, LogCut) as error:
                     self._contact.failed(str(error))
-                    self._ending.wait(self._limits.retry_after_s)
-        except Exception:
-            self._contact.failed("reading the log failed for a reason that is in the node's log")
-            self.log.failure("reading Kafka's log failed; this feed does not lead")
-            self._lose("reading the log failed")
+                except Exception:
+                    self.log.failure(
+                        "reading Kafka's log met an error of its own, and begins anew; this feed does not lead"
+                    )
+                    self._contact.failed("an error of the bus itself, see the node's log")
+                    self._forget()
+                else:
+                    continue
+                self._ending.wait(self._backoff.next_delay_s())
         finally:
             self._reactor.callFromThread(self.ended.callback, None)
 
@@ -166,8 +171,15 @@ class Tail:
                 if reading.token is None and time.monotonic() >= self._reloads_at:
                     self._open(consumer)
                 self._act(self._opened())
+                self._backoff.succeeded()
         finally:
             consumer.close()
+
+    def _forget(self) -> None:
+        """Begin anew with the newest snapshot: what is known of the log may be half a record's."""
+        self._reading = None
+        if self._leading is not None or not self._spoke:
+            self._lose("reading the log failed")
 
     def _opened(self) -> LogReading:
         if self._reading is None:

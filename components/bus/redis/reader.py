@@ -60,6 +60,12 @@ class RedisBusReader:
         self._cursor = b"0-0"
         """The stream's id up to which batches have been read."""
 
+        self._history_cursor = b"-"
+        """Where in the stream history goes on, as a start of ``XRANGE``: kept across connections."""
+
+        self._history_end: bytes | None = None
+        """The stream's id of the last batch of history; ``None`` when there is none to be read any more."""
+
         self._status_cursor = b"0-0"
         self._awaited: Standing | None = None
         """To be told to the listener as soon as its last batch has been read."""
@@ -72,6 +78,11 @@ class RedisBusReader:
 
         self._health = RedisHealth(reactor, link.address, self.log)
         self._running: Deferred[None] | None = None
+
+    @property
+    def reading_history(self) -> bool:
+        """See ``BusReader.reading_history``."""
+        return not self._began or self._history_end is not None
 
     async def start(self, listener: BusListener) -> None:
         """See ``BusReader.start``."""
@@ -106,16 +117,16 @@ class RedisBusReader:
         try:
             await connection.load(OF_READER)
             standing, statuses = await self._look(connection)
-            began, self._began = self._began, True
-            if not began:
+            if not self._began:
+                self._began = True
                 self._begin(standing)
             self._take_statuses(statuses)
-            if not began:
-                await self._read_history(connection, standing)
+            await self._read_history(connection)
             self.figures.connected = True
             self.figures.reconnects += self._health.well()
             while True:
                 await self._read(connection)
+                await self._read_history(connection)
                 if self._must_look:
                     self._must_look = False
                     self._awaited, _ = await self._look(connection)
@@ -126,6 +137,7 @@ class RedisBusReader:
     def _begin(self, standing: Standing) -> None:
         self._order.begin_after(standing.epoch, standing.number)
         self._cursor = b"%d-%d" % (standing.epoch, standing.number)
+        self._history_cursor, self._history_end = b"-", self._cursor if standing.epoch else None
         if standing.epoch:
             self._tell("what stands", self._heard.take_standing, standing)
 
@@ -136,20 +148,24 @@ class RedisBusReader:
         standing = Standing(int(epoch), int(number), parse_newest(newest))
         return standing, [entry for entry in statuses if entry[0] != self._status_cursor]
 
-    async def _read_history(self, connection: Connection, standing: Standing) -> None:
-        last = b"%d-%d" % (standing.epoch, standing.number)
-        start, count = b"-", 1
-        while standing.epoch:
-            entries = await connection.command("XRANGE", BATCHES, start, last, "COUNT", count)
+    async def _read_history(self, connection: Connection) -> None:
+        """Hand over what is left of history; after a connection that ends meanwhile, the next one goes on from there."""
+        count = 1
+        while self._history_end is not None:
+            entries = await connection.command(
+                "XRANGE", BATCHES, self._history_cursor, self._history_end, "COUNT", count
+            )
+            size = 0
             for entry_id, fields in entries:
+                # First, so that an entry that cannot be taken is not read for ever.
+                self._history_cursor = b"(" + entry_id
+                size += len(fields[-1])
                 batch = self._decoded(entry_id, fields)
                 if batch is not None:
                     self._tell("a batch of before", self._heard.take_history, batch)
             if len(entries) < count:
-                return
-            size = sum(len(fields[3]) for _, fields in entries)
+                self._history_end = None
             count = max(1, min(MAX_PORTION_BATCHES, count * 2, count * PORTION_BYTES // max(1, size)))
-            start = b"(" + entries[-1][0]
 
     async def _read(self, connection: Connection) -> None:
         answer = await connection.command(

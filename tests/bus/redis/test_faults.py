@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred, ensureDeferred
 
 from components.bus.redis import RedisBusReader, RedisBusWriter, RedisLink
 from components.bus.redis.scripts import LEAD, STANDBY
-from components.core.batch import Standing
+from components.core.batch import Batch, Standing
 from components.core.redis_address import parse_redis_url
 from components.core.written_batches import KeptLimits
 from tests.bus.brokers import HeardBatches, RedisBroker, WritingFeed
@@ -171,6 +172,35 @@ async def test_a_gateway_that_was_away_for_longer_says_what_is_missing_and_gets_
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_gateway_that_loses_redis_in_the_middle_of_history_gets_the_rest_with_the_next_connection(
+    bus: RedisBroker,
+) -> None:
+    class Cutting(HeardBatches):
+        cut: Deferred[None] | None = None
+
+        def take_history(self, batch: Batch) -> None:
+            super().take_history(batch)
+            if batch.number == 100:
+                self.cut = ensureDeferred(line.cut())
+
+    feed = await feed_on(bus)
+    feed.write(400)
+    await until(reactor, lambda: bus.server.command("XLEN", "{crosstick}:batches") == 400)
+    (reader, line), heard = await bus.make_cut_reader(), Cutting()
+    assert reader.reading_history
+    await reader.start(heard)
+    await until(reactor, lambda: heard.cut is not None and bool(reader.troubles()))
+    assert len(heard.history) < 400
+    assert reader.reading_history
+    await line.start()
+    feed.write(2)
+    await until(reactor, lambda: len(heard.batches) == 2)
+    assert [batch.number for batch in heard.history] == list(range(1, 401))
+    assert heard.order == ["standing", *400 * ["history"], *2 * ["batch"]]
+    assert (reader.reading_history, reader.figures.missed_batches) == (False, 0)
+
+
+@pytest_twisted.ensureDeferred
 async def test_what_is_too_old_goes_from_the_stream(bus: RedisBroker) -> None:
     feed = await feed_on(bus, lease_s=0.3, stream_age_s=0.3, trim_interval_s=0.1)
     feed.write(1000)
@@ -242,6 +272,7 @@ async def test_a_feed_that_starts_on_an_empty_redis_with_a_clock_behind_is_follo
 
     await until(reactor, write_and_look, timeout_s=10.0)
     assert heard.standings[0].epoch == behind.epoch
+    await until(reactor, lambda: len(heard.history) == heard.standings[0].number)
     read = len(heard.batches)
     behind.write(1)
     await until(reactor, lambda: len(heard.batches) > read)
