@@ -13,6 +13,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from components.feed.feed import Feed
+from components.page import Page
 
 LAG_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 
@@ -89,26 +90,19 @@ def make_site(feed: Feed, registry: CollectorRegistry) -> Site:
     return site
 
 
-class _Healthz(Resource):
-    isLeaf = True
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # Twisted has no types here
-
-    def render_GET(self, request: Request) -> bytes:
+class _Healthz(Page):
+    def answer(self, request: Request) -> bytes:
         return _answer(request, 200, {"alive": True})
 
 
-class _Readyz(Resource):
+class _Readyz(Page):
     """200 while the feed could write what the exchange sends, leading or not; else 503 and why not."""
 
-    isLeaf = True
-
     def __init__(self, feed: Feed) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # Twisted has no types here
+        super().__init__()
         self._feed = feed
 
-    def render_GET(self, request: Request) -> bytes:
+    def answer(self, request: Request) -> bytes:
         feed, status = self._feed, self._feed.status()
         because = feed.not_ready_because()
         body = {
@@ -123,21 +117,17 @@ class _Readyz(Resource):
         return _answer(request, 503 if because else 200, body)
 
 
-class _Metrics(Resource):
-    isLeaf = True
-
+class _Metrics(Page):
     def __init__(self, registry: CollectorRegistry) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # Twisted has no types here
+        super().__init__()
         self._registry = registry
 
-    def render_GET(self, request: Request) -> bytes:
+    def answer(self, request: Request) -> bytes:
         request.setHeader(b"Content-Type", CONTENT_TYPE_LATEST.encode())
-        request.setHeader(b"Cache-Control", b"no-store")
         return generate_latest(self._registry)
 
 
 def _answer(request: Request, status: int, body: dict[str, Any]) -> bytes:
     request.setResponseCode(status)
     request.setHeader(b"Content-Type", b"application/json")
-    request.setHeader(b"Cache-Control", b"no-store")
     return json.dumps(body).encode() + b"\n"
