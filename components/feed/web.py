@@ -33,6 +33,17 @@ _COUNTERS = {
 }
 """``counters`` of the status: each is ``crosstick_feed_<name>_total``."""
 
+_BUS_COUNTERS = {
+    "leads": "Times that the lead was given, and given again after a trouble",
+    "overflows": "Times that what waits for the bus came to its bound",
+    "dropped_batches": "Batches that were given up",
+    "rewritten_batches": "Batches that were written again after a trouble",
+    "refused_batches": "Batches that were handed over while this feed did not lead",
+    "void_records": "Records read back of feeds that led no more",
+    "malformed_records": "Records read back that were none",
+}
+"""``WriterFigures``: each is ``crosstick_feed_bus_<name>_total``."""
+
 
 class FeedCollector(Collector):
     """Turns a feed's status into metrics, when they are asked for."""
@@ -45,6 +56,9 @@ class FeedCollector(Collector):
         status = self._feed.status()
         for name, help_text in _COUNTERS.items():
             yield CounterMetricFamily(f"crosstick_feed_{name}", help_text, value=status["counters"][name])
+        figures = self._feed.bus_figures()
+        for name, help_text in _BUS_COUNTERS.items():
+            yield CounterMetricFamily(f"crosstick_feed_bus_{name}", help_text, value=getattr(figures, name))
         exchange = status["exchange"]
         yield CounterMetricFamily(
             "crosstick_feed_reconnects", "Connections that were lost and made anew", value=exchange["reconnects"]
