@@ -9,6 +9,7 @@ from typing import Any
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from twisted.web import http
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
@@ -99,9 +100,16 @@ def make_site(feed: Feed, registry: CollectorRegistry) -> Site:
     root.putChild(b"healthz", _Healthz())
     root.putChild(b"readyz", _Readyz(feed))
     root.putChild(b"metrics", _Metrics(registry))
-    site = Site(root, timeout=10)
+    site = _QuietSite(root, timeout=10)  # type: ignore[no-untyped-call]  # Twisted has no types here
     site.displayTracebacks = False
     return site
+
+
+class _QuietSite(Site):
+    """Logs no requests: who asks for health and metrics does so every few seconds."""
+
+    def log(self, request: http.Request) -> None:
+        """Leave it."""
 
 
 class _Healthz(Page):

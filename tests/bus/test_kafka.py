@@ -345,9 +345,8 @@ async def test_what_is_no_record_is_passed_over(parts: Parts) -> None:
     feed.write()
     await until(lambda: len(listener.batches) == 2)
     await until(lambda: feed.writer.batches_waiting == 0)
-    assert (
-        reader.malformed == feed.writer.figures.malformed_records == 2
-    )  # The third has a token that is not in force, and is not looked into.
+    # The third has a token that is not in force, and is not looked into.
+    assert reader.malformed == feed.writer.figures.malformed_records == 2
     assert feed.leading
 
 

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
+from twisted.logger import LogEvent, globalLogPublisher
 
 from components.bus import WriterFigures
 from components.feed.feed import Feed
@@ -71,3 +72,14 @@ async def test_what_the_writer_counts_is_in_the_metrics(place: Place) -> None:
     values = {sample.name: sample.value for family in families for sample in family.samples}
     for number, name in enumerate(names, 1):
         assert values[f"crosstick_feed_bus_{name}_total"] == number
+
+
+@pytest_twisted.ensureDeferred
+async def test_requests_are_not_logged(place: Place) -> None:
+    events: list[LogEvent] = []
+    globalLogPublisher.addObserver(events.append)
+    try:
+        assert (await place.get("/healthz?asked"))[0] == 200
+    finally:
+        globalLogPublisher.removeObserver(events.append)
+    assert not [event for event in events if "healthz" in str(event)]
