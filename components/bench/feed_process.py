@@ -15,7 +15,7 @@ from typing import Any, cast
 from twisted.internet import reactor as installed_reactor
 
 from components.bench.firehose import SYMBOLS, messages
-from components.bus import LeadableFeed
+from components.bus import LeadableFeed, WriterFigures
 from components.core.batch import Batch, encode_batch
 from components.core.binance import BookTicker, Trade, parse_frame
 from components.core.sequencer import Sequencer
@@ -29,6 +29,7 @@ class EncodingBus:
     """See ``BusWriter``: every batch becomes bytes, which nobody gets."""
 
     def __init__(self) -> None:
+        self.figures = WriterFigures()
         self.batches = 0
         self.events = 0
         self.encoded_bytes = 0

@@ -4,6 +4,6 @@
 ``wamp`` is the bus of a single node, ``redis`` and ``kafka`` are those of many.
 """
 
-from components.bus.interface import BusListener, BusReader, BusWriter, LeadableFeed, ReaderFigures
+from components.bus.interface import BusListener, BusReader, BusWriter, LeadableFeed, ReaderFigures, WriterFigures
 
-__all__ = ["BusListener", "BusReader", "BusWriter", "LeadableFeed", "ReaderFigures"]
+__all__ = ["BusListener", "BusReader", "BusWriter", "LeadableFeed", "ReaderFigures", "WriterFigures"]

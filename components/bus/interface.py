@@ -42,8 +42,38 @@ class LeadableFeed(Protocol):
         """Read again: the bus has room."""
 
 
+@dataclass(slots=True)
+class WriterFigures:
+    """What a writer counts since its start, for the metrics; what a bus has nothing like of stays 0."""
+
+    leads: int = 0
+    """How often the lead was given, and given again after a trouble."""
+
+    overflows: int = 0
+    """How often what waits for the bus came to its bound."""
+
+    dropped_batches: int = 0
+    """Given up: too much waited, or the bus did not confirm them in time, though it may have them."""
+
+    rewritten_batches: int = 0
+    """Handed over again, since the bus had lost them or may not have had them."""
+
+    refused_batches: int = 0
+    """Handed over by a feed that did not lead."""
+
+    void_records: int = 0
+    """Read back in the log, of feeds that led no more."""
+
+    malformed_records: int = 0
+    """Read back in the log and passed over, since they were none."""
+
+
 class BusWriter(Protocol):
     """A feed's side of the bus."""
+
+    @property
+    def figures(self) -> WriterFigures:
+        """Return what has been counted."""
 
     def start(self, feed: LeadableFeed) -> None:
         """Go on until ``stop``; ``feed`` is told when it leads and when not, first of all when the bus has been asked."""

@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from components.bus.interface import BusListener, LeadableFeed, ReaderFigures
+from components.bus.interface import BusListener, LeadableFeed, ReaderFigures, WriterFigures
 from components.core.batch import Batch, MalformedBatch, decode_batch, encode_batch
 from components.core.batch_order import BatchOrder
 from components.uris import BUS_PUSH, BUS_STATUS, ERROR_INVALID_ARGUMENT
@@ -59,6 +59,7 @@ class WampBusWriter:
 
         ``on_lost`` is called once, with the cause, when a batch or status could not be delivered; nothing is sent after it.
         """
+        self.figures = WriterFigures()
         self._reactor = reactor
         self._session = session
         self._on_lost = on_lost
@@ -76,6 +77,7 @@ class WampBusWriter:
     def start(self, feed: LeadableFeed) -> None:
         """See ``BusWriter.start``."""
         self._feed = feed
+        self.figures.leads += 1
         feed.lead(None)
 
     async def stop(self) -> None:
@@ -115,6 +117,7 @@ class WampBusWriter:
         self._send_waiting()
         if len(self._waiting) >= self._limits.batches_waiting and not self._full:
             self._full = True
+            self.figures.overflows += 1
             if self._feed is not None:
                 self._feed.pause()
 
@@ -159,6 +162,7 @@ class WampBusWriter:
     def _failed(self, failure: Failure) -> None:
         if not self._lost:
             self._lost = failure.getErrorMessage()
+            self.figures.dropped_batches += len(self._in_flight) + len(self._waiting)
             self._waiting.clear()
             self._sent()
             self._on_lost(failure)

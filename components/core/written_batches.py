@@ -8,9 +8,7 @@ the newest event of each topic as it stood before it. Pure: times come in.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 
 from components.core.batch import Batch, Standing
 
@@ -79,10 +77,6 @@ class WrittenBatches:
     def lost_after(self, number: int) -> None:
         """Take note that the bus has no more than that batch and what is before it."""
         self.confirmed = min(self.confirmed, number)
-
-    def after(self, number: int) -> Iterator[Batch]:
-        """Yield what is kept of what follows that batch."""
-        return (batch for batch, _, _ in islice(self._kept, max(0, number - self._before), None))
 
     def get(self, number: int) -> Batch:
         """Return a batch that is kept."""

@@ -14,7 +14,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from components.bus import BusWriter
+from components.bus import BusWriter, WriterFigures
 from components.core.batch import Standing
 from components.core.binance import MAX_STREAMS_PER_CONNECTION
 from components.feed.intake import Intake
@@ -160,6 +160,10 @@ class Feed:
     def bus_troubles(self) -> list[str]:
         """Return what is wrong with the bus, a line each."""
         return self._bus.troubles()
+
+    def bus_figures(self) -> WriterFigures:
+        """Return what the bus has counted."""
+        return self._bus.figures
 
     def not_ready_because(self) -> list[str]:
         """Return why this feed could not write what the exchange sends, were it to lead; a line each."""

@@ -9,10 +9,12 @@ from typing import Any
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from twisted.web import http
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from components.feed.feed import Feed
+from components.page import Page
 
 LAG_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 
@@ -32,6 +34,17 @@ _COUNTERS = {
 }
 """``counters`` of the status: each is ``crosstick_feed_<name>_total``."""
 
+_BUS_COUNTERS = {
+    "leads": "Times that the lead was given, and given again after a trouble",
+    "overflows": "Times that what waits for the bus came to its bound",
+    "dropped_batches": "Batches that were given up",
+    "rewritten_batches": "Batches that were written again after a trouble",
+    "refused_batches": "Batches that were handed over while this feed did not lead",
+    "void_records": "Records read back of feeds that led no more",
+    "malformed_records": "Records read back that were none",
+}
+"""``WriterFigures``: each is ``crosstick_feed_bus_<name>_total``."""
+
 
 class FeedCollector(Collector):
     """Turns a feed's status into metrics, when they are asked for."""
@@ -44,6 +57,9 @@ class FeedCollector(Collector):
         status = self._feed.status()
         for name, help_text in _COUNTERS.items():
             yield CounterMetricFamily(f"crosstick_feed_{name}", help_text, value=status["counters"][name])
+        figures = self._feed.bus_figures()
+        for name, help_text in _BUS_COUNTERS.items():
+            yield CounterMetricFamily(f"crosstick_feed_bus_{name}", help_text, value=getattr(figures, name))
         exchange = status["exchange"]
         yield CounterMetricFamily(
             "crosstick_feed_reconnects", "Connections that were lost and made anew", value=exchange["reconnects"]
@@ -84,31 +100,31 @@ def make_site(feed: Feed, registry: CollectorRegistry) -> Site:
     root.putChild(b"healthz", _Healthz())
     root.putChild(b"readyz", _Readyz(feed))
     root.putChild(b"metrics", _Metrics(registry))
-    site = Site(root, timeout=10)
+    site = _QuietSite(root, timeout=10)  # type: ignore[no-untyped-call]  # Twisted has no types here
     site.displayTracebacks = False
     return site
 
 
-class _Healthz(Resource):
-    isLeaf = True
+class _QuietSite(Site):
+    """Logs no requests: who asks for health and metrics does so every few seconds."""
 
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # Twisted has no types here
+    def log(self, request: http.Request) -> None:
+        """Leave it."""
 
-    def render_GET(self, request: Request) -> bytes:
+
+class _Healthz(Page):
+    def answer(self, request: Request) -> bytes:
         return _answer(request, 200, {"alive": True})
 
 
-class _Readyz(Resource):
+class _Readyz(Page):
     """200 while the feed could write what the exchange sends, leading or not; else 503 and why not."""
 
-    isLeaf = True
-
     def __init__(self, feed: Feed) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # Twisted has no types here
+        super().__init__()
         self._feed = feed
 
-    def render_GET(self, request: Request) -> bytes:
+    def answer(self, request: Request) -> bytes:
         feed, status = self._feed, self._feed.status()
         because = feed.not_ready_because()
         body = {
@@ -123,21 +139,17 @@ class _Readyz(Resource):
         return _answer(request, 503 if because else 200, body)
 
 
-class _Metrics(Resource):
-    isLeaf = True
-
+class _Metrics(Page):
     def __init__(self, registry: CollectorRegistry) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # Twisted has no types here
+        super().__init__()
         self._registry = registry
 
-    def render_GET(self, request: Request) -> bytes:
+    def answer(self, request: Request) -> bytes:
         request.setHeader(b"Content-Type", CONTENT_TYPE_LATEST.encode())
-        request.setHeader(b"Cache-Control", b"no-store")
         return generate_latest(self._registry)
 
 
 def _answer(request: Request, status: int, body: dict[str, Any]) -> bytes:
     request.setResponseCode(status)
     request.setHeader(b"Content-Type", b"application/json")
-    request.setHeader(b"Cache-Control", b"no-store")
     return json.dumps(body).encode() + b"\n"

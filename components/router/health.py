@@ -8,34 +8,25 @@ from typing import Any
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
+from components.page import Page
 from components.router import runtime
 
 
-class Healthz(Resource):
+class Healthz(Page):
     """Answers 200 while the worker's loop turns."""
 
-    isLeaf = True
-
-    def __init__(self, _extra: Any = None) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # Twisted has no types here
-
-    def render_GET(self, request: Request) -> bytes:
+    def answer(self, request: Request) -> bytes:
         """Answer ``{"alive": true}``."""
         return _answer(request, 200, {"alive": True})
 
 
-class Readyz(Resource):
+class Readyz(Page):
     """Answers 200 when clients are served here, else 503 and why not.
 
     A gateway that serves what it has while its bus is away says so in ``degraded``, and is ready.
     """
 
-    isLeaf = True
-
-    def __init__(self, _extra: Any = None) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # Twisted has no types here
-
-    def render_GET(self, request: Request) -> bytes:
+    def answer(self, request: Request) -> bytes:
         """Answer ``{"ready": bool, "because": [reason, …], "degraded": [trouble, …]}``."""
         node = runtime.current()
         because = ["the gateway component is not installed"] if node is None else node.readiness()
@@ -58,5 +49,4 @@ class NoPage(Resource):
 def _answer(request: Request, status: int, body: dict[str, Any]) -> bytes:
     request.setResponseCode(status)
     request.setHeader(b"Content-Type", b"application/json")
-    request.setHeader(b"Cache-Control", b"no-store")
     return json.dumps(body).encode() + b"\n"

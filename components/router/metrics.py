@@ -14,12 +14,12 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from components.bus import ReaderFigures
 from components.core.closing import CloseReason
 from components.core.limits import LIMIT_NAMES
+from components.page import Page
 from components.router import runtime
 from components.router.listeners.http_channel import REFUSAL_CAUSES
 from components.router.listeners.listener import REFUSALS, registry
@@ -163,22 +163,19 @@ def _counter(name: str, help_text: str, label: str, counts: Mapping[str, int]) -
     return family
 
 
-class Metrics(Resource):
+class Metrics(Page):
     """Answers with the worker's metrics."""
 
-    isLeaf = True
-
     def __init__(self, _extra: Any = None) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # Twisted has no types here
+        super().__init__()
         self._registry = CollectorRegistry()
         self._registry.register(WorkerCollector())
         self._text = b""
         self._until_s = 0.0
 
-    def render_GET(self, request: Request) -> bytes:
+    def answer(self, request: Request) -> bytes:
         """Answer in the text format."""
         request.setHeader(b"Content-Type", CONTENT_TYPE_LATEST.encode())
-        request.setHeader(b"Cache-Control", b"no-store")
         now_s = time.monotonic()
         if now_s >= self._until_s:
             self._text = generate_latest(self._registry)

@@ -10,6 +10,7 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 
+from components.bus import WriterFigures
 from components.core.batch import Standing
 from tests.bus.brokers import (
     FAULTS,
@@ -68,6 +69,7 @@ async def test_batches_come_once_in_order_and_as_they_were_written(bus: Broker) 
     assert heard.numbers == list(range(1, 201))
     assert {batch.epoch for batch in heard.batches} == {feed.epoch}
     assert heard.batches[6].events == [("market.BTCUSDT", 7, b'{"seq":7,"pad":""}')]
+    assert feed.bus.figures == WriterFigures(leads=1)
     assert feed.bus.troubles() == []
     await feed.bus.stop()
 

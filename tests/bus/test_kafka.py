@@ -209,7 +209,7 @@ async def test_what_a_feed_writes_that_was_stopped_and_replaced_reaches_nobody(
     assert is_unbroken(listener.batches)
     # It wrote before it read that it leads no more, and every reader saw and refused that.
     assert reader.void_records > 0
-    assert second.writer.void_records > 0
+    assert second.writer.figures.void_records > 0
 
 
 @pytest_twisted.ensureDeferred
@@ -258,7 +258,7 @@ async def test_what_the_bus_does_not_take_in_time_is_given_up_and_then(parts: Pa
     parts.broker.go_down()
     feed.write(10)
     await until(lambda: feed.said[-1].startswith("follow: Kafka did not take"))
-    assert feed.writer.given_up == 10
+    assert feed.writer.figures.dropped_batches == 10
     parts.broker.come_up()
     await until(lambda: feed.leading)
     if goes_on:
@@ -344,6 +344,9 @@ async def test_who_finds_neither_standing_nor_the_lead_learns_of_them_from_the_f
     await until(lambda: second.said)
     assert second.said == ["follow: another feed leads"]
     assert first.leading
+    second.write()
+    assert (first.writer.figures.leads, second.writer.figures.leads) == (1, 0)
+    assert second.writer.figures.refused_batches == 1
 
 
 @pytest_twisted.ensureDeferred
@@ -357,7 +360,9 @@ async def test_what_is_no_record_is_passed_over(parts: Parts) -> None:
         parts.write_raw(data)
     feed.write()
     await until(lambda: len(listener.batches) == 2)
-    assert reader.malformed == 2  # The third has a token that is not in force, and is not looked into.
+    await until(lambda: feed.writer.batches_waiting == 0)
+    # The third has a token that is not in force, and is not looked into.
+    assert reader.malformed == feed.writer.figures.malformed_records == 2
     assert feed.leading
 
 

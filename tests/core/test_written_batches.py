@@ -17,8 +17,7 @@ def test_what_is_not_confirmed_is_kept_however_old() -> None:
     for number in range(1, 4):
         assert kept.add(batch(number), now_s=float(number * 100))
     assert (kept.first, kept.last, kept.unconfirmed) == (1, 3, 3)
-    assert [one.number for one in kept.after(1)] == [2, 3]
-    assert kept.get(2) == batch(2)
+    assert [kept.get(number) for number in (1, 2, 3)] == [batch(1), batch(2), batch(3)]
 
 
 def test_what_is_confirmed_and_old_goes_and_leaves_the_newest_events_behind() -> None:

@@ -6,7 +6,7 @@ import itertools
 import json
 from typing import Any
 
-from components.bus import LeadableFeed
+from components.bus import LeadableFeed, WriterFigures
 from components.core.batch import Batch, Standing
 
 
@@ -86,6 +86,7 @@ class MemoryWriter:
 
     def __init__(self, bus: MemoryBus) -> None:
         self.bus = bus
+        self.figures = WriterFigures()
         self.term = 0
         self.feed: LeadableFeed | None = None
         self.cut_off = False

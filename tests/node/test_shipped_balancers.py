@@ -84,6 +84,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         # Envoy writes its lines when it ends.
         assert " /asked" in balancer.log, name
         assert "SECRET" not in balancer.log, name
+    ended = balancers["haproxy"].log.splitlines()
+    assert {line.split("] ")[1].split("/")[0] for line in ended if " 101 " in line} == {"websocket"}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -106,13 +108,38 @@ def get(stack: ExitStack, port: int, path: str, source: str = "127.0.0.1", **hea
     return answer.status
 
 
+def spellings() -> Iterator[str]:
+    """Yield paths that a node, or who tidies them up for it, may take for that of a page of its own."""
+    for page in ("metrics", "readyz", "healthz"):
+        encoded = "".join(f"%{ord(letter):02x}" for letter in page)
+        for name in (page, encoded, f"%{ord(page[0]):02X}{page[1:]}", f"{page[:-1]}%{ord(page[-1]):x}"):
+            yield from (f"/{name}", f"/{name}/", f"/{name}/.", f"/{name}/x?y")
+            yield from (f"//{name}", f"/./{name}", f"/x/../{name}", f"/%2e/{name}", f"/x/%2e%2e/{name}")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_pages_go_out_and_counters_stay_in(place: Place, name: str) -> None:
     with ExitStack() as stack:
-        for path, status in (("/", 200), ("/metrics", 404), ("/readyz", 404), ("/healthz", 404)):
-            assert get(stack, place.balancers[name].port, path) == status, path
+        assert get(stack, place.balancers[name].port, "/") == 200
+        for path in spellings():
+            assert get(stack, place.balancers[name].port, path) == 404, path
         # What stands in a query may be a ticket; that it is not logged is looked at when the balancers have ended.
         assert get(stack, place.balancers[name].port, "/asked?token=SECRET") == 404
+
+
+def test_a_page_of_the_node_is_at_its_own_path_only(place: Place) -> None:
+    for page in ("/metrics", "/readyz", "/healthz"):
+        assert place.staying.get(page)[0] == 200
+        for path in (f"{page}/", f"{page}//", f"{page}/x", f"/{page}", f"{page}/../"):
+            assert place.staying.get(path)[0] == 404, path
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_websockets_path_with_a_slash_behind_it_is_no_page_either(place: Place, name: str) -> None:
+    # By which of its backends, HAProxy's log tells in the end.
+    with ExitStack() as stack:
+        assert get(stack, place.balancers[name].port, "/ws/", "127.0.0.4", **UPGRADE) == 101
+        assert get(stack, place.balancers[name].port, "/%77s", "127.0.0.4", **UPGRADE) == 101
 
 
 async def joined(clients: Clients, place: Place, name: str, number: int) -> Client:

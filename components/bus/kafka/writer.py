@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from components.bus.interface import LeadableFeed
+from components.bus.interface import LeadableFeed, WriterFigures
 from components.bus.kafka.connection import Contact, KafkaLimits
 from components.bus.kafka.log import Kind, encode_record
 from components.bus.kafka.producer import Line, LineBroken
@@ -62,16 +62,14 @@ class KafkaBusWriter:
         self._full = False
         self._emptied: Deferred[None] | None = None
         self._beats_unready = 0
-        self.given_up = 0
-        """Batches that were given up, since the start."""
-
-        self.refused_writes = 0
-        """Batches that were handed over while this feed did not lead."""
+        self._figures = WriterFigures()
 
     @property
-    def void_records(self) -> int:
-        """Records in the log, since the start, of feeds that led no more."""
-        return self._tail.void if self._tail else 0
+    def figures(self) -> WriterFigures:
+        """See ``BusWriter.figures``."""
+        if self._tail is not None:
+            self._figures.void_records, self._figures.malformed_records = self._tail.void, self._tail.malformed
+        return self._figures
 
     @property
     def batches_waiting(self) -> int:
@@ -120,7 +118,7 @@ class KafkaBusWriter:
     def write(self, batch: Batch) -> None:
         """See ``BusWriter.write``."""
         if self._token is None:
-            self.refused_writes += 1
+            self._figures.refused_batches += 1
             return
         data = encode_batch(batch)
         self._waiting.append((len(data), self._reactor.seconds()))
@@ -132,6 +130,7 @@ class KafkaBusWriter:
             len(self._waiting) >= limits.batches_waiting or self._waiting_bytes >= limits.bytes_waiting
         ):
             self._full = True
+            self._figures.overflows += 1
             self._told().pause()
 
     def write_status(self, status: bytes) -> None:
@@ -196,6 +195,7 @@ class KafkaBusWriter:
         anew = since is not None and self._reactor.seconds() - since > self._limits.goes_on_within_s
         standing = None if anew else news.standing
         self._token, self._counted, self._follows = news.token, 0, False
+        self._figures.leads += 1
         self.log.info(
             "this feed leads, and {how}",
             how="begins an epoch" if standing is None else f"goes on after batch {standing.number}",
@@ -229,7 +229,7 @@ class KafkaBusWriter:
         led, self._token = self._token is not None, None
         if self._waiting:
             if not sends_on:
-                self.given_up += len(self._waiting)
+                self._figures.dropped_batches += len(self._waiting)
             if self._given_up_since is None:
                 self._given_up_since = self._waiting[0][1]
         self._waiting.clear()

@@ -1,4 +1,4 @@
-"""Times and bounds of the Redis bus's writer, and what it counts."""
+"""Times and bounds of the Redis bus's writer."""
 
 from __future__ import annotations
 
@@ -44,15 +44,3 @@ class RedisWriterLimits:
 
     kept: KeptLimits = field(default_factory=KeptLimits)
     """What is kept to be written, and written again."""
-
-
-@dataclass(slots=True)
-class WriterFigures:
-    """What a writer counts."""
-
-    dropped_batches: int = 0
-    """Given up since more waited for Redis than there is room for; an epoch began after each such time."""
-
-    overflows: int = 0
-    leads: int = 0
-    """How often the lead was given, and given again after a trouble."""

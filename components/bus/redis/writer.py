@@ -18,8 +18,8 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from components.bus.interface import LeadableFeed
-from components.bus.redis.limits import RedisWriterLimits, WriterFigures
+from components.bus.interface import LeadableFeed, WriterFigures
+from components.bus.redis.limits import RedisWriterLimits
 from components.bus.redis.link import Connection, RedisLink, RedisTrouble
 from components.bus.redis.outgoing import EpochTooOld, Outgoing, WriteRefused
 from components.bus.redis.scripts import (
@@ -123,6 +123,7 @@ class RedisBusWriter:
     def write(self, batch: Batch) -> None:
         """See ``BusWriter.write``."""
         if not self._token:
+            self.figures.refused_batches += 1
             return
         if self._gave_up:
             self.figures.dropped_batches += 1
@@ -228,6 +229,7 @@ class RedisBusWriter:
         if how in (GoOn.REWRITE, GoOn.RESTORE) and kept is not None:
             kept.lost_after(number)
             kept.confirm(number)
+            self.figures.rewritten_batches += kept.unconfirmed
             outgoing.send_after(kept, number)
         else:
             self._gave_up = False

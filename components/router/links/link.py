@@ -160,16 +160,16 @@ class Link:
             raise LinkLost(str(error) or type(error).__name__) from error
         # A connection that closes in the WebSocket handshake never tells its session.
         protocol.is_closed.addCallback(lambda _: session.end("the connection was lost"))
-        deadline = self._reactor.callLater(
-            JOIN_TIMEOUT_S, session.end, f"it did not answer within {JOIN_TIMEOUT_S:g} s"
-        )
+        # To a session that has joined its end alone says nothing: it waits for answers, and for what drops the connection.
+        deadline = self._reactor.callLater(JOIN_TIMEOUT_S, _give_up, session, protocol)
         self._offers = PeerOffers()
         try:
             await session.joined
             try:
                 offers = await session.offers()
             except Exception as error:
-                raise LinkLost(f"it does not say what it has: {error}") from error
+                lost = await session.lost if session.lost.called else f"it does not say what it has: {error}"
+                raise LinkLost(lost) from error
             because = self._owner.met(self.peer, offers)
             if because is not None:
                 self._backoff.policy_violation()

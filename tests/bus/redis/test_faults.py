@@ -10,6 +10,7 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, ensureDeferred
 
+from components.bus import WriterFigures
 from components.bus.redis import RedisBusReader, RedisBusWriter, RedisLink
 from components.bus.redis.scripts import LEAD, STANDBY
 from components.core.batch import Batch, Standing
@@ -315,6 +316,9 @@ async def test_a_standby_leaves_a_redis_that_has_started_anew_to_its_last_leader
     assert heard.numbers == list(range(1, 11))
     assert (leader.leads, standby.leads) == (True, False)
     assert leader.told == [None]
+    standby.bus.write(heard.batches[-1])
+    assert leader.bus.figures == WriterFigures(leads=2, rewritten_batches=10)
+    assert standby.bus.figures == WriterFigures(refused_batches=1)
 
 
 @pytest_twisted.ensureDeferred
