@@ -202,6 +202,8 @@ class _Session:
 
     def _say(self, *message: Any) -> None:
         assert self._writer is not None  # noqa: S101 - only called on a connection
+        if self._writer.transport.is_closing():
+            raise _Lost("closed")
         self._writer.write(client_frame(TEXT, json.dumps(message).encode() + SEPARATOR))
 
     def _call(self, procedure: str, *arguments: Any) -> int:
