@@ -148,6 +148,13 @@ class Parts:
         return listener
 
     async def reader(self, listener: Any, limits: KafkaLimits = LIMITS) -> KafkaBusReader:
+        reader = await self.starting_reader(listener, limits)
+        # Where history ends is settled then: what is written from here on comes as batches.
+        await until(lambda: reader._reading is not None)
+        return reader
+
+    async def starting_reader(self, listener: Any, limits: KafkaLimits = LIMITS) -> KafkaBusReader:
+        """Return one that may have found nothing to read yet."""
         reader = KafkaBusReader(self.address, reactor=reactor, limits=limits)
         self.readers.append(reader)
         await reader.start(listener)

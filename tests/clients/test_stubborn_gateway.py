@@ -92,7 +92,10 @@ async def test_gateways_that_end_are_left_for_the_next_within_a_second_each(run:
         delays_s = [float(delay) for delay in re.findall(r"draining; next attempt in (\d+\.\d) s", command.said)]
         assert len(delays_s) >= 5
         assert max(delays_s) <= 1.0
-        attempts = sorted(line.attempt for gateway in gateways for line in gateway.lines)
+        # The newest connection may not have said HELLO yet.
+        lines = [line for gateway in gateways for line in gateway.lines]
+        attempts = sorted(line.attempt for line in lines if line.attempt is not None)
+        assert len(attempts) >= len(lines) - 1
         assert attempts == list(range(len(attempts)))
         await command.stop()
     finally:
