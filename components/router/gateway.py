@@ -30,13 +30,13 @@ from components.core.replay import TickHistory
 from components.core.retained import RetainedEvents
 from components.environment import NodeEnvironment, refuse_to_start
 from components.router import runtime, safe_log
-from components.router.connections import install_transports
 from components.router.fanout_settings import FanOutSettings, FanOutSettingsError
 from components.router.garbage import Garbage
 from components.router.market_api import MarketApi
 from components.router.rate_topics import RateTopics
 from components.router.relay import Relay
-from components.router.seam import RouterSeam
+from components.router.seam.connections import install_transports
+from components.router.seam.router_seam import RouterSeam
 from components.tokens import CLIENT_ROLES
 from components.uris import AUTHORIZE, ERROR_NOT_READY, MARKET_STATUS
 

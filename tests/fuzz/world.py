@@ -36,11 +36,11 @@ from components.core.payload import EncodedPayload
 from components.core.replay import ReplaySettings, TickHistory
 from components.core.seats import Seats
 from components.router import gateway, runtime
-from components.router.client_session import GatewaySession
-from components.router.connections import GatewayWebSocketProtocol, install_transports
 from components.router.engine.blocked import HoldLimits
-from components.router.rawsocket import GatewayRawSocketProtocol
-from components.router.seam import RouterSeam
+from components.router.seam.client_session import GatewaySession
+from components.router.seam.connections import GatewayWebSocketProtocol, install_transports
+from components.router.seam.rawsocket import GatewayRawSocketProtocol
+from components.router.seam.router_seam import RouterSeam
 from components.tokens import CLIENT_ROLES, TokenAuthority, TokenRules
 
 KEY = b"a key of which nobody makes secrets"

@@ -20,7 +20,7 @@ from components.router.engine.blocked import HoldLimits
 from components.router.engine.encodings import EventEncoding, json_message
 from components.router.engine.outlet import Outlet
 from components.router.engine.serializers import WRAPPING
-from components.router.seam import Retained, RouterSeam, SubscriptionListener
+from components.router.seam.router_seam import Retained, RouterSeam, SubscriptionListener
 
 Message = list[Any]
 

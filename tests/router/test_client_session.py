@@ -13,7 +13,7 @@ from autobahn.wamp.types import Accept, Deny
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
-from components.router.client_session import DENIED_TIME_S, MAX_ATTEMPT, GatewaySession, is_another_attempt
+from components.router.seam.client_session import DENIED_TIME_S, MAX_ATTEMPT, GatewaySession, is_another_attempt
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from autobahn import util
 from autobahn.wamp import ApplicationError, message
 
-from components.router.seam import RouterSeam
+from components.router.seam.router_seam import RouterSeam
 from tests.harness.inside import InsideRouter, InsideSession, Nobody
 
 PROCEDURE = "crosstick.bus.push"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from components.router.transports import ClientConnection
+from components.router.seam.transports import ClientConnection
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from components.core.outbox import Condenser
 from components.core.outbox_settings import OutboxSettings
 from components.core.payload import EncodedPayload
 from components.router.engine.blocked import HoldLimits
-from components.router.seam import RouterSeam
+from components.router.seam.router_seam import RouterSeam
 from tests.harness.inside import InsideRouter, Nobody
 
 TICK = ("market.BTCUSDT", EncodedPayload(b'{"seq":1}'))

@@ -16,8 +16,8 @@ from twisted.internet.testing import StringTransport
 from components.core.client_frames import unmasked
 from components.core.outbox import OutboxCounters
 from components.core.outbox_settings import OutboxSettings
-from components.router import connections
 from components.router.engine.turns import Turns
+from components.router.seam import connections
 
 HANDSHAKE = (
     b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"

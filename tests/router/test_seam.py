@@ -19,9 +19,9 @@ from crossbar.router.service import RouterServiceAgent
 from crossbar.router.session import RouterApplicationSession, RouterSession, RouterSessionFactory
 
 from components.core.payload import EncodedPayload
-from components.router import client_session, connections, transports
 from components.router.engine.encodings import MESSAGES
 from components.router.engine.fanout import RetainedEvent
+from components.router.seam import client_session, connections, transports
 from tests.harness.inside import InsideRouter, Nobody
 
 PAYLOAD = EncodedPayload(b'{"symbol":"NKNUSDT","price":0.35280000,"volume":58.00000000,"id":7}')

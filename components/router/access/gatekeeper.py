@@ -26,7 +26,7 @@ from components.router.access.live_tokens import LiveTokens
 from components.router.access.procedures import TokenProcedures
 from components.router.access.revocation_store import RevocationStoreError
 from components.router.access.shared_tokens import when_tokens_are_known
-from components.router.gateway_router import install_limits
+from components.router.seam.gateway_router import install_limits
 from components.settings import load_settings
 from components.tokens import CLIENT_ROLES
 from components.uris import OPERATORS_REALM

@@ -19,7 +19,7 @@ from components.router.drain.draining import FLUSH_TIME_S, LAST_WORDS_S, Drainin
 from components.router.drain.node_link import NodeLink, set_hard_bound
 from components.router.drain.settings import parse_drain
 from components.router.listeners.listener import registry
-from components.router.transports import TransportSettings
+from components.router.seam.transports import TransportSettings
 from components.uris import NODE_DRAIN, OPERATORS_REALM
 
 SPARE_S = 10.0

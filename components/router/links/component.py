@@ -37,11 +37,11 @@ from components.environment import INTERNAL_TOKEN_TTL_S, refuse_to_start
 from components.router import runtime
 from components.router.engine.requests import is_plain_json
 from components.router.engine.serializers import WrappingJsonSerializer
-from components.router.gateway_router import let_be_interrupted
 from components.router.links.link import Link
 from components.router.links.reconciler import Reconciler
 from components.router.links.settings import LinkSettings, parse_links
-from components.router.seam import RouterSeam
+from components.router.seam.gateway_router import let_be_interrupted
+from components.router.seam.router_seam import RouterSeam
 from components.tokens import LINK_ROLES, TokenAuthority, TokenKeyError, load_link_authority
 from components.uris import (
     ERROR_CANCELED,

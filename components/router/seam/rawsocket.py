@@ -10,11 +10,11 @@ from twisted.logger import Logger
 from components.core.admission import Refused
 from components.core.closing import CloseReason
 from components.router.access.gate import Gate
-from components.router.client_messages import deliver
 from components.router.engine.encodings import RAWSOCKET, UNFRAMED
 from components.router.engine.outlet import Outlet
 from components.router.engine.sockets import writer
-from components.router.transports import (
+from components.router.seam.client_messages import deliver
+from components.router.seam.transports import (
     GOODBYE_TIME_S,
     ClientConnection,
     TransportSettings,

@@ -22,7 +22,7 @@ from components.core.seats import Seat, Seats
 from components.router import runtime
 from components.router.access.gate import Gate
 from components.router.access.lifetimes import Lifetime
-from components.router.gateway_router import GatewayRouter, is_awaited, is_peer, limit_error, limit_text
+from components.router.seam.gateway_router import GatewayRouter, is_awaited, is_peer, limit_error, limit_text
 from components.tokens import INTERNAL_ROLES, LINK_ROLES
 from components.uris import ERROR_LIMIT_EXCEEDED, ERROR_NOT_READY
 

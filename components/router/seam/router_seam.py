@@ -1,8 +1,5 @@
 """The router with the fan-out put in: the seam's half inside Crossbar's router, broker and dealer.
 
-This, ``gateway_router``, ``connections`` and what that names are where Crossbar's and Autobahn's private names are. Written
-against crossbar 26.10.1 and autobahn 26.10.2; ``tests/router/test_seam.py`` fails loudly when an upgrade moves something.
-
 - ``RouterSeam`` puts the fan-out between a realm's broker and its sessions. Subscriptions stay Crossbar's: its map is
   watched, so authorisation, patterns and the meta API are what they were. A publish takes the fast path only when nothing
   about it is special; all others take Crossbar's, and reach a session behind the events that wait for it. What
@@ -33,7 +30,7 @@ from components.router.engine.groups import Subscriber
 from components.router.engine.pending import frames_of
 from components.router.engine.requests import is_plain_json
 from components.router.engine.serializers import WrappingJsonSerializer
-from components.router.gateway_router import (
+from components.router.seam.gateway_router import (
     GatewayBroker,
     GatewayDealer,
     GatewayRouter,

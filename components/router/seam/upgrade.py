@@ -11,7 +11,7 @@ from autobahn.websocket.types import ConnectionDeny
 from components.core.admission import Refused
 from components.router.listeners.connection import listener_of
 from components.router.listeners.listener import HANDSHAKE, MAX_CONNECTIONS, retry_after_s
-from components.router.transports import ClientConnection
+from components.router.seam.transports import ClientConnection
 from components.uris import CLOSE_DRAINING, ERROR_LIMIT_EXCEEDED
 
 DRAINING_RETRY_AFTER_S = 1

@@ -32,20 +32,20 @@ from components.core.closing import CLOSE_CODES, CloseReason
 from components.core.outbox import OutboxCounters
 from components.core.outbox_settings import OutboxSettings
 from components.router.access.gate import Gate
-from components.router.client_messages import ReadsMessages
-from components.router.client_session import GatewaySession
 from components.router.engine.encodings import UNFRAMED, WEBSOCKET
 from components.router.engine.ingress import take
 from components.router.engine.outlet import Outlet
 from components.router.engine.requests import CODECS, RequestCodec
 from components.router.engine.sockets import writer
 from components.router.engine.turns import SLICE_S, Turns
-from components.router.gateway_router import GatewayRouter
 from components.router.listeners.handshake import CheckedHandshake
 from components.router.listeners.listening import install_listeners
-from components.router.rawsocket import GatewayRawSocketProtocol
-from components.router.seam import RouterSeam
-from components.router.transports import (
+from components.router.seam.client_messages import ReadsMessages
+from components.router.seam.client_session import GatewaySession
+from components.router.seam.gateway_router import GatewayRouter
+from components.router.seam.rawsocket import GatewayRawSocketProtocol
+from components.router.seam.router_seam import RouterSeam
+from components.router.seam.transports import (
     GOODBYE_TIME_S,
     TransportSettings,
     last_words,
@@ -54,7 +54,7 @@ from components.router.transports import (
     send_error_at_least,
     use_wrapping_serializer,
 )
-from components.router.upgrade import AdmittedUpgrade
+from components.router.seam.upgrade import AdmittedUpgrade
 
 FIRST_CHUNK = 2
 MAX_CHUNK = 1024

@@ -25,7 +25,7 @@ from components.tokens import LINK_ROLES
 from components.uris import ERROR_LIMIT_EXCEEDED, ERROR_NO_SUCH_PROCEDURE, SERVICES_PREFIX
 
 if TYPE_CHECKING:
-    from components.router.seam import RouterSeam
+    from components.router.seam.router_seam import RouterSeam
 
 
 _CHOOSING = ("exclude", "exclude_authid", "exclude_authrole", "eligible", "eligible_authid", "eligible_authrole")
