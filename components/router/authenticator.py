@@ -42,8 +42,23 @@ def create_link_authenticator(config: Mapping[str, Any], _controller: object) ->
     return _authenticator(config, LINK_ROLES, lambda node: node.link_authority)
 
 
+def create_bearer_authenticator(
+    config: Mapping[str, Any],
+) -> Callable[[str | None, str, str], Principal | Deferred[Principal]]:
+    """Return ``(token, realm, peer)`` → who that is, for what knows a client by its token alone; ``config`` as for clients.
+
+    It raises, or its ``Deferred`` fails with, an ``ApplicationError``: the token is not accepted. ``peer`` is logged then.
+    """
+    authenticate = _authenticator(config, CLIENT_ROLES, lambda node: node.environment.authority, by_token_alone=True)
+    return lambda token, realm, peer: authenticate(realm, None, {"ticket": token, "transport": {"peer": peer}})
+
+
 def _authenticator(
-    config: Mapping[str, Any], roles: frozenset[str], authority_of: Callable[[runtime.Runtime], TokenAuthority | None]
+    config: Mapping[str, Any],
+    roles: frozenset[str],
+    authority_of: Callable[[runtime.Runtime], TokenAuthority | None],
+    *,
+    by_token_alone: bool = False,
 ) -> Authenticator:
     realms = {realm: frozenset(names) & roles for realm, names in config["realms"].items()}
 
@@ -86,7 +101,7 @@ def _authenticator(
         return refusal()
 
     def principal(claims: Claims, realm: str | None, authid: str | None) -> Principal:
-        _check(claims, realm, authid, realms)
+        _check(claims, realm, claims.sub if by_token_alone else authid, realms)
         if claims.role in CLIENT_ROLES:
             check_not_revoked(claims)
         return {
