@@ -171,5 +171,12 @@ class BusReader(Protocol):
     async def stop(self) -> None:
         """Read no more."""
 
+    def read_ahead(self) -> None:
+        """Take what has come and the reactor has not come round to, for who is about to do what may take a while.
+
+        Called thousands of times a second; costs next to nothing when there is nothing. A bus that has its own thread, or TLS,
+        need not do anything.
+        """
+
     def troubles(self) -> list[str]:
         """Return what is wrong with the bus, a line each for ``/readyz`` and the log; empty when nothing is."""

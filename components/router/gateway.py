@@ -117,11 +117,12 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
             settings.window_s,
             settings.hold,
         )
-        self._turns.come_first(self._seam.fanout.flush_if_due)
         await self.register(self._authorize, AUTHORIZE)
         await MarketApi(self._market, self._history, self._relay.awaits_history, self._caller_grants).register(self)
-        self._runtime.bus = bus = make_reader(self._bus_settings, self._reactor, self, self._seam.answer_directly)
+        self._runtime.bus = bus = make_reader(self._bus_settings, self._reactor, self, self._seam)
         self._relay.listen_to(bus)
+        self._turns.come_first(bus.read_ahead)
+        self._turns.come_first(self._seam.fanout.flush_if_due)
         await bus.start(self._relay)
         self._watch.start(1.0).addErrback(self._watch_failed)
         self._joined = True

@@ -94,6 +94,9 @@ class KafkaBusReader:
             self._taken.set()
             await self._ended
 
+    def read_ahead(self) -> None:
+        """See ``BusReader.read_ahead``: its thread has, and the reactor is told."""
+
     def troubles(self) -> list[str]:
         """See ``BusReader.troubles``."""
         lines = self._contact.troubles(self._limits.answer_within_s)

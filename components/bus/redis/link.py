@@ -18,6 +18,7 @@ from twisted.internet.protocol import Factory
 from twisted.internet.ssl import optionsForClientTLS
 from twisted.python.failure import Failure
 
+from components.bus.read_ahead import read_ahead
 from components.bus.redis.scripts import Script
 from components.core.redis_address import RedisAddress
 
@@ -100,6 +101,10 @@ class Connection:
         """Make scripts known to Redis, which forgets them when it starts anew."""
         for script in scripts:
             await self.command("SCRIPT", "LOAD", script.text)
+
+    def read_ahead(self) -> None:
+        """Take answers that have come and the reactor has not come round to."""
+        read_ahead(self._protocol.transport)
 
     def close(self, cause: str = "the connection was closed") -> None:
         """End the connection; what has not been answered fails, for ``cause``."""

@@ -70,6 +70,7 @@ class RedisBusReader:
         self._awaited: Standing | None = None
         """To be told to the listener as soon as its last batch has been read."""
 
+        self._connection: Connection | None = None
         self._must_look = False
         self._earlier_looks = 0
         self._earlier_seen = (0, 0)
@@ -95,6 +96,11 @@ class RedisBusReader:
         if running is not None:
             running.cancel()
 
+    def read_ahead(self) -> None:
+        """See ``BusReader.read_ahead``."""
+        if self._connection is not None:
+            self._connection.read_ahead()
+
     def troubles(self) -> list[str]:
         """See ``BusReader.troubles``."""
         return self._health.lines()
@@ -113,7 +119,7 @@ class RedisBusReader:
             await deferLater(self._reactor, self._backoff.next_delay_s())
 
     async def _serve(self) -> None:
-        connection = await self._link.connect()
+        self._connection = connection = await self._link.connect()
         try:
             await connection.load(OF_READER)
             standing, statuses = await self._look(connection)
@@ -132,6 +138,7 @@ class RedisBusReader:
                     self._awaited, _ = await self._look(connection)
                     self._tell_awaited()
         finally:
+            self._connection = None
             connection.close()
 
     def _begin(self, standing: Standing) -> None:

@@ -38,6 +38,7 @@ from components.router.engine.outlet import Outlet
 from components.router.engine.requests import CODECS, RequestCodec
 from components.router.engine.sockets import writer
 from components.router.engine.turns import SLICE_S, Turns
+from components.router.listeners.connection import ListenerConnection
 from components.router.listeners.handshake import CheckedHandshake
 from components.router.listeners.listening import install_listeners
 from components.router.seam.client_messages import ReadsMessages
@@ -96,6 +97,7 @@ def install_transports(
     crossbar_protocol.WampWebSocketServerFactory.protocol = GatewayWebSocketProtocol
     crossbar_protocol.WampRawSocketServerFactory.protocol = GatewayRawSocketProtocol
     GatewaySession.clock = clock
+    ListenerConnection.look = staticmethod(TransportSettings.turns.look)
     crossbar_session.RouterSessionFactory.session = GatewaySession
     sys.setrecursionlimit(MAX_DEPTH)
     install_listeners()
