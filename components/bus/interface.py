@@ -13,7 +13,7 @@ Rules:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from components.core.batch import Batch, Standing
 
@@ -152,6 +152,9 @@ class BusReader(Protocol):
     """A gateway's side of the bus."""
 
     figures: ReaderFigures
+
+    shared: ClassVar[bool]
+    """Whether all gateways read the same: then none of them is alone with having no feed."""
 
     @property
     def reading_history(self) -> bool:

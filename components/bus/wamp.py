@@ -172,6 +172,7 @@ class WampBusReader:
     """A router's side: registers the procedures that a feed calls."""
 
     log: ClassVar[Logger] = Logger()
+    shared: ClassVar[bool] = False
 
     def __init__(
         self, session: ISession, answer_directly: Callable[[str, Callable[[bytes], None]], None] | None = None

@@ -73,7 +73,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
             self._count_violation,
             self._garbage.connection_gone,
         )
-        self._market = Market(time.monotonic)
+        self._market = Market(time.monotonic, time.time)
         self._history = TickHistory(self._fanout_settings.replay, time.monotonic)
         conflator = RateConflator(self._fanout_settings.rates)
         self._families = frozenset([BOOK_FAMILY, *(rate.name for rate in conflator.rates)])

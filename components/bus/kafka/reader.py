@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -39,6 +39,7 @@ class KafkaBusReader:
     """See ``BusReader``."""
 
     log = Logger()
+    shared: ClassVar[bool] = True
 
     def __init__(self, address: KafkaAddress, *, reactor: Any, limits: KafkaLimits | None = None) -> None:
         """Read the log of ``address``; ``reactor`` has threads."""

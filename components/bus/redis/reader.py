@@ -39,6 +39,7 @@ class RedisBusReader:
     """See ``BusReader``."""
 
     log: ClassVar[Logger] = Logger()
+    shared: ClassVar[bool] = True
 
     def __init__(
         self,
