@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from components.bus.interface import BusListener, ReaderFigures
 from components.bus.kafka.connection import Contact, KafkaLimits
 from components.bus.kafka.consumer import LogConsumer, LogCut, LogUnavailable
+from components.bus.kafka.health import KafkaHealth
 from components.bus.kafka.log import Kind, LogReading, MalformedRecord, Snapshot
 from components.core.batch import Batch, Standing
 from components.core.batch_order import BatchOrder
@@ -47,6 +48,7 @@ class KafkaBusReader:
         self._limits = limits or KafkaLimits()
         self._reactor = reactor
         self._contact = Contact(address)
+        self._health = KafkaHealth(self._contact.where, self.log)
         self._backoff = self._limits.backoff()
         self._listener: BusListener | None = None
         self._ending = threading.Event()
@@ -144,7 +146,9 @@ class KafkaBusReader:
             consumer.close()
 
     def _note_connection(self) -> None:
-        connected = self._reading is not None and not self.troubles()
+        troubles = self.troubles()
+        self._health.look(troubles, answered=self._contact.answered)
+        connected = self._reading is not None and not troubles
         if connected and not self.figures.connected and self._was_connected:
             self.figures.reconnects += 1
         self.figures.connected = connected
