@@ -130,7 +130,7 @@ class BusListener(Protocol):
 
 @dataclass(slots=True)
 class ReaderFigures:
-    """What a reader counts, for the metrics."""
+    """What a reader counts, for the metrics; what a bus has nothing like of stays 0."""
 
     connected: bool = False
     """Whether batches could come."""
@@ -146,6 +146,15 @@ class ReaderFigures:
 
     lag_s: float = 0.0
     """Of the last batch: from its writing to its reading, by the bus's clock where it has one."""
+
+    void_records: int = 0
+    """Of feeds that led no more."""
+
+    malformed_records: int = 0
+    """Passed over, since they were none."""
+
+    holes: int = 0
+    """How often what was to be read next could no longer be had, and what stands was read anew."""
 
 
 class BusReader(Protocol):

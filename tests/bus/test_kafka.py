@@ -209,7 +209,7 @@ async def test_what_a_feed_writes_that_was_stopped_and_replaced_reaches_nobody(
     await until(lambda: listener.batches[-1].number == second.number)
     assert is_unbroken(listener.batches)
     # It wrote before it read that it leads no more, and every reader saw and refused that.
-    assert reader.void_records > 0
+    assert reader.figures.void_records > 0
     assert second.writer.figures.void_records > 0
 
 
@@ -307,7 +307,7 @@ async def test_a_reader_that_was_away_too_long_says_what_is_missing_and_reads_an
     await until(lambda: listener.standings)
     feed.write()
     await until(lambda: listener.batches and listener.batches[-1].number == 1001)
-    assert reader.holes == 1
+    assert reader.figures.holes == 1
     assert listener.standings[-1].number == 1000
     assert reader.figures.missed_batches == 1001 - len(listener.batches) - len(listener.history) > 500
     assert listener.batches[-1].events[0][1] == 1001
@@ -363,7 +363,7 @@ async def test_what_is_no_record_is_passed_over(parts: Parts) -> None:
     await until(lambda: len(listener.batches) == 2)
     await until(lambda: feed.writer.batches_waiting == 0)
     # The third has a token that is not in force, and is not looked into.
-    assert reader.malformed == feed.writer.figures.malformed_records == 2
+    assert reader.figures.malformed_records == feed.writer.figures.malformed_records == 2
     assert feed.leading
 
 

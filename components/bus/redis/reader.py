@@ -198,6 +198,7 @@ class RedisBusReader:
             self.figures.missed_batches += step.missing.number
             self.log.error("batches {missing} can no longer be had", missing=str(step.missing))
             self._must_look = True
+            self.figures.holes += 1
         self.figures.batches += 1
         self._tell("a batch", self._heard.take_batch, batch)
         if self._awaited is not None:
@@ -244,6 +245,7 @@ class RedisBusReader:
         try:
             return decode_batch(fields[3])
         except (MalformedBatch, IndexError):
+            self.figures.malformed_records += 1
             self.log.failure("entry {id} is no batch", id=entry_id.decode())
             return None
 

@@ -12,8 +12,8 @@ from twisted.internet.defer import Deferred, ensureDeferred
 
 from components.bus import WriterFigures
 from components.bus.redis import RedisBusReader, RedisBusWriter, RedisLink
-from components.bus.redis.scripts import LEAD, STANDBY
-from components.core.batch import Batch, Standing
+from components.bus.redis.scripts import BATCHES, LEAD, STANDBY
+from components.core.batch import Batch, Standing, encode_batch
 from components.core.redis_address import parse_redis_url
 from components.core.written_batches import KeptLimits
 from tests.bus.brokers import HeardBatches, RedisBroker, WritingFeed
@@ -116,6 +116,17 @@ async def test_a_redis_without_memory_is_a_trouble_until_it_has_some(bus: RedisB
 
 
 @pytest_twisted.ensureDeferred
+async def test_an_entry_that_is_no_batch_is_passed_over_and_counted(bus: RedisBroker) -> None:
+    reader, heard = await heard_on(bus)
+    for number, data in ((1, None), (2, b"nonsense"), (3, None)):
+        written = data or encode_batch(Batch(1000, number, [("market.A", number, b"a")]))
+        bus.server.command("XADD", BATCHES, f"1000-{number}", "t", "1", "b", written)
+    await until(reactor, lambda: heard.numbers == [1, 3])
+    figures = reader.figures
+    assert (figures.malformed_records, figures.missed_batches, figures.holes) == (1, 1, 1)
+
+
+@pytest_twisted.ensureDeferred
 async def test_more_than_can_wait_for_redis_ends_the_epoch(bus: RedisBroker) -> None:
     reader, heard = await heard_on(bus)
     feed = await feed_on(bus, kept=KeptLimits(max_bytes=100_000))
@@ -167,7 +178,7 @@ async def test_a_gateway_that_was_away_for_longer_says_what_is_missing_and_gets_
     await line.start()
     await until(reactor, lambda: bool(heard.standings))
     assert heard.numbers == [1, 2, 3, 4, 5, *range(17, 27)]
-    assert reader.figures.missed_batches == 11
+    assert (reader.figures.missed_batches, reader.figures.holes) == (11, 1)
     assert heard.order[-1] == "standing"
     assert heard.standings[0].newest["market.QUIET"][0] == 6
 
