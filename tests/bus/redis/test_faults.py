@@ -232,7 +232,7 @@ async def test_a_wrong_password_is_a_trouble_that_does_not_name_it(bus: RedisBro
     link = RedisLink(reactor, parse_redis_url(f"redis://:wr0ng@127.0.0.1:{bus.server.port}"))
     reader = RedisBusReader(reactor, link)
     await reader.start(HeardBatches())
-    await until(reactor, lambda: "WRONGPASS" in str(reader.troubles()))
+    await until(reactor, lambda: "the password was refused: WRONGPASS" in str(reader.troubles()))
     assert "wr0ng" not in str(reader.troubles())
     await reader.stop()
     right = RedisBusReader(
