@@ -102,6 +102,9 @@ class BusWriter(Protocol):
     def troubles(self) -> list[str]:
         """Return what is wrong with the bus, a line each for ``/readyz`` and the log; empty when nothing is."""
 
+    def warnings(self) -> list[str]:
+        """Return what in the bus's settings may do harm and has done none, a line each as of ``troubles``."""
+
 
 class BusListener(Protocol):
     """Who takes what a reader reads. What it raises is logged with the batch; the next comes all the same."""
@@ -185,3 +188,6 @@ class BusReader(Protocol):
 
     def troubles(self) -> list[str]:
         """Return what is wrong with the bus, a line each for ``/readyz`` and the log; empty when nothing is."""
+
+    def warnings(self) -> list[str]:
+        """Return what in the bus's settings may do harm and has done none, a line each as of ``troubles``."""

@@ -104,6 +104,10 @@ class WampBusWriter:
             return [f"the relay did not take what was sent: {self._lost}"]
         return ["the relay is slow, and the exchange is not read"] if self._full else []
 
+    def warnings(self) -> list[str]:
+        """See ``BusWriter.warnings``: nothing is known to do harm."""
+        return []
+
     @property
     def batches_waiting(self) -> int:
         """Batches handed over and not yet sent."""
@@ -232,4 +236,8 @@ class WampBusReader:
 
     def troubles(self) -> list[str]:
         """See ``BusReader.troubles``: the bus is the node's own router."""
+        return []
+
+    def warnings(self) -> list[str]:
+        """See ``BusReader.warnings``: nothing is known to do harm."""
         return []

@@ -127,10 +127,10 @@ class Relay:
 
     def degraded(self) -> list[str]:
         """Return what is wrong and does not keep clients from being served, a line each."""
-        troubles = self._bus_troubles()
-        if not troubles and self._goes_on_without_feed() and self._market.feed_lost:
-            return [f"no feed writes to the bus, for {self._market.feed_silent_s or 0.0:.0f} s"]
-        return troubles
+        degraded = self._bus_troubles()
+        if not degraded and self._goes_on_without_feed() and self._market.feed_lost:
+            degraded = [f"no feed writes to the bus, for {self._market.feed_silent_s or 0.0:.0f} s"]
+        return degraded if self._bus is None else [*degraded, *self._bus.warnings()]
 
     def _bus_troubles(self) -> list[str]:
         troubles = [] if self._bus is None else self._bus.troubles()

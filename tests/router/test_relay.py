@@ -24,12 +24,16 @@ class Bus:
     def __init__(self) -> None:
         self.figures = ReaderFigures()
         self.trouble: list[str] = []
+        self.warning: list[str] = []
         self.reading_history = False
 
     async def start(self, listener: Any) -> None: ...
     async def stop(self) -> None: ...
     def troubles(self) -> list[str]:
         return self.trouble
+
+    def warnings(self) -> list[str]:
+        return self.warning
 
 
 class NoRates:
@@ -166,6 +170,14 @@ def test_while_the_bus_is_away_who_was_served_is_served_and_a_while_after_it(gat
     assert gateway.relay.not_ready_because() == ["no feed has reported"]
     gateway.hear()
     assert gateway.relay.not_ready_because() == []
+
+
+def test_what_the_bus_warns_of_is_degraded_and_no_trouble(gateway: Gateway) -> None:
+    gateway.bus.warning = ["may lose something"]
+    gateway.hear()
+    gateway.after(BUS_AWAY_GRACE_S + 6)
+    assert gateway.relay.not_ready_because() == []
+    assert gateway.relay.degraded() == ["no feed writes to the bus, for 66 s", "may lose something"]
 
 
 def test_a_bus_that_is_away_for_long_is_a_reason_until_a_feed_is_heard(gateway: Gateway) -> None:

@@ -98,6 +98,10 @@ class KafkaBusReader:
             self.figures.connected = False
         return lines
 
+    def warnings(self) -> list[str]:
+        """See ``BusReader.warnings``: nothing is known to do harm."""
+        return []
+
     def _failed(self, _own_error: bool) -> None:
         self._note_connection()
 

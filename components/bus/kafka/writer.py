@@ -149,6 +149,10 @@ class KafkaBusWriter:
             lines.append(f"Kafka has not taken a batch for {age:.0f} s; {len(self._waiting)} wait")
         return lines
 
+    def warnings(self) -> list[str]:
+        """See ``BusWriter.warnings``: nothing is known to do harm."""
+        return []
+
     def _told(self) -> LeadableFeed:
         if self._feed is None:
             raise RuntimeError("the writer has not been started, or has been stopped")

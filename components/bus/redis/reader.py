@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from components.bus.interface import BusListener, ReaderFigures
+from components.bus.redis.eviction import EvictionWatch
 from components.bus.redis.link import COMMAND_DEADLINE_S, Connection, RedisLink, RedisTrouble
 from components.bus.redis.scripts import BATCHES, LOOK, OF_READER, STATE, STATUS, parse_newest
 from components.bus.redis.trouble import RedisHealth
@@ -78,6 +79,7 @@ class RedisBusReader:
         """What Redis' clock is ahead of this process's."""
 
         self._health = RedisHealth(reactor, link.address, self.log)
+        self._eviction = EvictionWatch(reactor, link.address, self.log)
         self._running: Deferred[None] | None = None
 
     @property
@@ -99,6 +101,10 @@ class RedisBusReader:
     def troubles(self) -> list[str]:
         """See ``BusReader.troubles``."""
         return self._health.lines()
+
+    def warnings(self) -> list[str]:
+        """See ``BusReader.warnings``."""
+        return self._eviction.warnings()
 
     async def _run(self) -> None:
         while True:
@@ -125,8 +131,10 @@ class RedisBusReader:
             await self._read_history(connection)
             self.figures.connected = True
             self.figures.reconnects += self._health.well()
+            await self._eviction.look(connection, at_once=True)
             while True:
                 await self._read(connection)
+                await self._eviction.look(connection)
                 await self._read_history(connection)
                 if self._must_look:
                     self._must_look = False

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.logger import formatEvent, globalLogPublisher
 
 from components.bus import WriterFigures
-from components.bus.redis import RedisBusReader, RedisBusWriter, RedisLink
+from components.bus.redis import RedisBusReader, RedisBusWriter, RedisLink, eviction
 from components.bus.redis.scripts import BATCHES, LEAD, STANDBY
 from components.core.batch import Batch, Standing, encode_batch
 from components.core.redis_address import parse_redis_url
@@ -113,6 +115,48 @@ async def test_a_redis_without_memory_is_a_trouble_until_it_has_some(bus: RedisB
     assert heard.numbers == list(range(1, 11))
     await until(reactor, lambda: feed.bus.troubles() == [])
     assert feed.told == [None]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_redis_that_may_throw_away_keys_is_warned_of_once_by_each_side(
+    make_bus: Callable[..., Awaitable[RedisBroker]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(eviction, "LOOK_EVERY_S", 0.0)
+    logged: list[str] = []
+
+    def note(event: Any) -> None:
+        logged.append(formatEvent(event))
+
+    bus = await make_bus("maxmemory-policy volatile-ttl")
+    globalLogPublisher.addObserver(note)
+    try:
+        reader, _ = await heard_on(bus)
+        feed, standby = await feed_on(bus), await feed_on(bus)
+        sides = (reader, feed.bus, standby.bus)
+        await until(reactor, lambda: all(side.warnings() for side in sides))
+        said = "prices when memory is short (its maxmemory-policy is volatile-ttl): set it to noeviction"
+        assert all(said in str(side.warnings()) for side in sides)
+        assert [side.troubles() for side in sides] == [[], [], []]
+        bus.server.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        await until(reactor, lambda: not any(side.warnings() for side in sides))
+    finally:
+        globalLogPublisher.removeObserver(note)
+    assert len([line for line in logged if "may throw away" in line]) == 3
+    assert len([line for line in logged if "no longer throws away keys" in line]) == 3
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_gateway_that_may_not_ask_how_redis_is_set_reads_all_the_same(bus: RedisBroker) -> None:
+    bus.server.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    bus.server.command("ACL", "SETUSER", "gateway", "on", ">secret", "~*", "+@all", "-info", "-config")
+    link = RedisLink(reactor, parse_redis_url(f"redis://gateway:secret@127.0.0.1:{bus.server.port}"))
+    reader, heard = RedisBusReader(reactor, link), HeardBatches()
+    await reader.start(heard)
+    feed = await feed_on(bus)
+    feed.write(2)
+    await until(reactor, lambda: heard.numbers == [1, 2])
+    assert (reader.warnings(), reader.troubles()) == ([], [])
+    await reader.stop()
 
 
 @pytest_twisted.ensureDeferred
