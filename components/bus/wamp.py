@@ -104,6 +104,10 @@ class WampBusWriter:
             return [f"the relay did not take what was sent: {self._lost}"]
         return ["the relay is slow, and the exchange is not read"] if self._full else []
 
+    def warnings(self) -> list[str]:
+        """See ``BusWriter.warnings``: nothing is known to do harm."""
+        return []
+
     @property
     def batches_waiting(self) -> int:
         """Batches handed over and not yet sent."""
@@ -182,6 +186,7 @@ class WampBusReader:
     """A router's side: registers the procedures that a feed calls."""
 
     log: ClassVar[Logger] = Logger()
+    shared: ClassVar[bool] = False
 
     def __init__(self, session: ISession, direct_calls: DirectCalls | None = None) -> None:
         """Read what feeds write through the router that ``session`` joined, which may have a shorter way for batches."""
@@ -241,4 +246,8 @@ class WampBusReader:
 
     def troubles(self) -> list[str]:
         """See ``BusReader.troubles``: the bus is the node's own router."""
+        return []
+
+    def warnings(self) -> list[str]:
+        """See ``BusReader.warnings``: nothing is known to do harm."""
         return []

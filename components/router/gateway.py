@@ -73,7 +73,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
             self._count_violation,
             self._garbage.connection_gone,
         )
-        self._market = Market(time.monotonic)
+        self._market = Market(time.monotonic, time.time)
         self._history = TickHistory(self._fanout_settings.replay, time.monotonic)
         conflator = RateConflator(self._fanout_settings.rates)
         self._families = frozenset([BOOK_FAMILY, *(rate.name for rate in conflator.rates)])
@@ -177,8 +177,9 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
     def _market_not_ready_because(self) -> list[str]:
         if not self._joined:
             return ["the gateway component has not joined its realm"]
-        if runtime.gatekeeper(self.config.realm) is None:
-            return [f"realm {self.config.realm} has no gatekeeper, and is closed to clients"]
+        closed_because = runtime.closed_because(self.config.realm)
+        if closed_because is not None:
+            return [closed_because]
         return self._relay.not_ready_because()
 
     def onUserError(self, fail: Failure, msg: str) -> None:

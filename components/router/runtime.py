@@ -82,6 +82,7 @@ class Runtime:
 _runtime: Runtime | None = None
 _gatekeepers: dict[str, Seats] = {}
 _live_tokens: LiveTokens | None = None
+_why_tokens_wait: Callable[[], str] | None = None
 _drains = False
 
 
@@ -107,6 +108,12 @@ def add_gatekeeper(realm: str, seats: Seats) -> None:
     _gatekeepers[realm] = seats
 
 
+def await_live_tokens(why: Callable[[], str]) -> None:
+    """Put down that what is revoked is not known yet; ``why`` tells why not, in a line."""
+    global _why_tokens_wait
+    _why_tokens_wait = why
+
+
 def install_live_tokens(tokens: LiveTokens) -> None:
     """Put in place what sessions live by, and what is revoked."""
     global _live_tokens
@@ -121,6 +128,15 @@ def live_tokens() -> LiveTokens | None:
 def gatekeeper(realm: str) -> Seats | None:
     """Return a realm's limits and who is in; ``None`` for a realm that nobody keeps."""
     return _gatekeepers.get(realm)
+
+
+def closed_because(realm: str) -> str | None:
+    """Return why a realm is closed to clients, in a line; ``None`` where it is not."""
+    if realm in _gatekeepers:
+        return None
+    if _live_tokens is None and _why_tokens_wait is not None:
+        return f"realm {realm} is closed to clients until what is revoked is known: {_why_tokens_wait()}"
+    return f"realm {realm} has no gatekeeper, and is closed to clients"
 
 
 def gatekeepers() -> dict[str, Seats]:

@@ -144,7 +144,7 @@ class RedisLink:
         try:
             if address.password is not None:
                 credentials = [address.password] if address.username is None else [address.username, address.password]
-                await connection.command("AUTH", *credentials)
+                await _authenticate(connection, *credentials)
             if address.database:
                 await connection.command("SELECT", address.database)
             if address.service is not None:
@@ -190,8 +190,15 @@ class RedisLink:
             if error.code != "NOAUTH" or self.address.password is None:
                 raise
         # Sentinels may have the password of what they watch over, or none.
-        await connection.command("AUTH", self.address.password)
+        await _authenticate(connection, self.address.password)
         return await connection.command(*question)
+
+
+async def _authenticate(connection: Connection, *credentials: str) -> None:
+    try:
+        await connection.command("AUTH", *credentials)
+    except RedisRefused as error:
+        raise RedisUnavailable(f"the password was refused: {error}") from error
 
 
 def _check_master(where: str, role: list[Any]) -> None:
