@@ -109,6 +109,10 @@ class Gate:
         most = self.limits.max_registrations
         return most is None or registrations < most
 
+    def let_go(self) -> None:
+        """Hold the session no more: it has ended, and is freed with the last that mentions it."""
+        self._close = _nothing
+
     def refuse(self, limit: str) -> Refusal:
         """Count a refusal, and close the session when there have been too many; return the limit and its value."""
         self._count(limit)
@@ -123,3 +127,7 @@ _BUCKETS = ("_messages", "_publishes", "_calls", "_refusals")
 
 def _bucket(rate: float | None, burst: int, now_s: float) -> TokenBucket | None:
     return None if rate is None else TokenBucket(rate, burst, now_s)
+
+
+def _nothing() -> None:
+    """Close what has been closed."""

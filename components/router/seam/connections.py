@@ -141,6 +141,7 @@ class GatewayWebSocketProtocol(
     data: bytes
     """Autobahn's: what it could not take yet."""
 
+    closeHandshakeTimeoutCall: Any
     maxMessagePayloadSize: int
 
     codec: RequestCodec | None = None
@@ -434,6 +435,13 @@ class GatewayWebSocketProtocol(
     def onAutoPingTimeout(self) -> None:
         TransportSettings.on_ping_failure()
         super().onAutoPingTimeout()
+
+    def connectionLost(self, reason: Any) -> None:
+        super().connectionLost(reason)
+        if self.closeHandshakeTimeoutCall is not None:
+            # Autobahn would go on waiting for the answer to its close.
+            self.closeHandshakeTimeoutCall.cancel()
+            self.closeHandshakeTimeoutCall = None
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         if self.outlet is not None:
