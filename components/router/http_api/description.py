@@ -47,7 +47,7 @@ _SYMBOLS: dict[str, Any] = {
     "name": "symbols",
     "in": "query",
     "description": "Symbols with commas between, or `*` for all that the token grants",
-    "schema": {"type": "string", "pattern": SYMBOLS_PATTERN, "maxLength": 8_000},
+    "schema": {"type": "string", "pattern": SYMBOLS_PATTERN},
     "examples": {"some": {"value": "BTCUSDT,ETHUSDT"}, "all": {"value": "*"}},
 }
 _EVENT_STREAM = {
@@ -182,7 +182,7 @@ def _errors(uris: Iterable[str]) -> dict[str, Any]:
     by_status: dict[int, list[str]] = {}
     for uri in uris:
         by_status.setdefault(PROBLEMS[uri][0].value, []).append(uri)
-    return {
+    problems = {
         str(status): {
             "description": "; ".join(f"{PROBLEMS[uri][1]} (`{uri}`)" for uri in listed),
             "headers": _ERROR_HEADERS.get(status, {}),
@@ -190,6 +190,8 @@ def _errors(uris: Iterable[str]) -> dict[str, Any]:
         }
         for status, listed in sorted(by_status.items())
     }
+    # The listener's, before it is known what is asked: without a body.
+    return problems | {"431": {"description": "The request's line or headers are too long"}}
 
 
 def _symbol() -> dict[str, Any]:
