@@ -17,6 +17,7 @@ from components.core.replay import TickHistory
 from components.core.seats import Seats
 from components.environment import NodeEnvironment
 from components.router.access.live_tokens import LiveTokens
+from components.router.bridge.desk import BridgeDesk
 from components.tokens import TokenAuthority
 
 
@@ -87,6 +88,7 @@ _runtime: Runtime | None = None
 _gatekeepers: dict[str, Seats] = {}
 _live_tokens: LiveTokens | None = None
 _drains = False
+_bridge: BridgeDesk | None = None
 
 
 def install(runtime: Runtime) -> None:
@@ -130,6 +132,17 @@ def gatekeeper(realm: str) -> Seats | None:
 def gatekeepers() -> dict[str, Seats]:
     """Return what the worker's realms have, by realm."""
     return dict(_gatekeepers)
+
+
+def install_bridge(desk: BridgeDesk | None) -> None:
+    """Put in place what signed HTTP requests need; ``None`` takes it away."""
+    global _bridge
+    _bridge = desk
+
+
+def bridge() -> BridgeDesk | None:
+    """Return what signed HTTP requests need; ``None`` where there is no bridge, or it has not joined."""
+    return _bridge
 
 
 def begin_drain() -> None:

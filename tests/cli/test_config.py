@@ -146,3 +146,27 @@ def test_a_configuration_that_is_there_is_kept_unless_told_otherwise(tmp_path: P
     assert (tmp_path / "config.yaml").read_text() == "mine"
     assert config("--out", str(tmp_path), "--force").exit_code == 0
     assert (tmp_path / "config.yaml").read_text() != "mine"
+
+
+def test_a_bridge_is_there_in_each_worker_and_may_use_services_alone() -> None:
+    made = printed("--http-bridge", "quotes", "--http-bridge-calls", "other*", "--workers", "2")
+    for worker in made["workers"][:2]:
+        assert by_id(worker["components"])["bridge"]["extra"] == {
+            "bridge": {"service": "quotes", "services": ["other*"]}
+        }
+        assert "bridge" in by_id(worker["transports"])["public"]["paths"]
+        market = next(realm for realm in worker["realms"] if realm["name"] == "market")
+        [role] = [role for role in market["roles"] if role["name"] == "bridge"]
+        assert [permission["uri"] for permission in role["permissions"]] == ["services."]
+        assert role["permissions"][0]["allow"] == {
+            "call": True,
+            "register": False,
+            "publish": True,
+            "subscribe": False,
+        }
+    assert "CROSSTICK_BRIDGE_SECRET" in config("--http-bridge", "quotes").stderr
+
+
+def test_a_bridge_without_a_name_is_refused() -> None:
+    assert "--http-bridge must be" in config("--http-bridge", "a.b").output
+    assert "--http-bridge-calls needs --http-bridge" in config("--http-bridge-calls", "a").output

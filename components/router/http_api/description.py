@@ -20,6 +20,7 @@ from components.uris import (
     ERROR_INVALID_ARGUMENT,
     ERROR_LIMIT_EXCEEDED,
     ERROR_METHOD_NOT_ALLOWED,
+    ERROR_NOT_AUTHORIZED,
     ERROR_NOT_FOUND,
     ERROR_NOT_READY,
     ERROR_RUNTIME,
@@ -41,6 +42,7 @@ LIMITS_OF_REQUESTS = (
 
 _REFERENCE = "#/components/schemas/{name}"
 _OF_ALL = (ERROR_INVALID_ARGUMENT, ERROR_AUTHENTICATION_FAILED, ERROR_LIMIT_EXCEEDED, ERROR_RUNTIME)
+_OF_THE_BRIDGE = (ERROR_NOT_AUTHORIZED,)
 _NOT_NOW = (ERROR_NOT_READY, CLOSE_DRAINING)
 
 _SYMBOLS: dict[str, Any] = {
@@ -61,7 +63,7 @@ def describe(limits: Limits) -> bytes:
     """Return the description as JSON, for a realm with these limits."""
     types = (Ticks, SymbolTicks, Symbols, Status, ProblemDetails)
     _, schemas = msgspec.json.schema_components(types, ref_template=_REFERENCE)
-    schemas["ProblemDetails"]["properties"]["type"]["enum"] = list(PROBLEMS)
+    schemas["ProblemDetails"]["properties"]["type"]["enum"] = [uri for uri in PROBLEMS if uri not in _OF_THE_BRIDGE]
     document = {
         "openapi": "3.1.0",
         "info": {
