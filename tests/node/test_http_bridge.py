@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import secrets
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -93,6 +96,23 @@ async def test_a_signed_publication_arrives_and_comes_once(node: Node, clients: 
     status, _, answer = await deferToThread(post, node, "publish", body, query)
     assert (status, answer["type"]) == (401, "crosstick.error.authentication_failed")
     assert seen == [{"price": "1.50"}]
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_readmes_program_publishes(node: Node, clients: Clients) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```", (REPOSITORY / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    [program] = [block for block in blocks if "hmac" in block]
+    viewer = await clients.join(node.ws_url, authid="w", ticket=node.token("w", services=["quotes"]))
+    seen: list[Any] = []
+    await viewer.subscribe(seen.append, "services.quotes.price")
+    environ = {"BRIDGE_URL": f"{node.url}/bridge", "BRIDGE_SECRET": SECRET}
+
+    def run() -> str:
+        command = [sys.executable, "-W", "error", "-c", program]
+        return subprocess.run(command, env=environ, capture_output=True, text=True, check=True, timeout=30).stdout
+
+    assert "'id'" in await deferToThread(run)
+    await until(reactor, lambda: seen == [{"price": "62520.15"}])
 
 
 @pytest_twisted.ensureDeferred
