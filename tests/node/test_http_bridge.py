@@ -6,6 +6,7 @@ import http.client
 import json
 import re
 import secrets
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ import pytest_twisted
 import yaml
 from autobahn.wamp import ApplicationError
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
 from components.node_config import NodePlan, generate
@@ -132,6 +134,29 @@ async def test_a_signed_call_is_answered_by_whoever_offers_the_procedure(node: N
         body = json.dumps({"procedure": "services.other.double", "args": [number]}).encode()
         status, _, answer = await deferToThread(post, node, "call", body, signed(body))
         assert (status, answer) == (200, expected)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_client_that_has_gone_before_the_answer_is_no_error(node: Node, clients: Clients) -> None:
+    other = await clients.join(node.ws_url, authid="other", ticket=node.token("other", "service"))
+    waiting: list[Deferred[int]] = []
+
+    def wait() -> Deferred[int]:
+        waiting.append(Deferred())
+        return waiting[-1]
+
+    await other.register(wait, "services.other.wait")
+    body = b'{"procedure":"services.other.wait"}'
+    head = f"POST /bridge/call?{signed(body)} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", node.port), timeout=5) as connection:
+        connection.sendall(head.encode() + body)
+        await until(reactor, lambda: bool(waiting))
+    waiting[0].callback(1)
+    # The next one is answered, behind the one before.
+    body = b'{"procedure":"services.quotes.nothing"}'
+    assert (await deferToThread(post, node, "call", body, signed(body)))[0] == 200
+    assert "Traceback" not in node.log
+    assert "Unhandled" not in node.log
 
 
 @pytest.mark.parametrize("topic", ["market.BTCUSDT", "market.status", "services.other.price", "wamp.session.on_join"])
