@@ -25,6 +25,7 @@ from components.router.http_api.negotiation import accepts_gzip, entity_tag, gzi
         (["gzip;q=0, *"], False),
         (["gzip;q=0.000"], False),
         (["gzip;q=nonsense"], False),
+        (["gzip;q=\x1f\t0.5"], True),
         (["identity, br"], False),
         (["gzipped"], False),
     ],
