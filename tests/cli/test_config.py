@@ -104,12 +104,16 @@ def test_crossbar_accepts_what_is_written(tmp_path: Path, arguments: tuple[str, 
 
 def test_the_readmes_commands_write_what_crossbar_accepts(tmp_path: Path) -> None:
     blocks = re.findall(r"^```text\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    [block] = [block for block in blocks if "crosstick config" in block]
-    commands = [line for line in block.replace("\\\n", "").splitlines() if "crosstick config" in line]
-    assert len(commands) == 2
-    [export] = [line for line in block.splitlines() if line.startswith("export ")]
-    environ = dict(variable.split("=", 1) for variable in export.split()[1:])
-    for command in commands:
+    commands = [
+        (line, dict(variable.split("=", 1) for variable in export.split()[1:]))
+        for block in blocks
+        if "crosstick config" in block
+        for export in [line for line in block.splitlines() if line.startswith("export ")]
+        for line in block.replace("\\\n", "").splitlines()
+        if "crosstick config" in line
+    ]
+    assert len(commands) == 3
+    for command, environ in commands:
         _, _, *arguments = shlex.split(command)
         arguments[arguments.index("--out") + 1] = str(tmp_path)
         outcome = config(*arguments, "--force", environ=environ)
