@@ -125,6 +125,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         self._turns.come_first(self._seam.fanout.flush_if_due)
         await bus.start(self._relay)
         self._watch.start(1.0).addErrback(self._watch_failed)
+        self._runtime.market = self._market
         self._joined = True
         self._garbage.start()
         self.life_log.info("gateway of realm {realm} is up", realm=details.realm)

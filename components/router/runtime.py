@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 
 from components.bus import BusReader
 from components.core.closing import CloseReason
+from components.core.market import Market
 from components.core.replay import TickHistory
 from components.core.seats import Seats
 from components.environment import NodeEnvironment
 from components.router.access.live_tokens import LiveTokens
+from components.router.bridge.desk import BridgeDesk
 from components.tokens import TokenAuthority
 
 
@@ -78,12 +80,16 @@ class Runtime:
     links: dict[str, LinkCounters] = field(default_factory=dict)
     """By the peer's name in the configuration."""
 
+    market: Market | None = None
+    """What is known of the market; ``None`` before the gateway has joined."""
+
 
 _runtime: Runtime | None = None
 _gatekeepers: dict[str, Seats] = {}
 _live_tokens: LiveTokens | None = None
 _why_tokens_wait: Callable[[], str] | None = None
 _drains = False
+_bridge: BridgeDesk | None = None
 
 
 def install(runtime: Runtime) -> None:
@@ -142,6 +148,17 @@ def closed_because(realm: str) -> str | None:
 def gatekeepers() -> dict[str, Seats]:
     """Return what the worker's realms have, by realm."""
     return dict(_gatekeepers)
+
+
+def install_bridge(desk: BridgeDesk | None) -> None:
+    """Put in place what signed HTTP requests need; ``None`` takes it away."""
+    global _bridge
+    _bridge = desk
+
+
+def bridge() -> BridgeDesk | None:
+    """Return what signed HTTP requests need; ``None`` where there is no bridge, or it has not joined."""
+    return _bridge
 
 
 def begin_drain() -> None:
