@@ -78,6 +78,10 @@ ERROR_CANCELED = "wamp.error.canceled"
 """A call whose callee, or the link to its node, was lost; WAMP's own for the former."""
 
 ERROR_NO_SUCH_PROCEDURE = "wamp.error.no_such_procedure"
+ERROR_NOT_FOUND = "crosstick.error.not_found"
+ERROR_METHOD_NOT_ALLOWED = "crosstick.error.method_not_allowed"
+"""Of HTTP: no such path, and a method that the path does not have."""
+
 ERROR_UNKNOWN_SYMBOL = "crosstick.error.unknown_symbol"
 ERROR_NOT_READY = "crosstick.error.not_ready"
 CLOSE_STALLED = "crosstick.close.stalled"

@@ -128,6 +128,13 @@ class Gate:
         if not self._refusals.take(self._clock()):
             self._close()
 
+    def wait_s(self) -> float:
+        """Return how long it is until there is room for one more call, and its message."""
+        now_s = self._clock()
+        return max(
+            (bucket.wait_s(now_s) for bucket in (self._messages, self._calls) if bucket is not None), default=0.0
+        )
+
     def refuse(self, limit: str) -> Refusal:
         """Count a refusal, and close the session when there have been too many; return the limit and its value."""
         self._count(limit)
