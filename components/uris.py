@@ -62,6 +62,9 @@ ERROR_AUTHENTICATION_FAILED = "crosstick.error.authentication_failed"
 
 ERROR_INVALID_ARGUMENT = "wamp.error.invalid_argument"
 ERROR_INVALID_PAYLOAD = "wamp.error.invalid_payload"
+ERROR_INVALID_MESSAGE = "crosstick.error.invalid_message"
+"""What a client of the plain JSON protocol sent is no request: no JSON, of no known type, or with what its type has not."""
+
 ERROR_RUNTIME = "wamp.error.runtime_error"
 """What WAMP answers when a procedure failed by a mistake of its own."""
 

@@ -92,6 +92,10 @@ class EventEncoding:
         messages = map(self._message, events)
         return list(messages if self._framed is None else map(self._framed, messages))
 
+    def pieces(self, frames: list[bytes]) -> list[bytes]:
+        """Return one block; without a frame of ours, messages."""
+        return [b"".join(frames)] if self.joined else frames
+
 
 def _rawsocket_frame(message: bytes) -> bytes:
     # The first octet is the frame's type, 0 for a message; 24 bits of length follow.
@@ -103,3 +107,84 @@ WEBSOCKET = {
 }
 RAWSOCKET = {key: EventEncoding(message, _rawsocket_frame) for key, message in MESSAGES.items()}
 UNFRAMED = {key: EventEncoding(message, None) for key, message in MESSAGES.items()}
+
+
+MAX_BATCH = 200
+"""Events in one array: some 25 kB, which every client's library takes for one message."""
+
+
+class PlainEncoding:
+    """An ``Encoding`` for clients of the plain JSON protocol: an event is its payload, a batch an array of such."""
+
+    def __init__(self, *, framed: bool, batched: bool) -> None:
+        """Without ``framed`` the connection frames by itself, as compressed ones must."""
+        self.joined = framed
+        self._batched = batched
+
+    def frames(self, events: Sequence[Event]) -> list[bytes]:
+        """Return what is sent for each event."""
+        return self.objects([event.payload.json for event in events])
+
+    def objects(self, objects: list[bytes]) -> list[bytes]:
+        """Return what is sent for each object, as ``frames`` does for events."""
+        return objects if self._batched or not self.joined else list(map(text_frame, objects))
+
+    def pieces(self, frames: list[bytes]) -> list[bytes]:
+        """Return one block; without a frame of ours, messages."""
+        if self._batched:
+            frames = [
+                b"[%b]" % b",".join(frames[start : start + MAX_BATCH]) for start in range(0, len(frames), MAX_BATCH)
+            ]
+            if self.joined:
+                frames = list(map(text_frame, frames))
+        return [b"".join(frames)] if self.joined else frames
+
+
+PLAIN = {
+    (framed, batched): PlainEncoding(framed=framed, batched=batched)
+    for framed in (False, True)
+    for batched in (False, True)
+}
+"""By whether it frames, and whether the client wants arrays."""
+
+
+_TYPED = b'{"type":"'
+
+
+class StreamEncoding(PlainEncoding):
+    """An ``Encoding`` for server-sent events (HTML standard, 9.2).
+
+    An event of the market is a message, other objects are events named by their type. A block is one chunk, in HTTP/1.1.
+    """
+
+    def __init__(self, *, chunked: bool) -> None:
+        super().__init__(framed=True, batched=False)
+        self._chunked = chunked
+
+    def objects(self, objects: list[bytes]) -> list[bytes]:
+        """Return what is sent for each object."""
+        return list(map(_server_sent, objects))
+
+    def pieces(self, frames: list[bytes]) -> list[bytes]:
+        """Return one block."""
+        block = b"".join(frames)
+        return [b"%x\r\n%b\r\n" % (len(block), block)] if self._chunked else [block]
+
+    @property
+    def end(self) -> bytes:
+        """What ends the stream."""
+        return b"0\r\n\r\n" if self._chunked else b""
+
+
+def _server_sent(data: bytes) -> bytes:
+    name = b""
+    if data.startswith(_TYPED):
+        name = b"event: %b\n" % data[len(_TYPED) : data.index(b'"', len(_TYPED))]
+    # JSON may have line breaks between its parts; in a field there is none.
+    if b"\n" in data or b"\r" in data:
+        data = b"".join(data.splitlines())
+    return b"%bdata: %b\n\n" % (name, data)
+
+
+STREAM = {chunked: StreamEncoding(chunked=chunked) for chunked in (False, True)}
+"""By whether the answer is in chunks."""
