@@ -62,6 +62,9 @@ LOOK_EVERY_S = 0.25
 SILENT_AFTER_S = 5.0
 """Without a byte for so long the connection is taken for dead: ticks come many times a second here."""
 
+RECEIVE_BUFFER_BYTES = 131_072
+"""What the kernel may hold back of what has come: in clients that are late, old ticks before the answers that they wait for."""
+
 MAX_HEAD_BYTES = 16_384
 
 
@@ -124,12 +127,18 @@ class Followers:
                 group.create_task(follower.run())
 
     async def _read(self) -> None:
+        look_s = 0.0
         while True:
             await asyncio.sleep(READ_EVERY_S)
             for handed in self._reader.read():
                 self.followers[handed.client].take(handed)
+            now_s = time.monotonic()
             for follower in self.followers:
-                follower.ask()
+                follower.ask(now_s)
+            if now_s >= look_s:
+                look_s = now_s + LOOK_EVERY_S
+                for follower in self.followers:
+                    follower.look(now_s)
 
     def __enter__(self) -> Followers:
         return self
@@ -168,6 +177,9 @@ class Follower:
         self._urls = urls
         self._reader = reader
         self._session: _Session | None = None
+        self._deadline_s = 0.0
+        """By when ticks must come on a new connection."""
+
         self._random = random.Random(number)  # noqa: S311 - spreads attempts, guards nothing
 
     async def run(self) -> None:
@@ -188,19 +200,14 @@ class Follower:
             await asyncio.sleep(self._random.uniform(0, min(MAX_PAUSE_S, 0.2 * 2 ** min(attempt, 6))))
 
     async def _follow(self, connected: socket.socket, address: tuple[str, int], attempt: int) -> None:
-        deadline_s = time.monotonic() + SETUP_TIMEOUT_S
+        self._deadline_s = time.monotonic() + SETUP_TIMEOUT_S
         async with asyncio.timeout(SETUP_TIMEOUT_S):
             await _upgrade(connected, address)
         self._reader.watch(self.number, connected.fileno())
         session = self._session = _Session(self, connected)
         try:
             session.hello(attempt)
-            while not await session.has_ended(LOOK_EVERY_S):
-                now_s = time.monotonic()
-                if not self.live_since_s and now_s > deadline_s:
-                    raise TimeoutError
-                if now_s - self._line.heard_s > SILENT_AFTER_S and self.live_since_s:
-                    raise _Lost("silence")
+            await session.ended
         finally:
             self._session = None
             self._line.live_since_s = 0.0
@@ -212,10 +219,19 @@ class Follower:
         if self._session is not None:
             self._session.take(handed)
 
-    def ask(self) -> None:
-        """Ask for what is missing and can be asked for."""
+    def ask(self, now_s: float) -> None:
+        """Ask for what is missing and can be asked for; times are those of ``time.monotonic``."""
         if self._session is not None:
-            self._session.ask()
+            self._session.ask(now_s)
+
+    def look(self, now_s: float) -> None:
+        """End a connection on which nothing comes."""
+        if self._session is None:
+            return
+        if not self.live_since_s and now_s > self._deadline_s:
+            self._session.end(_Lost("no ticks in time"))
+        elif self.live_since_s and now_s - self._line.heard_s > SILENT_AFTER_S:
+            self._session.end(_Lost("silence"))
 
     def ticked(self) -> None:
         """Take note that ticks have come."""
@@ -257,13 +273,16 @@ class Follower:
     @property
     def settled(self) -> bool:
         """Whether it is live, and waits for no answer."""
-        return bool(self.live_since_s) and not any(sequence.asking for sequence in self.sequences)
+        if not self.live_since_s or self._session is None or self._session.waits:
+            return False
+        return not any(sequence.asking for sequence in self.sequences)
 
 
 async def _upgrade(connected: socket.socket, address: tuple[str, int]) -> None:
     loop = asyncio.get_running_loop()
     connected.setblocking(False)
     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
     await loop.sock_connect(connected, address)
     request = upgrade_request("{}:{}".format(*address), "/ws").replace(b"wamp.2.json\r", b"wamp.2.json.batched\r")
     await loop.sock_sendall(connected, request)
@@ -286,7 +305,9 @@ class _Session:
         self._follower = follower
         self._socket = connected
         self._loop = asyncio.get_running_loop()
-        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self.ended: asyncio.Future[None] = self._loop.create_future()
+        """Fails when the connection ends, with the reason."""
+
         self._unsent = bytearray()
         self._request = 0
         self._status_request = 0
@@ -300,18 +321,15 @@ class _Session:
         self._calls_counted_s = 0.0
         self._subscribed = 0
 
-    async def has_ended(self, within_s: float) -> bool:
-        """Wait for the end; raises what ended it."""
-        await asyncio.wait([self._ended], timeout=within_s)
-        if self._ended.done():
-            self._ended.result()
-        return self._ended.done()
+    @property
+    def waits(self) -> bool:
+        """Whether there is something to be asked for, or an answer that has not come."""
+        return bool(self._to_ask or self._asked)
 
     def close(self) -> None:
         self._loop.remove_writer(self._socket)
-        if self._ended.done():
-            self._ended.exception()  # of a client that is cancelled nobody else asks why it ended
-        self._ended.cancel()
+        if not self.ended.cancel() and not self.ended.cancelled():
+            self.ended.exception()  # of a client that is cancelled nobody else asks why it ended
 
     def hello(self, attempt: int) -> None:
         details = {
@@ -323,17 +341,21 @@ class _Session:
 
     def take(self, handed: Handed) -> None:
         """Take what came; what goes wrong ends the session, or, where that is no way for a session to end, everything."""
-        if self._ended.done():
+        if self.ended.done():
             return
         try:
             self._take(handed)
         except Exception as error:
-            self._ended.set_exception(error)
+            self.end(error)
 
-    def ask(self) -> None:
-        if not self._to_ask or self._ended.done():
+    def end(self, error: Exception) -> None:
+        """End it, unless something has ended it before."""
+        if not self.ended.done():
+            self.ended.set_exception(error)
+
+    def ask(self, now_s: float) -> None:
+        if not self._to_ask or self.ended.done() or len(self._asked) == CALLS_AT_ONCE:
             return
-        now_s = time.monotonic()
         self._calls = min(CALLS_BURST, self._calls + (now_s - self._calls_counted_s) * CALLS_PER_S)
         self._calls_counted_s = now_s
         under_way = set(self._asked.values())
@@ -361,7 +383,7 @@ class _Session:
             except BlockingIOError:
                 pass
             except OSError as error:
-                self._end(error)
+                self.end(error)
                 return
         if sent == len(data):
             return
@@ -376,13 +398,9 @@ class _Session:
             return
         except OSError as error:
             self._unsent.clear()
-            self._end(error)
+            self.end(error)
         if not self._unsent:
             self._loop.remove_writer(self._socket)
-
-    def _end(self, error: Exception) -> None:
-        if not self._ended.done():
-            self._ended.set_exception(error)
 
     def _call(self, procedure: str, *arguments: Any) -> int:
         self._request += 1

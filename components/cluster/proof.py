@@ -20,6 +20,9 @@ SETTLE_TIMEOUT_S = 60.0
 """By when every client must follow again after a fault."""
 
 QUIET_S = 1.5
+STEADY_S = 5.0
+"""For how long it is measured what clients get, and what each part uses for that, before there are faults."""
+
 TOKEN_TTL_S = 86_400
 
 
@@ -53,7 +56,7 @@ async def prove(
 ) -> dict[str, Any]:
     """Let clients follow a cluster through faults, one when the one before is over.
 
-    Returns ``{"faults": […], "clients": {…}, "endings": {…}, "problems": […]}``.
+    Returns ``{"steady": {…}, "faults": […], "clients": {…}, "endings": {…}, "problems": […]}``.
 
     Raises:
         ClusterError: the clients do not come in, or a part cannot be started anew.
@@ -69,7 +72,7 @@ async def prove(
     except BenchError as error:
         raise ClusterError(str(error)) from error
     with reading:
-        aftermaths, problems = await _go_through(cluster, reading, faults, say, pause_s)
+        steady, aftermaths, problems = await _go_through(cluster, reading, faults, say, pause_s)
         total = _total(reading.followers)
         connections = sum(follower.connections for follower in reading.followers)
     problems += total.broken
@@ -77,6 +80,7 @@ async def prove(
         problems.append(f"{total.lost} trades are in no tick that clients got, and no gap says so")
     told = Counter(reason for follower in reading.followers for reason in follower.told)
     return {
+        "steady": steady,
         "faults": [asdict(aftermath) for aftermath in aftermaths],
         "clients": asdict(total) | {"number": clients, "connections": connections},
         "endings": dict(told.most_common(20)),
@@ -86,13 +90,16 @@ async def prove(
 
 async def _go_through(
     cluster: Cluster, reading: Followers, faults: Iterable[Fault], say: Callable[[str], None], pause_s: float
-) -> tuple[list[Aftermath], list[str]]:
-    """Return what faults did, and how clients differ in the end."""
+) -> tuple[dict[str, Any], list[Aftermath], list[str]]:
+    """Return how it goes without faults, what faults did, and how clients differ in the end."""
     followers = reading.followers
     task = asyncio.create_task(reading.run())
     aftermaths: list[Aftermath] = []
     try:
         await _settled(followers, task, "in the beginning")
+        steady = await _measured(cluster, followers)
+        cores = ", ".join(f"{name} {share:.0%}" for name, share in steady["cores"].items())
+        say(f"without faults: {steady['ticks_per_s']:,.0f} ticks/s to clients; of a core {cores}")
         for fault in faults:
             await asyncio.sleep(pause_s)
             aftermath = await _suffer(cluster, followers, task, fault)
@@ -103,10 +110,25 @@ async def _go_through(
                 f" {aftermath.missing}, {aftermath.epochs} epochs, {aftermath.lost} trades lost"
             )
         await asyncio.sleep(pause_s)
-        return aftermaths, await _compare(cluster, followers)
+        return steady, aftermaths, await _compare(cluster, followers)
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def _measured(cluster: Cluster, followers: Sequence[Follower]) -> dict[str, Any]:
+    """Return ``{"ticks_per_s": …, "cores": {part: share of one}}``; clients, which are this process, are one of the parts."""
+
+    def used() -> dict[str, float]:
+        return {part.name: part.cpu_s() for part in cluster.parts} | {"clients": time.process_time()}
+
+    began_s, ticks, before = time.monotonic(), _total(followers).ticks, await asyncio.to_thread(used)
+    await asyncio.sleep(STEADY_S)
+    took_s, after = time.monotonic() - began_s, await asyncio.to_thread(used)
+    return {
+        "ticks_per_s": (_total(followers).ticks - ticks) / took_s,
+        "cores": {name: (after[name] - before[name]) / took_s for name in after},
+    }
 
 
 async def _suffer(cluster: Cluster, followers: Sequence[Follower], task: asyncio.Task[None], fault: Fault) -> Aftermath:

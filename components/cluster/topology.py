@@ -124,6 +124,19 @@ class Part:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
 
+    def cpu_s(self) -> float:
+        """Return the CPU time of it and of all that it started and that runs; 0 where there is no ``/proc``."""
+        if self._process is None:
+            return 0.0
+        ticks = 0
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            # A process may end while one looks.
+            with contextlib.suppress(OSError):
+                fields = path.read_text().rpartition(")")[2].split()
+                if int(fields[3]) == self._process.pid:
+                    ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def last_words(self) -> str:
         """Return the last lines of its log."""
         if not self.log.exists():
