@@ -59,11 +59,11 @@ static void read_line(char *line) {
     } else if (!strcmp(word, "client")) {
         add_account(&rest);
     } else if (!strcmp(word, "source")) {
-        static const char *const names[] = {"bus", "rawsocket", "websocket", "nats"};
+        static const char *const names[] = {"bus", "rawsocket", "websocket", "nats", "redis"};
         char *name = text(&rest);
         int source = 0;
-        while (source < 4 && strcmp(name, names[source])) source++;
-        if (source == 4) fail("setup: no source %s", name);
+        while (source < 5 && strcmp(name, names[source])) source++;
+        if (source == 5) fail("setup: no source %s", name);
         setup.source = (Source)source;
     } else if (!strcmp(word, "source_tcp")) {
         setup.source_host = text(&rest);
