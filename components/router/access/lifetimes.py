@@ -90,8 +90,12 @@ class Lifetimes:
 
     def remove(self, session_id: int) -> None:
         """Take note of a session that has left, if it was noted."""
-        if self._live.pop(session_id, None) is None:
+        lifetime = self._live.pop(session_id, None)
+        if lifetime is None:
             return
+        # Its entries may stay for hours; the session shall not.
+        lifetime.session = None
+        del lifetime.close
         if not self._live:
             self._ends.clear()
             self._stop_timer()

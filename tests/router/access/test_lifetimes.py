@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from types import SimpleNamespace
 from typing import Any
+from weakref import ref
 
 import pytest
 from twisted.internet.task import Clock
@@ -22,6 +23,10 @@ class TurningClock(Clock):
         return super().callLater(max(delay, TURN_S), *call, **arguments)
 
 
+class Session:
+    """As much of a session as a lifetime knows."""
+
+
 class World:
     """Lifetimes, the two clocks, and whom they have closed."""
 
@@ -37,7 +42,7 @@ class World:
 
     def join(self, session_id: int, ttl_s: float, grace_s: float = 0.0, **extra: Any) -> Lifetime:
         lifetime = Lifetime(
-            object(),
+            Session(),
             session_id,
             "alice",
             {"exp": self.exp_in(ttl_s)} | extra,
@@ -163,3 +168,11 @@ def test_sessions_that_come_and_go_or_renew_leave_nothing_behind(world: World) -
         world.lifetimes.renew(0, {"exp": world.exp_in(10_000 + session_id)})
     assert len(world.lifetimes) == 1
     assert len(world.lifetimes._ends) < 2_000
+
+
+def test_a_session_that_has_left_is_not_kept_until_its_token_ends(world: World) -> None:
+    world.join(1, 3_600)
+    gone = world.join(2, 3_600)
+    session = ref(gone.session)
+    world.lifetimes.remove(2)
+    assert session() is None
