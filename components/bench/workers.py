@@ -2,7 +2,7 @@
 
 Server and load have a core each, so two workers cannot have two. Each worker has a share of the server's core instead, the
 same whether there are one or two; and events per second of the workers' CPU time do not depend on that. Each worker reads
-every tick from the bus for itself, so what a second one brings depends on how many clients share that.
+every tick from the bus for itself, and half the clients are sent less at once.
 """
 
 from __future__ import annotations
