@@ -50,7 +50,7 @@ class Endpoints:
     path: str
     clients: Sequence[Account]
     source: str
-    """How events come in: ``bus``, ``rawsocket``, ``websocket`` or ``nats``."""
+    """How events come in: ``bus``, ``redis``, ``rawsocket``, ``websocket`` or ``nats``."""
 
     source_at: Path | tuple[int, str]
     """The publisher's unix socket, or its TCP port and the WebSocket's path."""

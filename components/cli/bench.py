@@ -25,6 +25,7 @@ from components.bench.slow import run_slow
 from components.bench.slow_phase import Plan
 from components.bench.systems import SYSTEMS
 from components.bench.targets import MIN_FEED_FRAMES_PER_CORE_S
+from components.bench.workers import CLIENTS, MIN_RATIO, run_workers
 
 
 class _Names(click.ParamType[tuple[str, ...]]):
@@ -119,6 +120,29 @@ def bench_feed(json_file: Path | None, rounds: int, seconds: float) -> None:
     )
     if json_file is not None:
         json_file.write_text(json.dumps(result, indent=1) + "\n")
+
+
+@bench.command("workers")
+@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures here.")
+@click.option("--clients", type=click.IntRange(10, 10_000), default=CLIENTS, show_default=True)
+@click.option("--rounds", type=click.IntRange(1, 100), default=3, show_default=True, help="How often each is measured.")
+@click.option("--seconds", type=click.FloatRange(0.2, 600), default=5.0, show_default=True, help="Length of one.")
+def bench_workers(json_file: Path | None, clients: int, rounds: int, seconds: float) -> None:
+    """Measure what a second router worker on one port brings; needs Redis and the right to make control groups."""
+    try:
+        result = run_workers(clients, rounds, seconds, lambda line: click.echo(line, err=True))
+    except BenchError as error:
+        raise click.ClickException(str(error)) from error
+    ratios = result["ratios"]
+    click.echo(
+        f"two workers deliver {ratios['delivered_per_s']:.2f} × what one does, and {ratios['delivered_per_cpu_s']:.2f} × per "
+        f"second of their CPU; target ≥ {MIN_RATIO:g} ×: {'met' if ratios['delivered_per_s'] >= MIN_RATIO else 'missed'}"
+    )
+    if json_file is not None:
+        json_file.write_text(json.dumps(result, indent=1) + "\n")
+    for problem in result["problems"]:
+        click.echo(f"  {problem}", err=True)
+    sys.exit(1 if result["problems"] else 0)
 
 
 @bench.command("slow")

@@ -99,7 +99,7 @@ class Crosstick:
             "bus",
             self._directory / "internal.sock",
             Account("feed", _token(load_internal_authority(self._directory), "feed", "feed")),
-            status=json.dumps(_status(self._shape, now_ms), separators=(",", ":")),
+            status=json.dumps(market_status(self._shape, now_ms), separators=(",", ":")),
             epoch_ms=now_ms,
         )
 
@@ -140,8 +140,13 @@ def _token(authority: TokenAuthority, sub: str, role: str, services: tuple[str, 
     )
 
 
-def _status(shape: Shape, now_ms: int) -> dict[str, Any]:
-    """What a feed in good health tells; see ``components.feed.Feed.status``."""
+def viewer_token(authority: TokenAuthority, sub: str) -> str:
+    """Return a ticket with which a client may follow everything."""
+    return _token(authority, sub, "viewer")
+
+
+def market_status(shape: Shape, now_ms: int) -> dict[str, Any]:
+    """Return what a feed in good health tells; see ``components.feed.Feed.status``."""
     return {
         "epoch": now_ms,
         "state": "live",
@@ -153,7 +158,7 @@ def _status(shape: Shape, now_ms: int) -> dict[str, Any]:
     }
 
 
-_HIGH_LIMITS = (
+HIGH_LIMITS = (
     *("max_sessions", "max_sessions_per_authid", "max_sessions_per_address", "max_subscriptions"),
     *("messages_per_s", "messages_burst", "publishes_per_s", "publishes_burst", "calls_per_s", "calls_burst"),
 )
@@ -172,7 +177,7 @@ def _config(port: int, options: NodeOptions) -> dict[str, Any]:
                 unlimited = {"max_connections_per_address": None, "connections_per_s_per_address": None}
                 component["extra"] = {"listeners": {"public": {} if options.limited else unlimited}}
             elif component["id"] == "market-gatekeeper" and not options.limited:
-                component["extra"] = {"limits": dict.fromkeys(_HIGH_LIMITS, 1_000_000_000)}
+                component["extra"] = {"limits": dict.fromkeys(HIGH_LIMITS, 1_000_000_000)}
         for transport in worker["transports"]:
             if transport["type"] == "web":
                 transport["endpoint"]["port"] = port
