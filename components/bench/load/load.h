@@ -116,7 +116,7 @@ typedef struct {
     int topic_count;
 } Account;
 
-typedef enum { PROTOCOL_WAMP, PROTOCOL_NATS } Protocol;
+typedef enum { PROTOCOL_WAMP, PROTOCOL_PLAIN, PROTOCOL_NATS } Protocol;
 typedef enum { SOURCE_BUS, SOURCE_RAWSOCKET, SOURCE_WEBSOCKET, SOURCE_NATS } Source;
 
 typedef struct {

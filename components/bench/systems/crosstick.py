@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ class NodeOptions:
 
 
 class Crosstick:
-    """A node of one router worker."""
+    """A node of one router worker; its clients speak WAMP."""
 
     def __init__(
         self,
@@ -71,6 +71,11 @@ class Crosstick:
     def version(cls) -> str:
         """See ``System``."""
         return importlib.metadata.version("crosstick")
+
+    @classmethod
+    def takes(cls, shape: Shape) -> bool:
+        """See ``System``."""
+        return True
 
     def wait_until_listening(self) -> None:
         """See ``System``."""
@@ -123,6 +128,27 @@ class Crosstick:
     def stop(self) -> None:
         """See ``System``."""
         self._server.stop()
+
+
+class CrosstickPlain(Crosstick):
+    """The same node; its clients speak plain JSON, and get an object per frame as WAMP's get an EVENT."""
+
+    path = "/ws/trade"
+
+    @classmethod
+    def takes(cls, shape: Shape) -> bool:
+        """See ``System``. Plain clients get the market, not what services publish."""
+        return not shape.external
+
+    def endpoints(self) -> Endpoints:
+        """See ``System``."""
+        return replace(super().endpoints(), protocol="plain", path=self.path)
+
+
+class CrosstickPlainBatched(CrosstickPlain):
+    """The same with frames that are arrays, of as many objects as there are at a time."""
+
+    path = "/ws/trade?batched=1"
 
 
 def create_rsa_key(directory: Path) -> Path:
