@@ -15,6 +15,7 @@ from twisted.internet.threads import deferToThread
 from components.bench.hostile.attackers import Attackers, Onslaught, unexpected
 from components.bench.hostile.catalogue import ATTACKS
 from components.bench.systems.crosstick import create_rsa_key
+from components.core.limits import RealmLimits
 from tests.harness.client import Client, Clients, follows, until
 from tests.harness.node import Node, component, with_limits
 
@@ -41,13 +42,12 @@ MAX_GROWN_BYTES = 96 * 2**20
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
+LIMITS = {"message_timeout": 10 * PATIENCE, "messages_burst": 300, "publishes_burst": 200}
+
+
 def impatient(config: dict[str, Any]) -> None:
     """Give a node short timeouts, and limits that a flood reaches soon."""
-    with_limits(
-        message_timeout=10 * PATIENCE,
-        messages_burst=300,
-        publishes_burst=200,
-    )(config)
+    with_limits(**LIMITS)(config)
     component(config, "listeners")["extra"] = {"listeners": {"public": {"request_timeout": 10 * PATIENCE}}}
     component(config, "gateway")["extra"] = {"fanout": {"stall_timeout": 10 * PATIENCE, "send_buffer_bytes": 16_384}}
 
@@ -92,7 +92,8 @@ async def test_attackers_of_all_kinds_at_once_cost_honest_clients_nothing_and_en
     router = node.worker("router")
     before = router.memory_info().rss
     topics = [f"market.{symbol}" for symbol in SYMBOLS]
-    with Attackers(ONSLAUGHT, node.port, topics, node.authority, tmp_path, None) as attackers:
+    limits = RealmLimits.from_mapping(LIMITS)
+    with Attackers(ONSLAUGHT, node.port, topics, node.authority, limits, tmp_path, None) as attackers:
         report = await deferToThread(attackers.report)
     grown = router.memory_info().rss - before
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from components.bench.hostile.governor import Governor
 from components.bench.hostile.wire import DEAF_BUFFER_BYTES, LEFT, READ_BYTES, Ended, Wire
 from components.bench.load import Account
+from components.core.limits import Limits
 
 REFUSED = "refused"
 """The connection did not come about."""
@@ -54,6 +55,9 @@ class Field:
     service: Account
     tickets: Mapping[str, Account]
     """Tickets of a special kind, by its name."""
+
+    limits: Mapping[str, Limits]
+    """Of a session, by its role."""
 
     patience: float
     """The gateway's timeouts in this field, as a part of what they are by default."""

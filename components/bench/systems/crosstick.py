@@ -20,6 +20,7 @@ from components.bench.load import Account, Endpoints
 from components.bench.processes import ServerProcess, free_port
 from components.bench.shapes import EXTERNAL_SERVICE, Shape
 from components.bench.systems.interface import http_status
+from components.core.limits import RealmLimits
 from components.tokens import TokenAuthority, create_development_key, load_authority, load_internal_authority
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -56,7 +57,11 @@ class Crosstick:
         self._shape = shape
         self._port = free_port()
         (directory / "public").mkdir()
-        (directory / "config.yaml").write_text(yaml.safe_dump(_config(self._port, options)))
+        config = _config(self._port, options)
+        (directory / "config.yaml").write_text(yaml.safe_dump(config))
+        self.limits = RealmLimits.from_mapping(_gatekeeper_of_market(config)["extra"]["limits"])
+        """Those of the market's clients."""
+
         keys = {}
         if options.rsa:
             keys["CROSSTICK_TOKEN_KEY_FILE"] = str(create_rsa_key(directory))
@@ -184,6 +189,12 @@ _HIGH_LIMITS = (
     *("messages_per_s", "messages_burst", "publishes_per_s", "publishes_burst", "calls_per_s", "calls_burst"),
 )
 """Which limits a benchmark's clients must not meet. They are counted as ever."""
+
+
+def _gatekeeper_of_market(config: Mapping[str, Any]) -> dict[str, Any]:
+    [router] = config["workers"]
+    found: dict[str, Any] = next(entry for entry in router["components"] if entry["id"] == "market-gatekeeper")
+    return found
 
 
 def _config(port: int, options: NodeOptions) -> dict[str, Any]:
