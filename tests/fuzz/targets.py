@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Annotated, Any
+from urllib.parse import unquote_plus
 
 import cbor2
 import jwt
@@ -28,6 +29,7 @@ from components.core.log_text import CONTINUED, log_text
 from components.core.proxy_protocol import InvalidProxyHeader, parse_proxy_header
 from components.core.topics import receives
 from components.core.uri_rules import MAX_URI_CHARS
+from components.router.bearer import PROTOCOL_PREFIX, BearerError, bearer_token
 from components.router.engine.requests import CODECS, Publish, Subscribe, Unsubscribe, is_plain_json
 from components.router.market_api import SnapshotArguments, Symbol
 from components.tokens import Claims, TokenError
@@ -333,6 +335,34 @@ def token_claims(data: bytes) -> None:
         require(all(type(glob) is str for glob in globs), "a glob is no text")
 
 
+def bearer(data: bytes) -> None:
+    """A request's one token, against a reading of each place by itself; what is refused is said without a token.
+
+    The first line is the query, each other one a header's value or, after a blank, a subprotocol.
+    """
+    query, *lines = data.decode("latin-1").split("\n")
+    authorization = [line for line in lines if not line.startswith(" ")]
+    protocols = [line[1:] for line in lines if line.startswith(" ")]
+    pairs = [part.partition("=") for part in query.split("&")]
+    tokens = [unquote_plus(value) for name, _, value in pairs if unquote_plus(name) == "token"]
+    others = [value for value in authorization if value[:7].lower() != "bearer "]
+    tokens += [value[7:].strip() for value in authorization]
+    tokens += [name[len(PROTOCOL_PREFIX) :] for name in protocols if name.startswith(PROTOCOL_PREFIX)]
+    try:
+        found = bearer_token(query, authorization, protocols)
+    except BearerError as error:
+        require(bool(others) or len(tokens) > 1, "a request that names one token was refused")
+        require(str(error).isprintable() and len(str(error)) < 100, "a refusal that cannot be printed")
+        require(not any(len(token) > 20 and token in str(error) for token in tokens), "a refusal with a token")
+        return
+    require(not others and [found] == (tokens or [None]), "another token was taken, or one of several")
+    try:
+        claims = AUTHORITY.verify(found)
+    except TokenError:
+        return
+    require(claims == _GENUINE_CLAIMS, "a token that nobody signed was accepted")
+
+
 def _signed(payload: bytes, header: bytes = b'{"alg":"HS256","typ":"JWT"}') -> str:
     import hashlib
     import hmac
@@ -521,6 +551,16 @@ TARGETS = {
             b'{"sub":"a","role":"viewer","realm":"market","aud":"crosstick","exp":4000000000,"symbols":["BTC*"]}',
             b'{"sub":"a","role":"viewer","realm":"market","aud":"crosstick","exp":4e99,"nbf":null,"iat":"x"}',
             b'{"sub":1,"role":[],"realm":{},"aud":["crosstick"],"exp":4000000000,"services":"x","tier":"\\u0000"}',
+        ],
+    ),
+    "bearer": Target(
+        bearer,
+        [
+            b"token=" + _GENUINE.encode(),
+            b"a=b&token=%65yJ.a+b.c&batched=1",
+            b"\nBearer " + _GENUINE.encode(),
+            b"token=&x\n crosstick.json\n bearer." + _GENUINE.encode(),
+            b"token=a\nBasic YTpi\nbearer  a.b.c ",
         ],
     ),
     "grants": Target(
