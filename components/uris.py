@@ -62,6 +62,9 @@ ERROR_AUTHENTICATION_FAILED = "crosstick.error.authentication_failed"
 
 ERROR_INVALID_ARGUMENT = "wamp.error.invalid_argument"
 ERROR_INVALID_PAYLOAD = "wamp.error.invalid_payload"
+ERROR_INVALID_MESSAGE = "crosstick.error.invalid_message"
+"""What a client of the plain JSON protocol sent is no request: no JSON, of no known type, or with what its type has not."""
+
 ERROR_RUNTIME = "wamp.error.runtime_error"
 """What WAMP answers when a procedure failed by a mistake of its own."""
 
@@ -75,6 +78,10 @@ ERROR_CANCELED = "wamp.error.canceled"
 """A call whose callee, or the link to its node, was lost; WAMP's own for the former."""
 
 ERROR_NO_SUCH_PROCEDURE = "wamp.error.no_such_procedure"
+ERROR_NOT_FOUND = "crosstick.error.not_found"
+ERROR_METHOD_NOT_ALLOWED = "crosstick.error.method_not_allowed"
+"""Of HTTP: no such path, and a method that the path does not have."""
+
 ERROR_UNKNOWN_SYMBOL = "crosstick.error.unknown_symbol"
 ERROR_NOT_READY = "crosstick.error.not_ready"
 CLOSE_STALLED = "crosstick.close.stalled"

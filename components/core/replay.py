@@ -74,6 +74,21 @@ class ReplayCounters:
     """Numbers that were asked for and are gone for good."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReplayPage:
+    """What followed a tick: all numbers up to ``to_seq`` are in ``events`` or ``missing``."""
+
+    to_seq: int
+    events: list[tuple[int, bytes]]
+    """``(seq, payload)``."""
+
+    missing: list[tuple[int, int]]
+    """First and last of what is gone for good."""
+
+    more: bool
+    """Whether there are further ones."""
+
+
 class TickHistory:
     """The newest ticks of each symbol in one epoch."""
 
@@ -170,51 +185,51 @@ class TickHistory:
         Raises:
             SeqAhead: the symbol has had no tick of that number in this epoch.
         """
+        page = self.page(symbol, epoch, after_seq)
+        return b'{"epoch":%d,"symbol":"%b","after_seq":%d,"to_seq":%d,"events":[%b],"missing":[%b],"more":%b}' % (
+            self._epoch,
+            symbol.encode(),
+            after_seq,
+            page.to_seq,
+            b",".join([payload for _, payload in page.events]),
+            b",".join(b"[%d,%d]" % numbers for numbers in page.missing),
+            b"true" if page.more else b"false",
+        )
+
+    def page(self, symbol: str, epoch: int, after_seq: int, most_events: int = MAX_ANSWER_EVENTS) -> ReplayPage:
+        """Return what followed a tick of a symbol, and count it; of another epoch there is nothing.
+
+        Raises:
+            SeqAhead: the symbol has had no tick of that number in this epoch.
+        """
         self._forget(self._monotonic_s())
         if epoch != self._epoch:
-            return self._answer(symbol, after_seq, after_seq, [], [], more=False)
+            return self._counted(ReplayPage(after_seq, [], [], more=False))
         topic = tick_topic(symbol)
         ring = self._rings.get(topic) or _NOTHING
         newest = max(self._forgotten_to.get(topic, 0), ring[-1][1] if ring else 0)
         if after_seq > newest:
             raise SeqAhead(newest)
-        payloads: list[bytes] = []
+        events: list[tuple[int, bytes]] = []
         missing: list[tuple[int, int]] = []
         reached, room_bytes = after_seq, MAX_ANSWER_BYTES
         for _, seq, payload in islice(ring, bisect_right(ring, after_seq, key=_seq_of), None):
-            if room_bytes <= 0 or len(payloads) == MAX_ANSWER_EVENTS:
-                return self._answer(symbol, after_seq, reached, payloads, missing, more=True)
+            if room_bytes <= 0 or len(events) == most_events:
+                return self._counted(ReplayPage(reached, events, missing, more=True))
             if seq > reached + 1:
                 missing.append((reached + 1, seq - 1))
-            payloads.append(payload)
+            events.append((seq, payload))
             room_bytes -= len(payload)
             reached = seq
         if reached < newest:
             missing.append((reached + 1, newest))
-        return self._answer(symbol, after_seq, newest, payloads, missing, more=False)
+        return self._counted(ReplayPage(newest, events, missing, more=False))
 
-    def _answer(
-        self,
-        symbol: str,
-        after_seq: int,
-        to_seq: int,
-        payloads: list[bytes],
-        missing: list[tuple[int, int]],
-        *,
-        more: bool,
-    ) -> bytes:
+    def _counted(self, page: ReplayPage) -> ReplayPage:
         self.counters.replays += 1
-        self.counters.events += len(payloads)
-        self.counters.missing += sum(last - first + 1 for first, last in missing)
-        return b'{"epoch":%d,"symbol":"%b","after_seq":%d,"to_seq":%d,"events":[%b],"missing":[%b],"more":%b}' % (
-            self._epoch,
-            symbol.encode(),
-            after_seq,
-            to_seq,
-            b",".join(payloads),
-            b",".join(b"[%d,%d]" % numbers for numbers in missing),
-            b"true" if more else b"false",
-        )
+        self.counters.events += len(page.events)
+        self.counters.missing += sum(last - first + 1 for first, last in page.missing)
+        return page
 
     def _is_of_interest(self, batch: Batch) -> bool:
         if batch.epoch > self._epoch:

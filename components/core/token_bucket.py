@@ -29,6 +29,10 @@ class TokenBucket:
         """Return how many tokens there are."""
         return min(self._tokens + (now_s - self._at_s) * self.rate, self.burst)
 
+    def wait_s(self, now_s: float) -> float:
+        """Return how long it is until there is one."""
+        return max(0.0, 1.0 - self.left(now_s)) / self.rate
+
     def lower_to(self, tokens: float) -> None:
         """Have no more than so many tokens."""
         self._tokens = min(self._tokens, tokens)

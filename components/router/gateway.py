@@ -124,6 +124,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         self._relay.listen_to(bus)
         await bus.start(self._relay)
         self._watch.start(1.0).addErrback(self._watch_failed)
+        self._runtime.market = self._market
         self._joined = True
         self._garbage.start()
         self.life_log.info("gateway of realm {realm} is up", realm=details.realm)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from components.bus import BusReader
 from components.core.closing import CloseReason
+from components.core.market import Market
 from components.core.replay import TickHistory
 from components.core.seats import Seats
 from components.environment import NodeEnvironment
@@ -77,6 +78,9 @@ class Runtime:
 
     links: dict[str, LinkCounters] = field(default_factory=dict)
     """By the peer's name in the configuration."""
+
+    market: Market | None = None
+    """What is known of the market; ``None`` before the gateway has joined."""
 
 
 _runtime: Runtime | None = None

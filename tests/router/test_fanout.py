@@ -37,6 +37,9 @@ class PlainEncoding:
             for event in events
         ]
 
+    def pieces(self, frames: list[bytes]) -> list[bytes]:
+        return [b"".join(frames)] if self.joined else frames
+
 
 class FakeConnection:
     def __init__(self, encoding: PlainEncoding, clock: Clock) -> None:

@@ -74,6 +74,20 @@ class Gate:
         """Count a message that has not been counted, or a frame without one; return whether there was room for it."""
         return self.counted or self._messages is None or self._messages.take(self._clock()) == 1
 
+    def pay(self, number: int) -> Refusal | None:
+        """Ask for a message that does what so many would, which has been counted as one.
+
+        More than could ever be taken at once need no more than that.
+        """
+        if self._messages is None:
+            return None
+        wanted = min(number, self.limits.messages_burst) - 1
+        taken = self._messages.take(self._clock(), wanted) if wanted > 0 else wanted
+        if taken == wanted:
+            return None
+        self._messages.give_back(taken)
+        return self.refuse("messages_per_s")
+
     def may_publish(self) -> bool:
         """Tell whether a publication may be taken, and count it; what is refused here is to be asked for again."""
         if self._ready_to_publish:
@@ -109,11 +123,22 @@ class Gate:
         most = self.limits.max_registrations
         return most is None or registrations < most
 
+    def fault(self) -> None:
+        """Take note of a request that could not be one, and close the session when there have been too many."""
+        if not self._refusals.take(self._clock()):
+            self._close()
+
+    def wait_s(self) -> float:
+        """Return how long it is until there is room for one more call, and its message."""
+        now_s = self._clock()
+        return max(
+            (bucket.wait_s(now_s) for bucket in (self._messages, self._calls) if bucket is not None), default=0.0
+        )
+
     def refuse(self, limit: str) -> Refusal:
         """Count a refusal, and close the session when there have been too many; return the limit and its value."""
         self._count(limit)
-        if not self._refusals.take(self._clock()):
-            self._close()
+        self.fault()
         value: float = getattr(self.limits, limit)
         return limit, value
 

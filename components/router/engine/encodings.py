@@ -92,6 +92,10 @@ class EventEncoding:
         messages = map(self._message, events)
         return list(messages if self._framed is None else map(self._framed, messages))
 
+    def pieces(self, frames: list[bytes]) -> list[bytes]:
+        """Return one block; without a frame of ours, messages."""
+        return [b"".join(frames)] if self.joined else frames
+
 
 def _rawsocket_frame(message: bytes) -> bytes:
     # The first octet is the frame's type, 0 for a message; 24 bits of length follow.
@@ -103,3 +107,42 @@ WEBSOCKET = {
 }
 RAWSOCKET = {key: EventEncoding(message, _rawsocket_frame) for key, message in MESSAGES.items()}
 UNFRAMED = {key: EventEncoding(message, None) for key, message in MESSAGES.items()}
+
+
+MAX_BATCH = 200
+"""Events in one array: some 25 kB, which every client's library takes for one message."""
+
+
+class PlainEncoding:
+    """An ``Encoding`` for clients of the plain JSON protocol: an event is its payload, a batch an array of such."""
+
+    def __init__(self, *, framed: bool, batched: bool) -> None:
+        """Without ``framed`` the connection frames by itself, as compressed ones must."""
+        self.joined = framed
+        self._batched = batched
+
+    def frames(self, events: Sequence[Event]) -> list[bytes]:
+        """Return what is sent for each event."""
+        return self.objects([event.payload.json for event in events])
+
+    def objects(self, objects: list[bytes]) -> list[bytes]:
+        """Return what is sent for each object, as ``frames`` does for events."""
+        return objects if self._batched or not self.joined else list(map(text_frame, objects))
+
+    def pieces(self, frames: list[bytes]) -> list[bytes]:
+        """Return one block; without a frame of ours, messages."""
+        if self._batched:
+            frames = [
+                b"[%b]" % b",".join(frames[start : start + MAX_BATCH]) for start in range(0, len(frames), MAX_BATCH)
+            ]
+            if self.joined:
+                frames = list(map(text_frame, frames))
+        return [b"".join(frames)] if self.joined else frames
+
+
+PLAIN = {
+    (framed, batched): PlainEncoding(framed=framed, batched=batched)
+    for framed in (False, True)
+    for batched in (False, True)
+}
+"""By whether it frames, and whether the client wants arrays."""

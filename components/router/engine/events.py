@@ -41,7 +41,10 @@ class Encoding(Protocol):
     """A serializer and a framing; one object each, shared by all connections that use it."""
 
     joined: bool
-    """Whether frames may be joined and written as one block."""
+    """Whether ``pieces`` returns one block, to be written as it is."""
 
     def frames(self, events: Sequence[Event]) -> list[bytes]:
         """Return what is sent for each event."""
+
+    def pieces(self, frames: list[bytes]) -> list[bytes]:
+        """Return what is written for frames: one block, or messages that the connection frames by itself."""

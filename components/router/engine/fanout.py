@@ -180,7 +180,8 @@ class FanOut:
             return
         retained = self.retained(subscriber, subscription, events)
         if retained:
-            self._write(subscriber, frames_of(subscriber.connection.encoding, retained))
+            frames = frames_of(subscriber.connection.encoding, retained)
+            self._write_frames(subscriber, [frame for frame in frames if frame])
 
     @staticmethod
     def retained(
@@ -234,7 +235,7 @@ class FanOut:
             subscriber.position = len(pending.events)
             pending.caught_up.add(subscriber)
             if positions:
-                self._write(subscriber, pending.framed(subscriber.connection.encoding, positions))
+                self._write_frames(subscriber, pending.framed(subscriber.connection.encoding, positions))
 
     def blocked(self, subscriber: Subscriber) -> None:
         """Write nothing to a session until it is unblocked: its connection takes no more bytes."""
@@ -259,7 +260,7 @@ class FanOut:
             if isinstance(missed, HeldPart):
                 self._write(subscriber, list(missed.pieces), missed.events)
             else:
-                self._write(subscriber, self._encoded(subscriber, missed))
+                self._write_frames(subscriber, self._encoded(subscriber, missed))
             if subscriber.gone or (subscriber.blocked and not whole):
                 break
         group = subscriber.group
@@ -318,7 +319,7 @@ class FanOut:
             subscriber.position = 0
             # To a blocked session, too: these belong to the reply that it was sent before them.
             if positions and not subscriber.gone:
-                self._write(subscriber, pending.framed(subscriber.connection.encoding, positions))
+                self._write_frames(subscriber, pending.framed(subscriber.connection.encoding, positions))
 
     def _flush_group(self, group: Group, pending: Pending, subscriptions: frozenset[int], now_s: float) -> None:
         writable: set[Subscriber] | tuple[Subscriber, ...] = group.writable
@@ -329,11 +330,10 @@ class FanOut:
         if not writable and not blocked:
             return
         positions = pending.positions(group.subscriptions, subscriptions)
-        pieces = frames = pending.framed(group.encoding, positions)
+        frames = pending.framed(group.encoding, positions)
         if not frames:
             return
-        if group.encoding.joined:
-            pieces = [b"".join(frames)]
+        pieces = group.encoding.pieces(frames)
         if blocked:
             events = [pending.events[position] for position in positions]
             self._blocked.hold(group, blocked, events, pieces, now_s)
@@ -341,11 +341,15 @@ class FanOut:
         for subscriber in tuple(writable):
             self._write(subscriber, pieces, len(frames))
 
-    def _write(self, subscriber: Subscriber, pieces: list[bytes], events: int | None = None) -> None:
+    def _write_frames(self, subscriber: Subscriber, frames: list[bytes]) -> None:
+        if frames:
+            self._write(subscriber, subscriber.connection.encoding.pieces(frames), len(frames))
+
+    def _write(self, subscriber: Subscriber, pieces: list[bytes], events: int) -> None:
         connection = subscriber.connection
         try:
             if connection.encoding.joined:
-                connection.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+                connection.write(pieces[0])
             else:
                 connection.write_each(pieces)
         except Exception:
@@ -353,7 +357,7 @@ class FanOut:
             self.life_log.failure("a connection cannot be written to and is given up")
             connection.give_up()
         else:
-            self.delivered += len(pieces) if events is None else events
+            self.delivered += events
 
     def _regroup(self, subscriber: Subscriber) -> None:
         # Interned when the next flush needs it, not with each of the hundred subscriptions that a client begins with.

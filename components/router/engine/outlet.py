@@ -55,6 +55,9 @@ class Outlet:
         self._closed = False
         self._parting: CloseReason | None = None
         """Why the connection is to be closed as soon as nothing waits for it."""
+        self.when_free: Callable[[], None] = lambda: None
+        """Called when the connection takes bytes again, and what waited for it has been written."""
+
         self.given_up = False
         """Whether the connection is being closed from here: what is sent besides the reason reaches nobody."""
 
@@ -138,6 +141,8 @@ class Outlet:
         if self._fanout is not None and self.subscriber is not None and not self._closed:
             self._fanout.unblocked(self.subscriber)
         self._part_if_flushed()
+        if not self.blocked and not self._closed:
+            self.when_free()
 
     def stopProducing(self) -> None:
         """Be told that the connection is lost."""

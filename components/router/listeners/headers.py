@@ -6,7 +6,9 @@ style, no frame, no form. ``'self'`` covers the page's WebSocket to the same hos
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 SERVER = b"Crosstick"
@@ -39,14 +41,17 @@ class SecurityHeaders:
     shared_paths: tuple[bytes, ...] = (b"/vendor/",)
     """Below these, pages of other origins may embed what there is: libraries, such as autobahn-js."""
 
-    def mark(self, headers: Any, path: bytes, *, secure: bool) -> None:
+    def mark(
+        self, headers: Any, path: bytes, *, secure: bool, cors: Mapping[bytes, bytes] = MappingProxyType({})
+    ) -> None:
         """Add the security headers to an answer's (Twisted's ``Headers``), and remove what grants other origins access.
 
-        Crossbar's static files would tell any origin that asks that it may read them, credentials included.
+        Crossbar's static files would tell any origin that asks that it may read them, credentials included. ``cors`` is what a
+        resource of our own grants them.
         """
         for name in [name for name, _ in headers.getAllRawHeaders() if name.lower().startswith(_CORS_PREFIX)]:
             headers.removeHeader(name)
-        for name, value in self.of(path, secure=secure).items():
+        for name, value in (*self.of(path, secure=secure).items(), *cors.items()):
             headers.setRawHeaders(name, [value])
 
     def of(self, path: bytes, *, secure: bool) -> dict[bytes, bytes]:

@@ -65,6 +65,9 @@ class HttpPolicy:
     may_request: Callable[[str], bool] = lambda _address: True
     """Tells whether an address may have one more request answered, and counts it."""
 
+    requests_per_s: float | None = None
+    """How many that are in a second, in the end; ``None`` for no limit."""
+
     refused: Counter[str] = field(default_factory=Counter)
     """Connections that were ended before they were of use, by cause (``REFUSAL_CAUSES``)."""
 
@@ -91,6 +94,11 @@ class BoundedHttpChannel(_HTTPChannel):  # type: ignore[misc]  # Twisted has no 
         self._requests_seen = 0
         self._body_bytes = 0
         self._given_up = False
+
+    @property
+    def policy(self) -> HttpPolicy:
+        """What holds for all connections of the listener."""
+        return self._policy
 
     # The deadlines
 
@@ -169,7 +177,12 @@ class BoundedHttpChannel(_HTTPChannel):  # type: ignore[misc]  # Twisted has no 
     # The answers
 
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Any) -> None:
-        self._policy.headers.mark(headers, self.requests[0].path, secure=self.isSecure())
+        request = self.requests[0]
+        if headers.getRawHeaders(b"Connection") == [b"close"]:
+            # Also where it is the answer that says so.
+            self.persistent = False
+        cors = getattr(request, "cors", {})
+        self._policy.headers.mark(headers, request.path, secure=self.isSecure(), cors=cors)
         super().writeHeaders(version, code, reason, headers)
 
     def _respondToBadRequestAndDisconnect(self) -> None:

@@ -76,6 +76,7 @@ class Listener:
             HttpLimits(request_timeout_s=settings.request_timeout, max_body_bytes=settings.max_body_bytes),
             origins=OriginPolicy.parse(settings.allowed_origins),
             may_request=self._may_request,
+            requests_per_s=settings.requests_per_s_per_address,
         )
         self.certificates: Certificates | None = None
         """What its TLS uses; ``None`` without TLS."""

@@ -6,6 +6,7 @@ what differs is who gets to them and what is said about them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -53,6 +54,8 @@ UPGRADE_REQUIRED = PlainAnswer(
     426, "WebSocket connections only", {b"Upgrade": b"websocket", b"Connection": b"Upgrade, close"}
 )
 
+_REFUSALS: Mapping[int, Resource] = {404: NOT_FOUND, 429: TOO_MANY}
+
 
 def protect(factory: Any, policy: HttpPolicy) -> None:
     """Give a transport's factory, before it listens, what ``policy`` says: a web site, or WebSocket without one.
@@ -84,8 +87,9 @@ def _resource_for(site: Any, policy: HttpPolicy, request: Any) -> Any:
     # As Twisted's Site does it.
     request.site = site
     request.sitepath = list(request.prepath)
+    refusals = _refusals(site, request)
     if not all(map(_is_plain_segment, request.postpath)):
-        return NOT_FOUND
+        return refusals[404]
     resource: Any = site.resource
     while request.postpath and not resource.isLeaf and not isinstance(resource, Resource404):
         segment = request.postpath.pop(0)
@@ -96,7 +100,7 @@ def _resource_for(site: Any, policy: HttpPolicy, request: Any) -> Any:
         _protect_websocket(resource._factory, policy)
         return resource
     if not policy.may_request(getattr(request.getClientAddress(), "host", LOCAL)):
-        return TOO_MANY
+        return refusals[429]
     if isinstance(resource, WebSocketResource):
         # Autobahn would show a page with its version, or redirect to wherever the request says.
         return UPGRADE_REQUIRED
@@ -112,6 +116,13 @@ def _resource_for(site: Any, policy: HttpPolicy, request: Any) -> Any:
     if _refuses_method(resource, request.method):
         return NOT_ALLOWED
     return resource
+
+
+def _refusals(site: Any, request: Any) -> Mapping[int, Resource]:
+    """Return how is said that there is nothing, or too much: what is at the path's first segment may have words of its own."""
+    first = request.postpath[0] if request.postpath else b""
+    refusals: Mapping[int, Resource] = getattr(site.resource.children.get(first), "refusals", _REFUSALS)
+    return refusals
 
 
 def _asks_for_upgrade(request: Any) -> bool:

@@ -33,6 +33,7 @@ from components.core.outbox import OutboxCounters
 from components.core.outbox_settings import OutboxSettings
 from components.router.access.gate import Gate
 from components.router.engine.encodings import UNFRAMED, WEBSOCKET
+from components.router.engine.events import Encoding
 from components.router.engine.ingress import take
 from components.router.engine.outlet import Outlet
 from components.router.engine.requests import CODECS, RequestCodec
@@ -170,7 +171,7 @@ class GatewayWebSocketProtocol(
             TransportSettings.clock,
             TransportSettings.queue,
             TransportSettings.counters,
-            (UNFRAMED if compressed else WEBSOCKET)[kind],
+            self._encoding(kind, compressed=compressed),
             self._frame_writer(),
             self._write_message,
             self._give_up,
@@ -186,6 +187,9 @@ class GatewayWebSocketProtocol(
             or not (self.utf8validateIncoming and self.applyMask)
         )
         self.codec = None if autobahn_sees_all else CODECS.get(kind)
+
+    def _encoding(self, kind: tuple[str, bool], *, compressed: bool) -> Encoding:
+        return (UNFRAMED if compressed else WEBSOCKET)[kind]
 
     def take_limits(self, gate: Gate | None) -> None:
         """Be told what the session on this connection may do."""
@@ -204,26 +208,33 @@ class GatewayWebSocketProtocol(
             if len(data) < MAX_ANSWER_BYTES:
                 super().dataReceived(data)
             return
-        if self._unread:
+        if self._waits:
             # TLS may have more of what was read before.
             self._unread += data
             return
         self._unread = data
+        self._begin_turn()
+
+    def _begin_turn(self) -> None:
+        """Have what was read handled, and read no more until it is."""
         TransportSettings.turns.ready(self)
-        if self._unread and not self.transport.disconnecting:
+        if (self._unread or self._is_busy()) and not self._waits and not self.transport.disconnecting:
             self._waits = True
             self.transport.pauseProducing()
+
+    def _is_busy(self) -> bool:
+        """Tell whether there is something to do of messages that have been taken."""
+        return False
 
     def take_turn(self, until_s: float) -> bool:
         """Handle what was read, until a time; return whether more waits."""
         data, self._unread = self._unread, b""
-        if not data:
-            # It has gone meanwhile.
-            return False
-        if self.outlet is None or not self.outlet.given_up:
+        if data and (self.outlet is None or not self.outlet.given_up):
             self._unread = self._take_data(data, until_s)
         if self._unread:
             return True
+        if self._is_busy():
+            return False
         if self._waits:
             self._waits = False
             if not self.transport.disconnecting:
@@ -296,7 +307,7 @@ class GatewayWebSocketProtocol(
             now_s = seconds()
             if handled == self._chunk:
                 self._fit_chunk(now_s - began_s)
-            if now_s >= until_s:
+            if now_s >= until_s or self._is_busy():
                 return data
             began_s = now_s
         return b""
@@ -408,9 +419,12 @@ class GatewayWebSocketProtocol(
             self.transport.abortConnection()
             return
         if self.isOpen():
-            super().send(last_words(self._session, reason))
+            self._say_last(reason)
         self.sendClose(CLOSE_CODES[reason], reason.value)
         TransportSettings.clock.callLater(GOODBYE_TIME_S, self.transport.abortConnection)
+
+    def _say_last(self, reason: CloseReason) -> None:
+        super().send(last_words(self._session, reason))
 
     def sendMessage(self, payload: bytes, *arguments: Any, **options: Any) -> None:
         # The limit is on what a client sends; Autobahn's holds for both directions.

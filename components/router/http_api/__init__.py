@@ -1,0 +1,1 @@
+"""The market over HTTP: what ``/api`` answers, to whom, and how it is described."""
