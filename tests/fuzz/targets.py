@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -20,6 +21,7 @@ from autobahn.wamp import message
 from autobahn.wamp.exception import InvalidUriError
 from autobahn.wamp.serializer import JsonSerializer, MsgPackSerializer
 
+from components.core import plain_json
 from components.core.arguments import InvalidArgument, NoArguments, checked
 from components.core.batch import Batch, MalformedBatch, decode_batch, encode_batch
 from components.core.client_address import TrustedProxies, client_address, header_values, network_key
@@ -31,6 +33,9 @@ from components.core.topics import receives
 from components.core.uri_rules import MAX_URI_CHARS
 from components.router.bearer import PROTOCOL_PREFIX, BearerError, bearer_token
 from components.router.engine.requests import CODECS, Publish, Subscribe, Unsubscribe, is_plain_json
+from components.router.http_api.negotiation import accepts_gzip, entity_tag, has_it, quoted
+from components.router.http_api.problems import ApiError
+from components.router.http_api.query import SYMBOLS, read_query
 from components.router.market_api import SnapshotArguments, Symbol
 from components.tokens import Claims, TokenError
 from tests.fuzz.world import (
@@ -225,6 +230,59 @@ def requests(data: bytes) -> None:
             require(parsed.topic == recognised.topic, "topics differ")
             # NaN and infinities are no JSON, for msgspec.
             require(len(parsed.args) == 1 and not parsed.kwargs, "arguments differ")
+
+
+_RATES = {100: "every_100ms", 1_000: "every_1s"}
+_PLAIN_SYMBOL = re.compile("[A-Za-z0-9]{1,20}")
+
+
+def plain_requests(data: bytes) -> None:
+    """A plain request is what it says and no more; what is none is refused with an object, and the id that it has."""
+    if not _is_utf8(data):
+        # No text frame.
+        return
+    try:
+        request = plain_json.parse(data)
+        if isinstance(request, plain_json.Subscribe | plain_json.Unsubscribe):
+            named = plain_json.families(request, _RATES)
+            require(set(named) <= {"", "book", *_RATES.values()}, "a family that there is not")
+    except plain_json.RequestRefused as refused:
+        said = plain_json.error(refused.uri, str(refused), refused.id)
+        require(len(said) < 4_000, "a refusal without a bound")
+        shown = json.loads(said)
+        require(shown["type"] == "error" and "\n" not in said.decode(), "a refusal that is none")
+        require("id" not in shown or shown["id"] == json.loads(data)["id"], "another id")
+        return
+    said = json.loads(data)
+    fields = {name: value for name, value in said.items() if name != "type"}
+    require(said["type"] == type(request).__name__.lower(), "another type")
+    require(set(fields) <= set(request.__struct_fields__), "a field that there is not")
+    for name in request.__struct_fields__:
+        value = getattr(request, name)
+        require(value is plain_json.UNSET if name not in fields else value == fields[name], f"another {name}")
+    for symbol in fields.get("symbols", ()) if fields.get("symbols") != "*" else ():
+        require(_PLAIN_SYMBOL.fullmatch(symbol) is not None, "a symbol that is none")
+    for symbol, seq in fields.get("last", {}).items():
+        require(_PLAIN_SYMBOL.fullmatch(symbol) is not None and type(seq) is int and seq >= 0, "no seq of a symbol")
+
+
+def api_requests(data: bytes) -> None:
+    """Query and headers of a request of the API: a query says which symbols, or is refused with a problem."""
+    query, _, rest = data.decode("latin-1").partition("\n")
+    accepted, _, known = rest.partition("\n")
+    try:
+        found = read_query(query, (SYMBOLS,)).symbols
+    except ApiError as problem:
+        body = json.loads(problem.body())
+        require(problem.status == body["status"] == 400 and len(problem.body()) < 500, "no problem of a query's")
+    else:
+        for symbol in found or ():
+            require(_PLAIN_SYMBOL.fullmatch(symbol) is not None, "a symbol that is none")
+        require(found is None or len(set(found)) == len(found) > 0, "a symbol comes twice, or none does")
+    require(accepts_gzip([accepted]) in (True, False) and not accepts_gzip([]), "gzip for who does not take it")
+    tag = entity_tag(data)
+    require(has_it([known, quoted(tag, gzipped=True).decode()], tag), "a tag is not found behind another")
+    require(not has_it([known], tag) or known.strip() == "*", "a tag is found that is not there")
 
 
 def batches(data: bytes) -> None:
@@ -439,6 +497,19 @@ def _both(messages: list[bytes]) -> list[bytes]:
     return as_frames
 
 
+_PLAIN_REQUESTS = [
+    b'{"type":"subscribe","symbols":["BTCUSDT","ETHUSDT"],"streams":["tick","book"],"id":"a"}',
+    b'{"type":"subscribe","symbols":"*","every_ms":1000}',
+    b'{"type":"unsubscribe","symbols":"*","streams":["book"],"id":7}',
+    b'{"type":"unsubscribe","symbols":["BTCUSDT"],"every_ms":100}',
+    b'{"type":"list","id":-9007199254740992}',
+    b'{"type":"status"}',
+    b'{"type":"ping","id":"\\ud83d\\ude00"}',
+    b'{"type":"renew","token":"a.b.c"}',
+    b'{"type":"resume","epoch":1700000000000,"last":{"BTCUSDT":0,"ETHUSDT":42}}',
+    b'{"type":"resume","type":"ping","id":1.5}',
+    b'{"id":1,"type":"nothing","more":[{}]}',
+]
 _DEFLATED = b"\xca\x36\x36\xd2\x31\xd4\xa9\xae\x8d\x05\x00"
 _UPGRADE = (
     b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -503,6 +574,15 @@ TARGETS = {
     "requests": Target(
         requests,
         [*_JOINED_MESSAGES, *(encoded(json.loads(one), "msgpack") for one in _JOINED_MESSAGES[:4])],
+    ),
+    "plain_requests": Target(plain_requests, _PLAIN_REQUESTS),
+    "api_requests": Target(
+        api_requests,
+        [
+            b"symbols=BTCUSDT,ETHUSDT&token=a.b.c\ngzip;q=0.5, *;q=0",
+            b'symbols=%2A&symbols=\nidentity\nW/"a", *',
+            b"limit=1\n;q=1,,gzip;q=x;q=1\n*",
+        ],
     ),
     "batches": Target(batches, [encode_batch(Batch(1, 1, [("market.BTCUSDT", 1, b'{"seq":1}')])), b"\x93\x01\x01\x90"]),
     "arguments": Target(

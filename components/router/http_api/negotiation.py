@@ -61,5 +61,6 @@ def _weight(parameters: Sequence[str]) -> float:
         name, _, value = parameter.partition("=")
         if name.strip() == "q":
             # What is no weight says no: the body as it is suits everybody.
-            return float(value) if re.fullmatch(r"[01](\.[0-9]{0,3})?", value.strip()) else 0.0
+            weight = value.strip()
+            return float(weight) if re.fullmatch(r"[01](\.[0-9]{0,3})?", weight) else 0.0
     return 1.0
