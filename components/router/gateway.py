@@ -33,9 +33,11 @@ from components.router import runtime, safe_log
 from components.router.fanout_settings import FanOutSettings, FanOutSettingsError
 from components.router.garbage import Garbage
 from components.router.market_api import MarketApi
+from components.router.plain.market import MarketView
 from components.router.rate_topics import RateTopics
 from components.router.relay import Relay
 from components.router.seam.connections import install_transports
+from components.router.seam.plain_session import install_sessions
 from components.router.seam.router_seam import RouterSeam
 from components.tokens import CLIENT_ROLES
 from components.uris import AUTHORIZE, ERROR_NOT_READY, MARKET_STATUS
@@ -90,7 +92,10 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
             time.monotonic,
         )
         self._joined = False
-        self._watch = LoopingCall(self._relay.watch)
+        self._view = MarketView(
+            self._market, self._history, self._relay.awaits_history, self._session_grants, conflator.rates
+        )
+        self._watch = LoopingCall(self._look)
         self._bus_settings = environment.settings.bus
         self._authority = environment.authority
         self._authority.start(reactor)
@@ -117,6 +122,8 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
             settings.window_s,
             settings.hold,
         )
+        self._seam.market = self._view
+        install_sessions(self)
         self._turns.come_first(self._seam.fanout.flush_if_due)
         await self.register(self._authorize, AUTHORIZE)
         await MarketApi(self._market, self._history, self._relay.awaits_history, self._caller_grants).register(self)
@@ -136,6 +143,10 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
             self._watch.stop()
         if self._runtime.bus is not None:
             ensureDeferred(self._runtime.bus.stop()).addErrback(self._bus_not_stopped)
+
+    def _look(self) -> None:
+        self._relay.watch()
+        self._view.watch()
 
     # Relay
 

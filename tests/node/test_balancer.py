@@ -166,7 +166,7 @@ def with_proxied_transports(config: dict[str, Any], certificate: Path, tls_port:
         "id": "backend",
         "endpoint": {"type": "tcp", "interface": "127.0.0.1", "port": rawsocket_port},
         "serializers": ["json"],
-        "auth": public["paths"]["ws"]["auth"],
+        "auth": public["paths"]["ws"]["paths"]["/"]["auth"],
     }
     router["transports"] += [secure, rawsocket]
     behind = {"trusted_proxies": ["127.0.0.1"], "max_connections_per_address": 1}

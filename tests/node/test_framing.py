@@ -155,7 +155,7 @@ CASES: list[tuple[str, bytes | list[bytes], object]] = [
 
 def with_deflate(config: dict[str, Any]) -> None:
     with_limits(max_message_bytes=MAX_BYTES)(config)
-    config["workers"][0]["transports"][1]["paths"]["ws"]["options"]["compression"] = {"deflate": {}}
+    config["workers"][0]["transports"][1]["paths"]["ws"]["paths"]["/"]["options"]["compression"] = {"deflate": {}}
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,7 @@ async def assert_ticks_go_on(node: Node, ticks: list[tuple[str, dict[str, Any], 
 
 
 def with_deflate(config: dict[str, Any]) -> None:
-    config["workers"][0]["transports"][1]["paths"]["ws"]["options"]["compression"] = {"deflate": {}}
+    config["workers"][0]["transports"][1]["paths"]["ws"]["paths"]["/"]["options"]["compression"] = {"deflate": {}}
 
 
 @pytest_twisted.ensureDeferred
@@ -87,7 +87,7 @@ async def test_a_client_that_closes_without_reading_is_dropped(
     def impatient(config: dict[str, Any]) -> None:
         component(config, "gateway")["extra"] = {"fanout": {"stall_timeout": 2, "send_buffer_bytes": 16_384}}
         # Nothing but the stall is to end it.
-        config["workers"][0]["transports"][1]["paths"]["ws"]["options"] |= {
+        config["workers"][0]["transports"][1]["paths"]["ws"]["paths"]["/"]["options"] |= {
             "auto_ping_interval": 0,
             "close_handshake_timeout": 0,
         }

@@ -74,7 +74,7 @@ def limited(tmp_path_factory: pytest.TempPathFactory, rawsocket_port: int) -> It
             "type": "rawsocket",
             "endpoint": {"type": "tcp", "interface": "127.0.0.1", "port": rawsocket_port},
             "serializers": ["json"],
-            "auth": transports[1]["paths"]["ws"]["auth"],
+            "auth": transports[1]["paths"]["ws"]["paths"]["/"]["auth"],
         }
         transports.append(rawsocket)
 

@@ -24,7 +24,7 @@ def with_monitor(config: dict[str, Any]) -> None:
     )
     paths = router["transports"][1]["paths"]
     ticket = {"type": "static", "principals": {"m": {"ticket": "monitor", "role": "monitor"}}}
-    paths["monitor"] = paths["ws"] | {"auth": {"ticket": ticket}}
+    paths["monitor"] = paths["ws"]["paths"]["/"] | {"auth": {"ticket": ticket}}
 
 
 @pytest_twisted.ensureDeferred

@@ -51,9 +51,9 @@ async def test_on_every_transport_a_client_that_does_not_read_is_cut(
             "type": "rawsocket",
             "endpoint": {"type": "tcp", "interface": "127.0.0.1", "port": rawsocket_port},
             "serializers": ["json", "msgpack", "cbor"],
-            "auth": public["paths"]["ws"]["auth"],
+            "auth": public["paths"]["ws"]["paths"]["/"]["auth"],
         }
-        public["paths"]["ws"]["options"]["compression"] = {"deflate": {}}
+        public["paths"]["ws"]["paths"]["/"]["options"]["compression"] = {"deflate": {}}
         router["transports"] += [secure, rawsocket]
 
     node = make_node(

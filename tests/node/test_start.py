@@ -34,7 +34,7 @@ def with_a_missing_certificate(config: dict[str, Any]) -> None:
 def as_a_universal_transport(config: dict[str, Any]) -> None:
     transport = config["workers"][0]["transports"][1]
     universal = {name: transport[name] for name in ("id", "endpoint")} | {"type": "universal"}
-    universal["websocket"] = {"ws": {"type": "websocket", "auth": transport["paths"]["ws"]["auth"]}}
+    universal["websocket"] = {"ws": {"type": "websocket", "auth": transport["paths"]["ws"]["paths"]["/"]["auth"]}}
     config["workers"][0]["transports"][1] = universal
 
 

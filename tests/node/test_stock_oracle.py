@@ -70,6 +70,9 @@ def without_gateway(config: dict[str, Any]) -> None:
     ]
     for transport in router["transports"]:
         if transport["type"] == "web":
+            # Stock Crossbar has nothing below a WebSocket path.
+            transport["paths"]["ws"] = transport["paths"]["ws"]["paths"]["/"]
+            del transport["paths"]["api"]
             transport["paths"]["ws"]["auth"] = {
                 "ticket": {"type": "static", "principals": {"x": {"ticket": "stock", "role": "service"}}}
             }

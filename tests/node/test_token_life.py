@@ -28,7 +28,9 @@ def with_rawsocket(port: int, grace_s: float) -> Any:
     def change(config: dict[str, Any]) -> None:
         with_limits(expiry_grace=grace_s)(config)
         transports = config["workers"][0]["transports"]
-        auth = next(transport for transport in transports if transport["type"] == "web")["paths"]["ws"]["auth"]
+        auth = next(transport for transport in transports if transport["type"] == "web")["paths"]["ws"]["paths"]["/"][
+            "auth"
+        ]
         transports.append(
             {
                 "type": "rawsocket",

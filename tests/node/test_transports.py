@@ -44,7 +44,7 @@ async def assert_events_arrive(client: Client) -> None:
 async def test_compressed_connections(make_node: Callable[..., Node], clients: Clients, serializer: str) -> None:
     def with_deflate(config: dict[str, Any]) -> None:
         public = config["workers"][0]["transports"][1]
-        public["paths"]["ws"]["options"]["compression"] = {"deflate": {}}
+        public["paths"]["ws"]["paths"]["/"]["options"]["compression"] = {"deflate": {}}
 
     node = make_node(change_config=with_deflate)
     await deferToThread(node.start)
@@ -59,7 +59,7 @@ async def test_rawsocket_connections(make_node: Callable[..., Node], clients: Cl
 
     def with_rawsocket(config: dict[str, Any]) -> None:
         transports = config["workers"][0]["transports"]
-        ticket = transports[1]["paths"]["ws"]["auth"]
+        ticket = transports[1]["paths"]["ws"]["paths"]["/"]["auth"]
         endpoint = {"type": "tcp", "interface": "127.0.0.1", "port": port}
         transports.append(
             {"type": "rawsocket", "endpoint": endpoint, "serializers": ["json", "msgpack", "cbor"], "auth": ticket}

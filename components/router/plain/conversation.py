@@ -7,7 +7,8 @@ Rules:
 - Requests are done one after the other, in steps: a request for a thousand symbols takes as many, and others have their turn in
   between. While something is to be done nothing more is read, so what waits is what was read at once.
 - A request that does what a thousand WAMP messages would counts as a thousand.
-- A reply comes before the events of what it says, and events that were published before it come before it.
+- A reply comes before the events of what it says, and events that were published before it come before it. What is said in one
+  turn is written at once.
 - Who comes back gets of each symbol what was missed, and follows it from there in the same step as the last of that: nothing is
   missing, and nothing comes twice. A connection that takes no more gets no more of it until it does.
 
@@ -33,6 +34,7 @@ from components.core.plain_json import ALL, Following, OptionalId, RequestRefuse
 from components.core.replay import SeqAhead
 from components.core.topics import symbol_and_family
 from components.router.access.gate import Gate
+from components.router.engine.encodings import PlainEncoding
 from components.router.plain.market import MarketView
 from components.uris import (
     AUTH_RENEW,
@@ -46,6 +48,9 @@ from components.uris import (
 
 RESUME_EVENTS = 200
 """Ticks that a client which comes back is sent in one step."""
+
+MAX_GATHERED_BYTES = 65_536
+"""Of what is to be said: with more it is written, and counts against a session that does not read."""
 
 _HOLD = True
 """What a step yields after which the connection has to take bytes again."""
@@ -79,11 +84,15 @@ class Connection(Protocol):
     def joined(self) -> tuple[Realm | None, Any]:
         """Return the realm, where requests may be taken past Crossbar's code, and the session."""
 
-    def send_objects(self, objects: list[bytes]) -> None:
-        """Send objects, behind the events that wait."""
+    @property
+    def plain_encoding(self) -> PlainEncoding:
+        """What makes frames of objects."""
+
+    def begin_reply(self) -> None:
+        """Send the events that wait."""
 
     def send_frames(self, frames: list[bytes]) -> None:
-        """Send events as the session's encoding has made them."""
+        """Send what the encoding has made."""
 
     def go_on(self) -> None:
         """Have ``run`` called when it is this connection's turn."""
@@ -117,6 +126,9 @@ class Conversation:
         self._running = False
         self.is_held = False
         """Whether what is to be done waits for the connection to take bytes again."""
+        self._gathered: list[bytes] = []
+        """What has been said since the turn began."""
+        self._gathered_bytes = 0
         self._requests = 0
         """The number of WAMP's requests so far."""
         self._subscribes: dict[int, tuple[str, OptionalId]] = {}
@@ -159,6 +171,7 @@ class Conversation:
             return False
         finally:
             self._running = False
+            self._flush()
 
     def _run(self, until_s: float) -> bool:
         while self._work:
@@ -320,7 +333,9 @@ class Conversation:
                 return
             objects = [payload for _, payload in plain_json.replayed(symbol, page)]
             if objects:
-                self._connection.send_objects(objects)
+                self._say(*objects)
+                # So that a connection which takes no more says so.
+                self._flush()
             if not page.more:
                 # What is published from here on is not in the page, and all that was is.
                 self._follow(topic, request_id, retained=False)
@@ -382,8 +397,25 @@ class Conversation:
         self._say(plain_json.error(ERROR_LIMIT_EXCEEDED, text, request_id, limit=limit, value=shown))
 
     def _say(self, *objects: bytes) -> None:
-        if not self._connection.is_over:
-            self._connection.send_objects(list(objects))
+        if self._connection.is_over:
+            return
+        if not self._gathered:
+            # Nothing is published while a turn lasts.
+            self._connection.begin_reply()
+        self._send(self._connection.plain_encoding.objects(list(objects)))
+        if not self._running:
+            self._flush()
+
+    def _send(self, frames: list[bytes]) -> None:
+        self._gathered += frames
+        self._gathered_bytes += sum(map(len, frames))
+        if self._gathered_bytes >= MAX_GATHERED_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        frames, self._gathered, self._gathered_bytes = self._gathered, [], 0
+        if frames and not self._connection.is_over:
+            self._connection.send_frames(frames)
 
     # What the session is asked for
 
@@ -399,12 +431,11 @@ class Conversation:
         made = None if realm is None else realm.subscribe(session, topic, message.Subscribe.MATCH_EXACT, retained)
         if made is not None:
             self._following.topics[topic], frames = made
-            if frames:
-                self._connection.send_frames(frames)
+            self._send(frames)
             return
         number = self._number()
         self._subscribes[number] = topic, request_id
-        self._session.onMessage(message.Subscribe(number, topic, get_retained=retained or None))
+        self._ask(message.Subscribe(number, topic, get_retained=retained or None))
 
     def _unfollow(self, topic: str) -> None:
         subscription = self._following.topics.pop(topic, None)
@@ -412,12 +443,17 @@ class Conversation:
             return
         realm, session = self._connection.joined()
         if realm is None or not realm.unsubscribe(session, subscription):
-            self._session.onMessage(message.Unsubscribe(self._number(), subscription))
+            self._ask(message.Unsubscribe(self._number(), subscription))
 
     def _call(self, kind: str, request_id: OptionalId, procedure: str, *arguments: Any) -> None:
         number = self._number()
         self._calls[number] = kind, request_id
-        self._session.onMessage(message.Call(number, procedure, args=list(arguments)))
+        self._ask(message.Call(number, procedure, args=list(arguments)))
+
+    def _ask(self, request: Any) -> None:
+        # Of Crossbar's answer a part may be written past what has been gathered.
+        self._flush()
+        self._session.onMessage(request)
 
     # On the way out
 

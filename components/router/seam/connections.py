@@ -46,6 +46,7 @@ from components.router.seam.client_session import GatewaySession
 from components.router.seam.gateway_router import GatewayRouter
 from components.router.seam.rawsocket import GatewayRawSocketProtocol
 from components.router.seam.router_seam import RouterSeam
+from components.router.seam.socket_paths import install_socket_paths
 from components.router.seam.transports import (
     GOODBYE_TIME_S,
     TransportSettings,
@@ -100,6 +101,7 @@ def install_transports(
     crossbar_session.RouterSessionFactory.session = GatewaySession
     sys.setrecursionlimit(MAX_DEPTH)
     install_listeners()
+    install_socket_paths()
     if txaio.get_global_log_level() not in ("debug", "trace"):
         _log_no_sessions()
     return TransportSettings.turns
@@ -208,7 +210,7 @@ class GatewayWebSocketProtocol(
             if len(data) < MAX_ANSWER_BYTES:
                 super().dataReceived(data)
             return
-        if self._waits:
+        if self._waits or self._unread:
             # TLS may have more of what was read before.
             self._unread += data
             return

@@ -30,6 +30,7 @@ from components.router.engine.groups import Subscriber
 from components.router.engine.pending import frames_of
 from components.router.engine.requests import is_plain_json
 from components.router.engine.serializers import WrappingJsonSerializer
+from components.router.plain.market import MarketView
 from components.router.seam.gateway_router import (
     GatewayBroker,
     GatewayDealer,
@@ -101,6 +102,8 @@ class RouterSeam:
         broker = router._broker
         subscriptions = WatchedSubscriptions(broker._subscription_map, self)
         self.decide = decide
+        self.market: MarketView | None = None
+        """What plain sessions need to know of the realm's market."""
         self.fanout = FanOut(clock, self._match, self._overflowed, condenser, window_s, hold)
         self._router = router
         self._broker = broker

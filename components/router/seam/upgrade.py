@@ -64,7 +64,9 @@ class AdmittedUpgrade(ClientConnection):
 
         What the client sent may be in the body, where JSON escapes it: never in the response's line or in the log.
         """
-        content = json.dumps(body).encode() + b"\n"
+        self._answer_upgrade(status, json.dumps(body).encode() + b"\n", headers)
+
+    def _answer_upgrade(self, status: int, content: bytes, headers: dict[str, str]) -> None:
         headers = {
             "Content-Type": "application/json",
             "Content-Length": str(len(content)),
