@@ -20,6 +20,7 @@ import msgspec
 from autobahn.wamp import message
 from autobahn.wamp.exception import InvalidUriError
 from autobahn.wamp.serializer import JsonSerializer, MsgPackSerializer
+from twisted.logger import formatEvent
 
 from components.core import plain_json
 from components.core.arguments import InvalidArgument, NoArguments, checked
@@ -48,6 +49,7 @@ from tests.fuzz.world import (
     Wire,
     encoded,
     frame,
+    frames,
     mint,
     require,
     world,
@@ -143,6 +145,54 @@ def handshake(data: bytes) -> None:
     """A connection from its first byte."""
     wire = world().http()
     wire.feed(data)
+    wire.end()
+    world().check_log()
+    world().check_clean()
+
+
+def _plain_wire(choice: int) -> tuple[Wire, bool]:
+    batched, compressed = bool(choice % 2), bool(choice // 2 % 2)
+    return world().plain(ROLES[choice // 4 % 3], batched=batched, compressed=compressed), compressed
+
+
+def plain_frames(data: bytes) -> None:
+    """Frames of a plain client, of whatever kind, cut into reads wherever the input says."""
+    if len(data) < 2:
+        return
+    wire, _ = _plain_wire(data[0])
+    cut = data[1] or len(data)
+    for start in range(2, len(data), cut):
+        wire.feed(data[start : start + cut])
+        world().clock.advance(0.001)
+    _check_wire(wire)
+
+
+def plain_conversations(data: bytes) -> None:
+    """Lines that a plain client sends, each in a frame, with ticks between: it gets JSON, and an answer to each id."""
+    if not data:
+        return
+    wire, compressed = _plain_wire(data[0])
+    for number, line in enumerate(data[1:].split(b"\n")):
+        if _is_utf8(line):
+            wire.send(line)
+            if number % 3 == 2:
+                world().publish()
+            world().clock.advance(0.01)
+    if not compressed and wire.close_code() is None:
+        for octet, payload in frames(wire.transport.value()):
+            if octet & 0x0F == 1:
+                said = json.loads(payload)
+                for one in said if data[0] % 2 else [said]:
+                    require(type(one) is dict and ("type" in one or "seq" in one), f"neither object nor event: {one}")
+    _check_wire(wire)
+
+
+def plain_handshake(data: bytes) -> None:
+    """A connection to the plain endpoint from its first byte."""
+    wire = world().plain_http()
+    wire.feed(data)
+    world().clock.advance(0.01)
+    require(not any(_GENUINE in formatEvent(event) for event in world().log.events), "a token is logged")
     wire.end()
     world().check_log()
     world().check_clean()
@@ -516,6 +566,10 @@ _UPGRADE = (
     b"Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\nSec-WebSocket-Protocol: wamp.2.json\r\n"
     b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\nOrigin: http://a.b\r\nCookie: a=b\r\n\r\n"
 )
+_PLAIN_UPGRADE = (
+    b"GET %b HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n%b\r\n"
+)
 TARGETS = {
     "websocket_frames": Target(
         websocket_frames,
@@ -552,6 +606,36 @@ TARGETS = {
         [
             _UPGRADE,
             b"POST / HTTP/1.0\r\n\r\n",
+        ],
+    ),
+    "plain_frames": Target(
+        plain_frames,
+        [
+            bytes([choice, cut]) + b"".join(frame(0x81, one) for one in _PLAIN_REQUESTS)
+            for choice, cut in ((0, 0), (1, 7), (2, 0), (4, 50))
+        ]
+        + [
+            b"\0\0" + frame(0x01, b'{"type":"subscr') + frame(0x89, b"ping") + frame(0x80, b'ibe","symbols":"*"}'),
+            b"\x02\0" + frame(0xC1, _DEFLATED) + frame(0x82, b"\x90"),
+            b"\0\0" + frame(0x81, b'{"type":"ping"}') + frame(0x88, b"\x03\xe8bye"),
+        ],
+        3,
+    ),
+    "plain_conversations": Target(
+        plain_conversations,
+        [bytes([choice]) + b"\n".join(_PLAIN_REQUESTS) for choice in (0, 1, 2, 3, 5, 8)]
+        + [b"\0" + b"\n".join(reversed(_PLAIN_REQUESTS)), b"\1" + b"\n".join(_PLAIN_REQUESTS[:3] * 3)],
+        4,
+    ),
+    "plain_handshake": Target(
+        plain_handshake,
+        [
+            _PLAIN_UPGRADE % (b"/ws/trade?token=" + _GENUINE.encode(), b""),
+            _PLAIN_UPGRADE % (b"/ws/trade?batched=1&token=a.b.c", b""),
+            _PLAIN_UPGRADE % (b"/ws/trade", b"Authorization: Bearer " + _GENUINE.encode() + b"\r\n"),
+            _PLAIN_UPGRADE
+            % (b"/ws/trade", b"Sec-WebSocket-Protocol: crosstick.json, bearer." + _GENUINE.encode() + b"\r\n"),
+            _PLAIN_UPGRADE % (b"/ws/trade?token=%ff%00", b"Authorization: Basic YTpi\r\n"),
         ],
     ),
     "rawsocket": Target(
