@@ -78,6 +78,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         self._market = Market(time.monotonic)
         self._history = TickHistory(self._fanout_settings.replay, time.monotonic)
         conflator = RateConflator(self._fanout_settings.rates)
+        self._conflator = conflator
         self._families = frozenset([BOOK_FAMILY, *(rate.name for rate in conflator.rates)])
         self._rates = RateTopics(reactor, time.monotonic, conflator, self._publish_batch)
         max_age_s = self._fanout_settings.snapshot_max_age_s
@@ -131,7 +132,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         self._relay.listen_to(bus)
         await bus.start(self._relay)
         self._watch.start(1.0).addErrback(self._watch_failed)
-        self._runtime.market = self._market
+        self._runtime.market, self._runtime.rates = self._market, self._conflator.rates
         self._joined = True
         self._garbage.start()
         self.life_log.info("gateway of realm {realm} is up", realm=details.realm)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from components.bus import BusReader
 from components.core.closing import CloseReason
 from components.core.market import Market
+from components.core.rates import Rate
 from components.core.replay import TickHistory
 from components.core.seats import Seats
 from components.environment import NodeEnvironment
@@ -81,6 +82,9 @@ class Runtime:
 
     market: Market | None = None
     """What is known of the market; ``None`` before the gateway has joined."""
+
+    rates: tuple[Rate, ...] = ()
+    """At which ticks can be had, beside all of them."""
 
 
 _runtime: Runtime | None = None

@@ -146,3 +146,45 @@ PLAIN = {
     for batched in (False, True)
 }
 """By whether it frames, and whether the client wants arrays."""
+
+
+_TYPED = b'{"type":"'
+
+
+class StreamEncoding(PlainEncoding):
+    """An ``Encoding`` for server-sent events (HTML standard, 9.2).
+
+    An event of the market is a message, other objects are events named by their type. A block is one chunk, in HTTP/1.1.
+    """
+
+    def __init__(self, *, chunked: bool) -> None:
+        super().__init__(framed=True, batched=False)
+        self._chunked = chunked
+
+    def objects(self, objects: list[bytes]) -> list[bytes]:
+        """Return what is sent for each object."""
+        return list(map(_server_sent, objects))
+
+    def pieces(self, frames: list[bytes]) -> list[bytes]:
+        """Return one block."""
+        block = b"".join(frames)
+        return [b"%x\r\n%b\r\n" % (len(block), block)] if self._chunked else [block]
+
+    @property
+    def end(self) -> bytes:
+        """What ends the stream."""
+        return b"0\r\n\r\n" if self._chunked else b""
+
+
+def _server_sent(data: bytes) -> bytes:
+    name = b""
+    if data.startswith(_TYPED):
+        name = b"event: %b\n" % data[len(_TYPED) : data.index(b'"', len(_TYPED))]
+    # JSON may have line breaks between its parts; in a field there is none.
+    if b"\n" in data or b"\r" in data:
+        data = b"".join(data.splitlines())
+    return b"%bdata: %b\n\n" % (name, data)
+
+
+STREAM = {chunked: StreamEncoding(chunked=chunked) for chunked in (False, True)}
+"""By whether the answer is in chunks."""

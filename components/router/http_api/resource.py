@@ -72,9 +72,7 @@ class ApiResource(Resource):
             if request.method == b"OPTIONS":
                 _options(request)
                 return
-            body = await self.body(request)
-            if not gone:
-                await self._send(request, body, gone)
+            await self._answer(request, gone)
         except ApiError as error:
             if not gone:
                 send_problem(request, error)
@@ -83,6 +81,11 @@ class ApiResource(Resource):
             self.log.failure("a request of the API failed")
             if not gone and not request.startedWriting:
                 send_problem(request, ApiError(ERROR_RUNTIME))
+
+    async def _answer(self, request: Any, gone: list[bool]) -> None:
+        body = await self.body(request)
+        if not gone:
+            await self._send(request, body, gone)
 
     @abstractmethod
     async def body(self, request: Any) -> bytes:
@@ -203,6 +206,9 @@ class Api(Resource):
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted has no types here
         from twisted.internet import reactor
 
+        # It is one of ``ApiResource`` itself.
+        from components.router.plain.stream import Stream
+
         try:
             settings = ApiSettings.from_extra(extra)
         except InvalidEntry as error:
@@ -219,6 +225,7 @@ class Api(Resource):
             ),
             b"status": _MarketPage(access, partial(_without_query, pages.status)),
             b"openapi.json": _Description(access),
+            b"stream": Stream(extra),
         }
         for name, child in children.items():
             self.putChild(name, child)  # type: ignore[arg-type]  # Twisted's own class does not fit its interface

@@ -149,6 +149,10 @@ class Conversation:
         """Have messages handled that have been counted."""
         self._work.extend(map(self._handle, messages))
 
+    def take_request(self, request: plain_json.Request) -> None:
+        """Have a request handled that came in another way than as a message."""
+        self._work.append(self._attempt(request))
+
     def refuse(self, messages: Iterable[bytes]) -> None:
         """Have messages refused for which there was no room."""
         self._work.extend(map(self._too_many, messages))
@@ -220,11 +224,22 @@ class Conversation:
 
     def _handle(self, text: bytes) -> Work:
         try:
-            yield from self._do(plain_json.parse(text))
+            request = plain_json.parse(text)
         except RequestRefused as refused:
-            self._say(plain_json.error(refused.uri, str(refused), refused.id))
-            if self._session.gate is not None:
-                self._session.gate.fault()
+            self._fault(refused)
+            return
+        yield from self._attempt(request)
+
+    def _attempt(self, request: plain_json.Request) -> Work:
+        try:
+            yield from self._do(request)
+        except RequestRefused as refused:
+            self._fault(refused)
+
+    def _fault(self, refused: RequestRefused) -> None:
+        self._say(plain_json.error(refused.uri, str(refused), refused.id))
+        if self._session.gate is not None:
+            self._session.gate.fault()
 
     def _too_many(self, text: bytes) -> Work:
         self._refused(self._session.gate.refuse("messages_per_s"), plain_json.id_of(text))
@@ -300,7 +315,8 @@ class Conversation:
             raise RequestRefused(ERROR_NOT_READY, "the bus's history is being read", request.id)
         topics = self._following.missing(symbols, [""])
         if len(topics) < len(symbols):
-            raise RequestRefused(ERROR_INVALID_ARGUMENT, "resume comes before subscribe: some of these are followed")
+            text = "resume comes before subscribe: ticks of some of these are followed"
+            raise RequestRefused(ERROR_INVALID_ARGUMENT, text, request.id)
         if not self._afford(len(symbols), len(topics), request.id):
             return
         gate: Gate | None = self._session.gate

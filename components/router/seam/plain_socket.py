@@ -39,7 +39,6 @@ from components.router.seam.plain_session import (
     last_object,
     session_factory,
 )
-from components.router.seam.router_seam import RouterSeam
 from components.router.seam.socket_paths import SocketResource
 
 JSON = "crosstick.json"
@@ -201,9 +200,6 @@ class PlainSocket(PlainTransport, GatewayWebSocketProtocol):
     def is_over(self) -> bool:
         """Whether nothing more is to be done for the client."""
         return self._session is None or self.state != self.STATE_OPEN or self.outlet is None or self.outlet.given_up
-
-    def joined(self) -> tuple[RouterSeam | None, Any]:
-        return super().joined()
 
     @property
     def plain_encoding(self) -> PlainEncoding:
