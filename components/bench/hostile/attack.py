@@ -36,10 +36,10 @@ class Outcome:
 
     endings: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
-    """URIs of ERROR, by how often they came."""
+    """URIs of ERROR and codes of plain errors, by how often they came."""
 
     answers: Counter[str] = field(default_factory=Counter)
-    """Messages that came, by WAMP type."""
+    """Messages that came, by their type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +141,10 @@ class Attacker:
     def topic(self) -> str:
         """Return one of the topics that honest clients follow."""
         return self.random.choice(self.field.topics)
+
+    def symbol(self) -> str:
+        """Return the symbol of one of them."""
+        return self.topic().rpartition(".")[2]
 
 
 Act = Callable[[Attacker], Awaitable[None]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,10 +24,12 @@ from components.bench.hostile.wire import (
     SUBSCRIBE,
     UNSUBSCRIBE,
     WELCOME,
+    Wire,
 )
 from components.bench.websocket import PING, PONG, TEXT, client_frame
 from components.uris import (
     CLOSE_LIMIT_EXCEEDED,
+    CLOSE_MESSAGE_TIMEOUT,
     CLOSE_NOT_JOINED,
     CLOSE_STALLED,
     CLOSE_TOO_MANY_BYTES,
@@ -54,10 +56,10 @@ LONG_FRAMES = 40
 JOINS = 10
 STAY_S = 3.0
 
-_ENDED = frozenset({CLOSE_LIMIT_EXCEEDED, RESET, EOF})
+ENDED = frozenset({CLOSE_LIMIT_EXCEEDED, RESET, EOF})
 """Who is told why while it goes on sending may not get to hear it: what it sent last is answered with RST."""
 
-_STOPPED = _ENDED | {PACED}
+STOPPED = ENDED | {PACED}
 """The same of one that reads what it is answered. It may also be taken slowly: what it sends waits for others' messages."""
 
 
@@ -101,6 +103,9 @@ class Flood:
     """Whether nothing is read from the join on."""
 
     service: bool = False
+    joins: Callable[[Attacker, Wire], Awaitable[None]] = Attacker.joined
+    """How a viewer becomes a session."""
+
     marked: bool = False
     """Whether marks have to show how much is taken, since the frames are not answered."""
 
@@ -114,7 +119,7 @@ class Flood:
             if self.service:
                 await wire.join(attacker.field.path, attacker.field.service)
             else:
-                await attacker.joined(wire)
+                await self.joins(attacker, wire)
             if self.deaf:
                 wire.stop_listening()
             wire.limits = attacker.field.limits["service" if self.service else "viewer"]
@@ -270,16 +275,16 @@ ATTACKS: tuple[Attack, ...] = (
     sessions_of_one_authid,
     deaf_to_all_ticks,
     *(
-        Attack(f"flood: {name}", Flood(frames), _STOPPED | {CLOSE_TOO_MANY_BYTES}, 2, FLOOD_S)
+        Attack(f"flood: {name}", Flood(frames), STOPPED | {CLOSE_TOO_MANY_BYTES}, 2, FLOOD_S)
         for name, frames in {
             "CALL for everything": _call_for_everything,
             "CALL what there is not": _call_what_there_is_not,
         }.items()
     ),
     # What is never answered is never refused either, and bytes have no limit of their own.
-    Attack("flood: PUBLISH of 60 kB", Flood(_publish_long, leaves=True), _ENDED | {LEFT}, 2, FLOOD_S),
+    Attack("flood: PUBLISH of 60 kB", Flood(_publish_long, leaves=True), ENDED | {LEFT}, 2, FLOOD_S),
     *(
-        Attack(f"flood: {name}", Flood(frames), _STOPPED, 2, FLOOD_S)
+        Attack(f"flood: {name}", Flood(frames), STOPPED, 2, FLOOD_S)
         for name, frames in {
             "SUBSCRIBE to one topic": _subscribe_to_one,
             "SUBSCRIBE to ever more topics": _subscribe_to_ever_more,
@@ -291,20 +296,23 @@ ATTACKS: tuple[Attack, ...] = (
         }.items()
     ),
     *(
-        Attack(f"flood: {name}", Flood(frames, marked=True), _STOPPED, 2, FLOOD_S)
+        Attack(f"flood: {name}", Flood(frames, marked=True), STOPPED, 2, FLOOD_S)
         for name, frames in {
             "PUBLISH without leave": _publish_without_leave,
             "pongs": _pongs,
-            "empty fragments": _empty_fragments,
-            "tiny fragments": _tiny_fragments,
         }.items()
     ),
     *(
+        # Taken slowly, a message in parts is not complete in time.
+        Attack(f"flood: {name}", Flood(frames, marked=True), STOPPED | {CLOSE_MESSAGE_TIMEOUT}, 2, FLOOD_S)
+        for name, frames in {"empty fragments": _empty_fragments, "tiny fragments": _tiny_fragments}.items()
+    ),
+    *(
         Attack(
-            f"deaf flood: {name}", Flood(frames, deaf=True), _ENDED | {CLOSE_STALLED, CLOSE_TOO_MANY_BYTES}, 2, FLOOD_S
+            f"deaf flood: {name}", Flood(frames, deaf=True), ENDED | {CLOSE_STALLED, CLOSE_TOO_MANY_BYTES}, 2, FLOOD_S
         )
         for name, frames in {"CALL for everything": _call_for_everything, "pings": _pings}.items()
     ),
-    Attack("service flood: PUBLISH", Flood(_publish_as_a_service, service=True, marked=True), _STOPPED, 1, FLOOD_S),
-    Attack("service flood: REGISTER", Flood(_register_as_a_service, service=True), _STOPPED, 1, FLOOD_S),
+    Attack("service flood: PUBLISH", Flood(_publish_as_a_service, service=True, marked=True), STOPPED, 1, FLOOD_S),
+    Attack("service flood: REGISTER", Flood(_register_as_a_service, service=True), STOPPED, 1, FLOOD_S),
 )

@@ -37,6 +37,9 @@ _LAWFUL = ("wamp.close.goodbye_and_out", "wamp.close.normal")
 _OF = {CALL: "calls", RESULT: "calls", PUBLISH: "publishes", PUBLISHED: "publishes"}
 """Which limit beside that of messages a request counts for, by its answer or by what an ERROR says that it answers."""
 
+_CALLED = ("symbols", "status", "renewed", "resumed")
+"""What plain requests that count as calls are answered with."""
+
 READ_BYTES = 65_536
 DEAF_BUFFER_BYTES = 16_384
 
@@ -51,11 +54,11 @@ class Wire:
     def __init__(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, governor: Governor, host: str
     ) -> None:
-        self.heard: Counter[int] = Counter()
-        """Messages by their WAMP type."""
+        self.heard: Counter[int | str] = Counter()
+        """Messages by their type: WAMP's, or a plain object's; a plain event is ``event``."""
 
         self.errors: Counter[str] = Counter()
-        """URIs of ERROR."""
+        """URIs of ERROR, and codes of plain errors."""
 
         self.status: int | None = None
         """Of the HTTP answer."""
@@ -134,9 +137,9 @@ class Wire:
         """Send a WAMP message."""
         await self.send(client_frame(TEXT, json.dumps(message).encode()))
 
-    async def upgrade(self, path: str, more: str = "") -> None:
+    async def upgrade(self, path: str, more: str = "", protocol: str | None = "wamp.2.json") -> None:
         """Become a WebSocket connection."""
-        await self.send(upgrade_request(self._host, path, more))
+        await self.send(upgrade_request(self._host, path, more, protocol))
         await self.until(lambda: self.status == 101)
 
     async def hello(self, account: Account, realm: str = "market") -> None:
@@ -236,6 +239,9 @@ class Wire:
                     await self.send(client_frame(PONG, payload))
 
     def _note(self, payload: bytes) -> None:
+        if payload.startswith(b"{"):
+            self._note_plain(payload)
+            return
         kind = int(payload[1 : payload.index(b",")])
         self.heard[kind] += 1
         if kind in (EVENT, CHALLENGE, WELCOME):
@@ -255,3 +261,22 @@ class Wire:
             if kind == ABORT or reason not in _LAWFUL:
                 # What follows on a first reason is its consequence.
                 self._told = self._told or reason
+
+    def _note_plain(self, payload: bytes) -> None:
+        if not payload.startswith(b'{"type":'):
+            self.heard["event"] += 1
+            return
+        said = json.loads(payload)
+        kind: str = said["type"]
+        self.heard[kind] += 1
+        if kind == "closing":
+            self._told = self._told or said["code"]
+            return
+        if kind == "error":
+            self.errors[said["code"]] += 1
+            if said["code"] == ERROR_LIMIT_EXCEEDED:
+                self.taken.refusals += 1
+                return
+        self.taken.answers += 1
+        if kind in _CALLED:
+            self.taken.of["calls"] += 1
