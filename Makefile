@@ -2,6 +2,7 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
+SCHEMATHESIS := .venv-schemathesis
 FEED ?= simulated
 # The first of these that is Python 3.11 or newer is used; PYTHON=… names another.
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; do \
@@ -24,7 +25,7 @@ check: install-dev
 	$(BIN)/crossbar check --cbdir .crossbar
 
 install: $(VENV)/installed clients/node_modules/installed
-install-dev: $(VENV)/installed-dev clients/node_modules/installed
+install-dev: $(VENV)/installed-dev $(SCHEMATHESIS)/installed clients/node_modules/installed
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Crosstick needs Python 3.11 or newer; found none" >&2; exit 1; }
@@ -40,6 +41,13 @@ $(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing pinned dependencies for development …"
 	@$(PIP_INSTALL) --editable '.[dev]'
 	@touch $@ $(VENV)/installed
+
+# It wants another version of a library than Crossbar does, and has an environment of its own.
+$(SCHEMATHESIS)/installed: tests/schemathesis.txt | $(VENV)/bin/python
+	@echo "Installing Schemathesis …"
+	@$(BIN)/python -m venv $(SCHEMATHESIS)
+	@$(SCHEMATHESIS)/bin/python -m pip install -qq --disable-pip-version-check --requirement tests/schemathesis.txt
+	@touch $@
 
 # autobahn-js. The machine's npm is used, or Node.js from PyPI where it has none.
 clients/node_modules/installed: clients/package.json clients/package-lock.json | $(VENV)/bin/python
@@ -77,4 +85,4 @@ fuzz: install-dev
 	$(BIN)/python -W ignore -m tests.fuzz --minutes $(FUZZ_MINUTES) --seed $(FUZZ_SEED) $(if $(FUZZ_ENGINE),--engine $(FUZZ_ENGINE))
 
 clean:
-	rm -rf $(VENV) clients/node_modules
+	rm -rf $(VENV) $(SCHEMATHESIS) clients/node_modules

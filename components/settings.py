@@ -35,6 +35,8 @@ _FEED_NAME = re.compile(r"[A-Za-z0-9._:@-]{1,64}")
 
 KNOWN_VARIABLES = frozenset(
     {
+        "CROSSTICK_BRIDGE_SECRET",
+        "CROSSTICK_BRIDGE_SECRET_FILE",
         "CROSSTICK_BUS",
         "CROSSTICK_ENV",
         "CROSSTICK_EXCHANGE_URL",

@@ -78,6 +78,7 @@ ERROR_CANCELED = "wamp.error.canceled"
 """A call whose callee, or the link to its node, was lost; WAMP's own for the former."""
 
 ERROR_NO_SUCH_PROCEDURE = "wamp.error.no_such_procedure"
+ERROR_NOT_AUTHORIZED = "wamp.error.not_authorized"
 ERROR_NOT_FOUND = "crosstick.error.not_found"
 ERROR_METHOD_NOT_ALLOWED = "crosstick.error.method_not_allowed"
 """Of HTTP: no such path, and a method that the path does not have."""

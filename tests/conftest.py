@@ -41,13 +41,19 @@ def make_node(tmp_path: Path) -> Iterator[Callable[..., Node]]:
         with_key: bool = True,
         change_config: Callable[[dict[str, Any]], None] = lambda config: None,
         command: tuple[str, str] = ("crossbar", "start"),
+        as_shipped: bool = False,
         **environ: str,
     ) -> Node:
         environ.setdefault("CROSSTICK_SIMULATOR_PORT", str(free_port()))
         if "CROSSTICK_EXCHANGE_URL" in environ:
             del environ["CROSSTICK_SIMULATOR_PORT"]
         node = Node(
-            tmp_path / f"node{len(nodes)}", environ, with_key=with_key, change_config=change_config, command=command
+            tmp_path / f"node{len(nodes)}",
+            environ,
+            with_key=with_key,
+            change_config=change_config,
+            command=command,
+            as_shipped=as_shipped,
         )
         nodes.append(node)
         return node
@@ -60,7 +66,7 @@ def make_node(tmp_path: Path) -> Iterator[Callable[..., Node]]:
 @pytest.fixture(scope="session")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """Return a running node on the simulated exchange, shared by the tests that only look."""
-    shared = Node(tmp_path_factory.mktemp("node"), {"CROSSTICK_SIMULATOR_PORT": str(free_port())})
+    shared = Node(tmp_path_factory.mktemp("node"), {"CROSSTICK_SIMULATOR_PORT": str(free_port())}, as_shipped=True)
     shared.start()
     yield shared
     shared.stop()
@@ -108,7 +114,20 @@ async def make_exchange() -> AsyncIterator[Callable[..., Awaitable[SimulatedExch
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--no-skips", action="store_true", help="count a skipped test as failed")
-    parser.addoption("--soak-minutes", type=float, default=0.3, help="how long the soak test lasts")
+    parser.addoption("--soak-minutes", type=float, default=0.1, help="how long the soak test lasts")
+
+
+LONGEST_FIRST = ("tests/cluster/test_faults.py", "tests/node/test_s", "tests/node/", "tests/clients/", "tests/bus/")
+"""Beginnings of files' names: with ``--dist loadfile`` the process that has the longest must not begin it last."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Bring files that take long to the front."""
+
+    def place(item: pytest.Item) -> int:
+        return next((at for at, start in enumerate(LONGEST_FIRST) if item.nodeid.startswith(start)), len(LONGEST_FIRST))
+
+    items.sort(key=place)
 
 
 @pytest.hookimpl(wrapper=True)

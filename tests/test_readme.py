@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -102,7 +104,7 @@ def test_every_command_is_run_by_a_test_here_or_by_ci() -> None:
             assert re.search(rf"^\s*{line}\b", CI, re.MULTILINE) or line == "make soak", line
         else:
             assert re.match(
-                r"crosstick (token|exchange|fault) |CROSSTICK_(TOKEN|BUS)=|crossbar start$|\. \.venv", line
+                r"crosstick (token|exchange|fault) |CROSSTICK_(TOKEN|BUS)=|curl |crossbar start$|\. \.venv", line
             ), line
 
 
@@ -112,6 +114,16 @@ def test_a_token_is_printed(node: Node, line: str) -> None:
         ["bash", "-c", line], cwd=REPOSITORY, env=environ_of(node), capture_output=True, text=True, check=True
     )
     assert node.authority.verify(printed.stdout.strip())
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on this machine")
+@pytest.mark.parametrize("line", [line for line in shell_lines() if line.startswith("curl ") and "/api/" in line])
+def test_the_market_is_asked_by_curl(node: Node, line: str) -> None:
+    line = line.replace("http://127.0.0.1:8080", node.url)
+    printed = subprocess.run(
+        ["bash", "-c", line], cwd=REPOSITORY, env=environ_of(node), capture_output=True, text=True, check=True
+    )
+    assert {"symbols", "symbol", "openapi"} & set(json.loads(printed.stdout))
 
 
 @pytest.mark.parametrize("line", [line for line in shell_lines() if line.startswith("CROSSTICK_TOKEN=")])
@@ -150,7 +162,7 @@ def test_a_feed_runs_alone_on_a_shared_bus(node: Node, tmp_path: Path) -> None:
 
 
 def test_the_python_program_prints_prices(node: Node) -> None:
-    [program] = blocks("python")
+    [program] = [block for block in blocks("python") if "follow_ticks" in block]
     environ = environ_of(node) | {"CROSSTICK_TOKEN": node.token("alice")}
     with started([sys.executable, "-c", program], environ) as process:
         wait_for(process, r"^\d+\.\d+$")

@@ -50,7 +50,7 @@ def test_symbols_are_taken_in_order_and_once() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
-        ("CROSSTICK_RAET", "5", "unknown environment variable CROSSTICK_RAET; known are CROSSTICK_BUS"),
+        ("CROSSTICK_RAET", "5", "unknown environment variable CROSSTICK_RAET; known are CROSSTICK_BRIDGE_SECRET"),
         ("CROSSTICK_RATE", "0", "CROSSTICK_RATE must be a whole number from 1 to 50000, was '0'"),
         ("CROSSTICK_RATE", "50001", "was '50001'"),
         ("CROSSTICK_RATE", "many", "was 'many'"),

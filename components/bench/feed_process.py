@@ -48,6 +48,10 @@ class EncodingBus:
         """See ``BusWriter.troubles``."""
         return []
 
+    def warnings(self) -> list[str]:
+        """See ``BusWriter.warnings``: nothing is known to do harm."""
+        return []
+
     def write(self, batch: Batch) -> None:
         """See ``BusWriter.write``."""
         self.batches += 1

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
-import os
 import select
-import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from components.bench.errors import BenchError, LoadError
+from components.bench.compile import compiled
+from components.bench.errors import LoadError
 from components.bench.processes import pinned
 
 SOURCES = Path(__file__).with_name("load")
@@ -30,24 +28,7 @@ def build() -> Path:
     Raises:
         BenchError: there is no C compiler, or it fails.
     """
-    sources = sorted(SOURCES.glob("*.c"))
-    contents = [path.read_bytes() for path in (*sources, SOURCES / "load.h")]
-    digest = hashlib.sha256(b"".join([" ".join(FLAGS).encode(), *contents])).hexdigest()[:16]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "crosstick"
-    binary = cache / f"load-{digest}"
-    if binary.exists():
-        return binary
-    compiler = shutil.which(os.environ.get("CC", "cc"))
-    if compiler is None:
-        raise BenchError("the load generator needs a C compiler: install one (cc, gcc or clang) or name it in CC")
-    cache.mkdir(parents=True, exist_ok=True)
-    unfinished = cache / f"load-{digest}.{os.getpid()}"
-    command = [compiler, *FLAGS, "-o", str(unfinished), *map(str, sources)]
-    compiled = subprocess.run(command, capture_output=True, text=True, check=False)
-    if compiled.returncode:
-        raise BenchError(f"{compiler} failed: {(compiled.stderr.strip().splitlines() or ['without a word'])[0]}")
-    unfinished.rename(binary)
-    return binary
+    return compiled("the load generator", SOURCES, "load", FLAGS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 from twisted.python.failure import Failure
 
 from components.bus.interface import BusReader, BusWriter
-from components.bus.wamp import WampBusReader, WampBusWriter
+from components.bus.wamp import DirectCalls, WampBusReader, WampBusWriter
 from components.core.kafka_address import is_kafka_url, parse_kafka_url
 from components.core.redis_address import is_redis_url, parse_redis_url
 from components.settings import BusSettings
@@ -34,9 +34,9 @@ def make_reader(
     settings: BusSettings,
     reactor: Any,
     session: Any,
-    answer_directly: Callable[[str, Callable[[bytes], None]], None] | None = None,
+    direct_calls: DirectCalls | None = None,
 ) -> BusReader:
-    """Return a gateway's side; ``session`` has joined the node's router, ``answer_directly`` is ``WampBusReader``'s."""
+    """Return a gateway's side; ``session`` has joined the node's router, ``direct_calls`` is ``WampBusReader``'s."""
     if is_redis_url(settings.url):
         from components.bus.redis import RedisBusReader, RedisLink
 
@@ -45,4 +45,4 @@ def make_reader(
         from components.bus.kafka import KafkaBusReader
 
         return KafkaBusReader(parse_kafka_url(settings.url), reactor=reactor)
-    return WampBusReader(session, answer_directly)
+    return WampBusReader(session, direct_calls)

@@ -13,7 +13,7 @@ Rules:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from components.core.batch import Batch, Standing
 
@@ -102,6 +102,9 @@ class BusWriter(Protocol):
     def troubles(self) -> list[str]:
         """Return what is wrong with the bus, a line each for ``/readyz`` and the log; empty when nothing is."""
 
+    def warnings(self) -> list[str]:
+        """Return what in the bus's settings may do harm and has done none, a line each as of ``troubles``."""
+
 
 class BusListener(Protocol):
     """Who takes what a reader reads. What it raises is logged with the batch; the next comes all the same."""
@@ -130,7 +133,7 @@ class BusListener(Protocol):
 
 @dataclass(slots=True)
 class ReaderFigures:
-    """What a reader counts, for the metrics."""
+    """What a reader counts, for the metrics; what a bus has nothing like of stays 0."""
 
     connected: bool = False
     """Whether batches could come."""
@@ -147,11 +150,23 @@ class ReaderFigures:
     lag_s: float = 0.0
     """Of the last batch: from its writing to its reading, by the bus's clock where it has one."""
 
+    void_records: int = 0
+    """Of feeds that led no more."""
+
+    malformed_records: int = 0
+    """Passed over, since they were none."""
+
+    holes: int = 0
+    """How often what was to be read next could no longer be had, and what stands was read anew."""
+
 
 class BusReader(Protocol):
     """A gateway's side of the bus."""
 
     figures: ReaderFigures
+
+    shared: ClassVar[bool]
+    """Whether all gateways read the same: then none of them is alone with having no feed."""
 
     @property
     def reading_history(self) -> bool:
@@ -171,5 +186,15 @@ class BusReader(Protocol):
     async def stop(self) -> None:
         """Read no more."""
 
+    def read_ahead(self) -> None:
+        """Take what has come and the reactor has not come round to, for who is about to do what may take a while.
+
+        Called thousands of times a second; costs next to nothing when there is nothing. A bus that has its own thread, or TLS,
+        need not do anything.
+        """
+
     def troubles(self) -> list[str]:
         """Return what is wrong with the bus, a line each for ``/readyz`` and the log; empty when nothing is."""
+
+    def warnings(self) -> list[str]:
+        """Return what in the bus's settings may do harm and has done none, a line each as of ``troubles``."""

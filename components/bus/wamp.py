@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from autobahn.wamp import ApplicationError
 from autobahn.wamp.interfaces import ISession
@@ -104,6 +104,10 @@ class WampBusWriter:
             return [f"the relay did not take what was sent: {self._lost}"]
         return ["the relay is slow, and the exchange is not read"] if self._full else []
 
+    def warnings(self) -> list[str]:
+        """See ``BusWriter.warnings``: nothing is known to do harm."""
+        return []
+
     @property
     def batches_waiting(self) -> int:
         """Batches handed over and not yet sent."""
@@ -168,25 +172,31 @@ class WampBusWriter:
             self._on_lost(failure)
 
 
+class DirectCalls(Protocol):
+    """A router's shorter way for calls."""
+
+    def answer_directly(self, procedure: str, take: Callable[[bytes], None]) -> None:
+        """Let calls of a procedure that is registered reach ``take`` at once."""
+
+    def read_ahead(self) -> None:
+        """Read what has come on the connection by which such calls come."""
+
+
 class WampBusReader:
     """A router's side: registers the procedures that a feed calls."""
 
     log: ClassVar[Logger] = Logger()
+    shared: ClassVar[bool] = False
 
-    def __init__(
-        self, session: ISession, answer_directly: Callable[[str, Callable[[bytes], None]], None] | None = None
-    ) -> None:
-        """Read what feeds write through the router that ``session`` joined.
-
-        ``answer_directly`` is told the procedure of the batches and what takes one: a router may have a shorter way to it.
-        """
+    def __init__(self, session: ISession, direct_calls: DirectCalls | None = None) -> None:
+        """Read what feeds write through the router that ``session`` joined, which may have a shorter way for batches."""
         self.figures = ReaderFigures()
         self.reading_history = False
         """See ``BusReader.reading_history``: the bus keeps nothing."""
 
         self._order = BatchOrder()
         self._session = session
-        self._answer_directly = answer_directly
+        self._direct_calls = direct_calls
         self._registrations: list[Any] = []
 
     async def start(self, listener: BusListener) -> None:
@@ -216,8 +226,8 @@ class WampBusReader:
             await self._session.register(push, BUS_PUSH, options=RegisterOptions()),
             await self._session.register(tell_status, BUS_STATUS),
         ]
-        if self._answer_directly is not None:
-            self._answer_directly(BUS_PUSH, push)
+        if self._direct_calls is not None:
+            self._direct_calls.answer_directly(BUS_PUSH, push)
         self.figures.connected = True
 
     async def stop(self) -> None:
@@ -229,6 +239,15 @@ class WampBusReader:
                 await registration.unregister()
         self.figures.connected = False
 
+    def read_ahead(self) -> None:
+        """See ``BusReader.read_ahead``."""
+        if self._direct_calls is not None:
+            self._direct_calls.read_ahead()
+
     def troubles(self) -> list[str]:
         """See ``BusReader.troubles``: the bus is the node's own router."""
+        return []
+
+    def warnings(self) -> list[str]:
+        """See ``BusReader.warnings``: nothing is known to do harm."""
         return []

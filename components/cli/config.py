@@ -18,6 +18,8 @@ from components.settings import SettingsError, load_settings
 DEFAULT_MANAGEMENT_PORT = 8090
 LINK_KEYS = ("CROSSTICK_LINK_KEY", "CROSSTICK_LINK_KEY_FILE")
 
+BRIDGE_SECRETS = ("CROSSTICK_BRIDGE_SECRET", "CROSSTICK_BRIDGE_SECRET_FILE")
+
 
 @click.command()
 @click.option(
@@ -46,6 +48,19 @@ LINK_KEYS = ("CROSSTICK_LINK_KEY", "CROSSTICK_LINK_KEY_FILE")
     type=int,
     help=f"/metrics, /healthz and /readyz of the first worker, on the loopback; the next workers' follow."
     f" {DEFAULT_MANAGEMENT_PORT} where there are several.",
+)
+@click.option(
+    "--http-bridge",
+    "bridge",
+    metavar="SERVICE",
+    help="Take this service's signed HTTP requests at /bridge; CROSSTICK_BRIDGE_SECRET_FILE has their secret.",
+)
+@click.option(
+    "--http-bridge-calls",
+    "bridge_calls",
+    multiple=True,
+    metavar="GLOB",
+    help="Another service that these may call, beside their own; repeatable.",
 )
 @click.option("--name", default="node", show_default=True, help="This node's name among its peers.")
 @click.option(
@@ -78,6 +93,8 @@ def config(
     trusted_proxies: tuple[str, ...],
     drain_over: float | None,
     management_port: int | None,
+    bridge: str | None,
+    bridge_calls: tuple[str, ...],
     name: str,
     peers: tuple[str, ...],
     links_port: int | None,
@@ -107,6 +124,8 @@ def config(
             trusted_proxies=trusted_proxies,
             drain_over_s=drain_over,
             management_port=management_port,
+            bridge=bridge,
+            bridge_calls=bridge_calls,
             name=name,
             peers=tuple(map(read_peer, peers)),
             links_port=links_port,
@@ -122,6 +141,8 @@ def config(
         raise click.ClickException(str(error)) from error
     if plan.links_port is not None and not any(name in os.environ for name in LINK_KEYS):
         click.echo(f"The node needs {' or '.join(LINK_KEYS)}, the same on all nodes.", err=True)
+    if bridge is not None and not any(name in os.environ for name in BRIDGE_SECRETS):
+        click.echo(f"The node needs {' or '.join(BRIDGE_SECRETS)}.", err=True)
     if out is None:
         click.echo(text, nl=False)
         return

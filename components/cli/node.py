@@ -7,23 +7,12 @@ from pathlib import Path
 
 import click
 
-from components.cli.token import DEFAULT_NODE_DIRECTORY
+from components.cli.options import log_level_option, node_directory_option
 
 
 @click.command()
-@click.option(
-    "--cbdir",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    default=DEFAULT_NODE_DIRECTORY,
-    help="The node directory.",
-)
-@click.option(
-    "--log-level",
-    type=click.Choice(["error", "warn", "info", "debug"]),
-    default="info",
-    show_default=True,
-    help="How much the node logs.",
-)
+@node_directory_option
+@log_level_option("info", "How much the node logs.")
 def node(cbdir: Path, log_level: str) -> None:
     """Run a node until it is told to end: by SIGTERM gently, by another one or SIGINT at once."""
     from autobahn.twisted import install_reactor

@@ -21,7 +21,7 @@ from types import FrameType
 import click
 import yaml
 
-from components.cli.token import DEFAULT_NODE_DIRECTORY
+from components.cli.options import log_level_option, node_directory_option
 from components.settings import SettingsError, load_settings
 from components.tokens import TokenAuthority, TokenKeyError, create_development_key, load_authority
 
@@ -43,19 +43,8 @@ class _Interrupted(Exception):
     show_default=True,
     help="The built-in simulated exchange, or Binance's live market data.",
 )
-@click.option(
-    "--cbdir",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    default=DEFAULT_NODE_DIRECTORY,
-    help="The node directory.",
-)
-@click.option(
-    "--log-level",
-    type=click.Choice(["error", "warn", "info", "debug"]),
-    default="warn",
-    show_default=True,
-    help="How much of the node's log to show.",
-)
+@node_directory_option
+@log_level_option("warn", "How much of the node's log to show.")
 def run(feed: str, cbdir: Path, log_level: str) -> None:
     """Start a node for development, print the page's address, and stop it all on Ctrl-C."""
     environment = dict(os.environ)

@@ -1,20 +1,25 @@
 """A client that follows many symbols over WAMP in batched JSON, comes back whenever it is cut off, and misses nothing.
 
-As fast as Python allows: of an event it reads symbol and ``seq`` alone. What it has seen is judged by ``sequence``.
+Ticks that go on where their symbol was it never sees: those ``reader`` counts. Everything else is decided here, and judged by
+``sequence``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import random
 import re
-from collections import deque
+import socket
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from components.bench.websocket import CLOSE, PING, PONG, TEXT, client_frame, take_server_frame, upgrade_request
+import msgspec
+
+from components.bench.websocket import CLOSE, PING, PONG, TEXT, client_frame, upgrade_request
+from components.cluster.reader import Handed, Kind, Reader
 from components.cluster.sequence import SymbolSequence, Tick, Verdict
 from components.uris import (
     CLOSE_DRAINING,
@@ -50,243 +55,307 @@ ASK_AGAIN_S = 0.5
 NOT_NOW = {ERROR_INVALID_ARGUMENT, ERROR_LIMIT_EXCEEDED, ERROR_NOT_READY}
 """Answers to a replay of a gateway that is busy, or has not yet what this client has from another."""
 
+READ_EVERY_S = 0.01
+"""What came meanwhile is read together. Every time that followers measure may be longer than it was by so much."""
+
+LOOK_EVERY_S = 0.25
 SILENT_AFTER_S = 5.0
 """Without a byte for so long the connection is taken for dead: ticks come many times a second here."""
 
+RECEIVE_BUFFER_BYTES = 131_072
+"""What the kernel may hold back of what has come: in clients that are late, old ticks before the answers that they wait for."""
 
-def _tick(seq: int, id_: int, rest: bytes) -> Tick:
+MAX_HEAD_BYTES = 16_384
+
+
+def tick_of(text: bytes) -> tuple[bytes, Tick] | None:
+    """Return symbol and tick of an EVENT's text; ``None`` where it has none."""
+    found = TICK.search(text)
+    if found is None:
+        return None
+    seq, id_, rest = int(found[3]), int(found[2]), found[4]
     if not rest:
-        return seq, seq, id_, id_
+        return found[1], (seq, seq, id_, id_)
     merged, dropped, first_id = (pattern.search(rest) for pattern in (MERGED, DROPPED, FIRST_ID))
     first = seq - (int(merged[1]) if merged else 1) - (int(dropped[1]) if dropped else 0) + 1
     # Of what was left out nobody says the ids.
-    return first, seq, 0 if dropped else int(first_id[1]) if first_id else id_, id_
+    return found[1], (first, seq, 0 if dropped else int(first_id[1]) if first_id else id_, id_)
+
+
+class _Event(msgspec.Struct):
+    seq: int
+    id: int
+
+
+class _Replay(msgspec.Struct):
+    epoch: int
+    events: list[_Event] = []
+    missing: list[tuple[int, int]] = []
+    to_seq: int = 0
+    more: bool = False
+
+
+_REPLAY = msgspec.json.Decoder(tuple[int, int, dict[str, Any], tuple[_Replay]])
+"""Of a RESULT: a replay is hundreds of ticks, of which only two numbers are needed."""
 
 
 class _Lost(Exception):
     """The connection has ended, or must be; the text says why."""
 
 
+class Followers:
+    """All clients of a process; a context manager, within which ``run`` reads for them."""
+
+    def __init__(
+        self, urls: Sequence[tuple[str, int]], tickets: Sequence[tuple[str, str]], symbols: Sequence[str]
+    ) -> None:
+        """Let a client for each of ``tickets``, authid and token, follow ``symbols`` at one of the gateways at ``urls``.
+
+        Raises:
+            BenchError: what reads cannot be compiled.
+        """
+        self._reader = Reader(symbols, len(tickets))
+        self.followers = [
+            Follower(number, urls, ticket, symbols, self._reader) for number, ticket in enumerate(tickets)
+        ]
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._read())
+            for follower in self.followers:
+                group.create_task(follower.run())
+
+    async def _read(self) -> None:
+        look_s = 0.0
+        while True:
+            await asyncio.sleep(READ_EVERY_S)
+            for handed in self._reader.read():
+                self.followers[handed.client].take(handed)
+            now_s = time.monotonic()
+            for follower in self.followers:
+                follower.ask(now_s)
+            if now_s >= look_s:
+                look_s = now_s + LOOK_EVERY_S
+                for follower in self.followers:
+                    follower.look(now_s)
+
+    def __enter__(self) -> Followers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._reader.close()
+
+
 class Follower:
     """One client."""
 
     def __init__(
-        self, number: int, urls: Sequence[tuple[str, int]], ticket: tuple[str, str], symbols: Sequence[str]
+        self,
+        number: int,
+        urls: Sequence[tuple[str, int]],
+        ticket: tuple[str, str],
+        symbols: Sequence[str],
+        reader: Reader,
     ) -> None:
-        """Follow ``symbols`` at one of the gateways at ``urls``, host and port; ``ticket`` is authid and token."""
+        """See ``Followers``; ``reader`` knows this one by its ``number``."""
         self.number = number
-        self.verdict = Verdict()
-        self.connections = 0
-        self.live_since_s = 0.0
-        """When, by the loop's time, ticks came on this connection for the first time; 0 while none have."""
-
-        self.longest_silence_s = 0.0
-        """The longest time without a tick since ``listen_for_silence``."""
-
         self.told: list[str] = []
         """Why connections ended, the last hundred."""
 
+        self.epoch: int | None = None
+        """The numbering that it follows."""
+
+        self.ticket = ticket
+        self.names = [symbol.encode() for symbol in symbols]
+        self._verdict = Verdict()
+        self._line = reader.line(number)
+        self.sequences = [
+            SymbolSequence(symbol, self._verdict, place)
+            for symbol, place in zip(symbols, reader.places(number), strict=True)
+        ]
         self._urls = urls
-        self._authid, self._token = ticket
-        self._sequences = {symbol.encode(): SymbolSequence(symbol, self.verdict) for symbol in symbols}
-        self._epoch: int | None = None
+        self._reader = reader
+        self._session: _Session | None = None
+        self._deadline_s = 0.0
+        """By when ticks must come on a new connection."""
+
         self._random = random.Random(number)  # noqa: S311 - spreads attempts, guards nothing
-        self._ticked_s = 0.0
 
     async def run(self) -> None:
         """Follow until cancelled."""
         attempt = 0
         while True:
             host, port = self._urls[(self.number + self.connections + attempt) % len(self._urls)]
-            session = _Session(self, host, port)
+            connections = self.connections
             try:
-                await session.run(attempt)
-            except (_Lost, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+                with socket.socket() as connected:
+                    await self._follow(connected, (host, port), attempt)
+            except (_Lost, OSError, TimeoutError) as error:
                 self.told = [*self.told[-99:], str(error) or type(error).__name__]
-            finally:
-                session.close()
-            if session.live:
+            if self.connections > connections:
                 attempt = 0
-            self.live_since_s = 0.0
             attempt += 1
             # Full jitter, and no longer than a trader would wait.
             await asyncio.sleep(self._random.uniform(0, min(MAX_PAUSE_S, 0.2 * 2 ** min(attempt, 6))))
 
-    def listen_for_silence(self) -> None:
-        """Measure silences from here on."""
-        self._ticked_s = asyncio.get_running_loop().time()
-        self.longest_silence_s = 0.0
+    async def _follow(self, connected: socket.socket, address: tuple[str, int], attempt: int) -> None:
+        self._deadline_s = time.monotonic() + SETUP_TIMEOUT_S
+        async with asyncio.timeout(SETUP_TIMEOUT_S):
+            await _upgrade(connected, address)
+        self._reader.watch(self.number, connected.fileno())
+        session = self._session = _Session(self, connected)
+        try:
+            session.hello(attempt)
+            await session.ended
+        finally:
+            self._session = None
+            self._line.live_since_s = 0.0
+            self._reader.forget(self.number)
+            session.close()
 
-    def silence_s(self) -> float:
-        """Return the longest time without a tick since ``listen_for_silence``, one that still lasts included."""
-        return max(self.longest_silence_s, asyncio.get_running_loop().time() - self._ticked_s)
+    def take(self, handed: Handed) -> None:
+        """Take what the reader handed over."""
+        if self._session is not None:
+            self._session.take(handed)
 
-    def since_tick_s(self) -> float:
-        """Return how long ago ticks came last."""
-        return asyncio.get_running_loop().time() - self._ticked_s
+    def ask(self, now_s: float) -> None:
+        """Ask for what is missing and can be asked for; times are those of ``time.monotonic``."""
+        if self._session is not None:
+            self._session.ask(now_s)
+
+    def look(self, now_s: float) -> None:
+        """End a connection on which nothing comes."""
+        if self._session is None:
+            return
+        if not self.live_since_s and now_s > self._deadline_s:
+            self._session.end(_Lost("no ticks in time"))
+        elif self.live_since_s and now_s - self._line.heard_s > SILENT_AFTER_S:
+            self._session.end(_Lost("silence"))
 
     def ticked(self) -> None:
         """Take note that ticks have come."""
-        now_s = asyncio.get_running_loop().time()
-        self.longest_silence_s = max(self.longest_silence_s, now_s - self._ticked_s)
-        self._ticked_s = now_s
+        self._line.ticked(time.monotonic())
+
+    def listen_for_silence(self) -> None:
+        """Measure silences from here on."""
+        self._line.ticked_s = time.monotonic()
+        self._line.longest_silence_s = 0.0
+
+    def silence_s(self) -> float:
+        """Return the longest time without a tick since ``listen_for_silence``, one that still lasts included."""
+        return max(self._line.longest_silence_s, self.since_tick_s())
+
+    def since_tick_s(self) -> float:
+        """Return how long ago ticks came last."""
+        return time.monotonic() - self._line.ticked_s
 
     def seqs(self) -> dict[str, int | None]:
         """Return up to where each symbol has been seen."""
-        return {symbol.decode(): sequence.seq for symbol, sequence in self._sequences.items()}
+        return {name.decode(): sequence.seq for name, sequence in zip(self.names, self.sequences, strict=True)}
+
+    @property
+    def verdict(self) -> Verdict:
+        """What happened to its ticks so far."""
+        verdict = self._verdict
+        return replace(verdict, ticks=verdict.ticks + self._line.ticks, lost=verdict.lost + self._line.lost)
+
+    @property
+    def connections(self) -> int:
+        """On how many connections ticks came."""
+        return self._line.connections
+
+    @property
+    def live_since_s(self) -> float:
+        """When, by ``time.monotonic``, ticks came on this connection for the first time; 0 while none have."""
+        return self._line.live_since_s
 
     @property
     def settled(self) -> bool:
         """Whether it is live, and waits for no answer."""
-        return bool(self.live_since_s) and not any(sequence.asking for sequence in self._sequences.values())
+        if not self.live_since_s or self._session is None or self._session.waits:
+            return False
+        return not any(sequence.asking for sequence in self.sequences)
 
-    @property
-    def epoch(self) -> int | None:
-        """The numbering that it follows."""
-        return self._epoch
+
+async def _upgrade(connected: socket.socket, address: tuple[str, int]) -> None:
+    loop = asyncio.get_running_loop()
+    connected.setblocking(False)
+    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+    await loop.sock_connect(connected, address)
+    request = upgrade_request("{}:{}".format(*address), "/ws").replace(b"wamp.2.json\r", b"wamp.2.json.batched\r")
+    await loop.sock_sendall(connected, request)
+    head = b""
+    while b"\r\n\r\n" not in head:
+        part = await loop.sock_recv(connected, MAX_HEAD_BYTES)
+        head += part
+        if not part or len(head) > MAX_HEAD_BYTES:
+            raise _Lost("closed in the handshake")
+    if b" 101 " not in head.split(b"\r\n", 1)[0]:
+        raise _Lost(f"HTTP {head.split(b' ', 2)[1].decode()}")
+    if not head.endswith(b"\r\n\r\n"):
+        raise _Lost("spoken to before HELLO")
 
 
 class _Session:
     """One connection of a follower."""
 
-    def __init__(self, follower: Follower, host: str, port: int) -> None:
+    def __init__(self, follower: Follower, connected: socket.socket) -> None:
         self._follower = follower
-        self._host, self._port = host, port
-        self._writer: asyncio.StreamWriter | None = None
-        self._buffer = bytearray()
-        self._messages: deque[list[Any]] = deque()
+        self._socket = connected
+        self._loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[None] = self._loop.create_future()
+        """Fails when the connection ends, with the reason."""
+
+        self._unsent = bytearray()
         self._request = 0
         self._status_request = 0
-        self._asked: dict[int, bytes] = {}
+        self._asked: dict[int, int] = {}
         """Symbols of which a replay has been asked for, by request."""
 
-        self._to_ask: dict[bytes, float] = {}
-        """Symbols of which one is to be asked for, and from when on, by the loop's time."""
+        self._to_ask: dict[int, float] = {}
+        """Symbols of which one is to be asked for, and from when on, by ``time.monotonic``."""
 
         self._calls = float(CALLS_BURST)
         self._calls_counted_s = 0.0
         self._subscribed = 0
-        self.live = False
 
-    async def run(self, attempt: int) -> None:
-        loop = asyncio.get_running_loop()
-        async with asyncio.timeout(SETUP_TIMEOUT_S):
-            reader, self._writer = await asyncio.open_connection(self._host, self._port, limit=1 << 20)
-            request = upgrade_request(f"{self._host}:{self._port}", "/ws").replace(
-                b"wamp.2.json\r", b"wamp.2.json.batched\r"
-            )
-            self._writer.write(request)
-            head = await reader.readuntil(b"\r\n\r\n")
-            if b" 101 " not in head.split(b"\r\n", 1)[0]:
-                raise _Lost(f"HTTP {head.split(b' ', 2)[1].decode()}")
-            follower = self._follower
-            extra = {"attempt": attempt}
-            details = {"roles": {"subscriber": {}, "caller": {}}, "authmethods": ["ticket"], "authid": follower._authid}
-            self._say(HELLO, "market", details | {"authextra": extra})
-        deadline_s = loop.time() + SETUP_TIMEOUT_S
-        while True:
-            async with asyncio.timeout(SILENT_AFTER_S if self.live else max(0.1, deadline_s - loop.time())):
-                data = await reader.read(1 << 20)
-            if not data:
-                raise _Lost("closed")
-            self._buffer += data
-            while (frame := take_server_frame(self._buffer)) is not None:
-                self._take(*frame)
-            if self._to_ask:
-                self._ask()
+    @property
+    def waits(self) -> bool:
+        """Whether there is something to be asked for, or an answer that has not come."""
+        return bool(self._to_ask or self._asked)
 
     def close(self) -> None:
-        if self._writer is not None:
-            with contextlib.suppress(OSError):
-                self._writer.transport.abort()
+        self._loop.remove_writer(self._socket)
+        if not self.ended.cancel() and not self.ended.cancelled():
+            self.ended.exception()  # of a client that is cancelled nobody else asks why it ended
 
-    def _say(self, *message: Any) -> None:
-        assert self._writer is not None  # noqa: S101 - only called on a connection
-        if self._writer.transport.is_closing():
-            raise _Lost("closed")
-        self._writer.write(client_frame(TEXT, json.dumps(message).encode() + SEPARATOR))
+    def hello(self, attempt: int) -> None:
+        details = {
+            "roles": {"subscriber": {}, "caller": {}},
+            "authmethods": ["ticket"],
+            "authid": self._follower.ticket[0],
+        }
+        self._say(HELLO, "market", details | {"authextra": {"attempt": attempt}})
 
-    def _call(self, procedure: str, *arguments: Any) -> int:
-        self._request += 1
-        self._say(CALL, self._request, {}, procedure, arguments)
-        return self._request
+    def take(self, handed: Handed) -> None:
+        """Take what came; what goes wrong ends the session, or, where that is no way for a session to end, everything."""
+        if self.ended.done():
+            return
+        try:
+            self._take(handed)
+        except Exception as error:
+            self.end(error)
 
-    def _take(self, opcode: int, payload: bytes) -> None:
-        if opcode == PING and self._writer is not None:
-            self._writer.write(client_frame(PONG, payload))
-        elif opcode == CLOSE:
-            raise _Lost(f"close {int.from_bytes(payload[:2], 'big')}")
-        elif opcode == TEXT:
-            if not payload.startswith(b"[36,") or payload.count(SEPARATOR + b"[") != payload.count(SEPARATOR + b"[36,"):
-                self._take_messages(payload)
-            else:
-                self._take_ticks(payload)
+    def end(self, error: Exception) -> None:
+        """End it, unless something has ended it before."""
+        if not self.ended.done():
+            self.ended.set_exception(error)
 
-    def _take_messages(self, payload: bytes) -> None:
-        for text in payload.split(SEPARATOR):
-            if text.startswith(b"[36,"):
-                self._take_ticks(text)
-            elif text:
-                self._take_message(json.loads(text))
-
-    def _take_ticks(self, payload: bytes) -> None:
-        follower = self._follower
-        found = 0
-        for symbol, id_digits, seq_digits, rest in TICK.findall(payload):
-            found += 1
-            tick = _tick(int(seq_digits), int(id_digits), rest)
-            if follower._sequences[symbol].take(tick):
-                self._to_ask[symbol] = 0.0
-        if found:
-            follower.ticked()
-        if found and not self.live:
-            self.live = True
-            follower.connections += 1
-            follower.live_since_s = asyncio.get_running_loop().time()
-        if not found or b'"epoch":' in payload:
-            for text in payload.split(SEPARATOR):
-                if b'"epoch":' in text:
-                    self._take_epoch(json.loads(text)[4][0]["epoch"])
-
-    def _take_epoch(self, epoch: int) -> None:
-        follower = self._follower
-        if epoch <= (follower._epoch or 0):
-            return  # none yet, or what a gateway says that has not heard of this one
-        if follower._epoch is not None:
-            for sequence in follower._sequences.values():
-                sequence.begin_epoch()
-        follower._epoch = epoch
-
-    def _take_message(self, message: list[Any]) -> None:
-        kind = message[0]
-        if kind == CHALLENGE:
-            self._say(AUTHENTICATE, self._follower._token, {})
-        elif kind == WELCOME:
-            # The status first: by its epoch what comes then is understood.
-            topics = [MARKET_STATUS, *(tick_topic(symbol.decode()) for symbol in self._follower._sequences)]
-            for number, topic in enumerate(topics, start=1):
-                self._say(SUBSCRIBE, number, {}, topic)
-            self._request = len(topics)
-        elif kind == SUBSCRIBED:
-            self._subscribed += 1
-            if self._subscribed == len(self._follower._sequences) + 1:
-                self._status_request = self._call(MARKET_STATUS)
-        elif kind == RESULT and message[1] == self._status_request:
-            self._take_epoch(message[3][0]["epoch"])
-            sequences = self._follower._sequences.items()
-            self._to_ask |= {symbol: 0.0 for symbol, sequence in sequences if sequence.seq is not None}
-        elif kind == RESULT:
-            self._take_replay(self._asked.pop(message[1]), message[3][0])
-        elif kind in (ABORT, GOODBYE):
-            raise _Lost(CLOSE_DRAINING if message[2] == CLOSE_DRAINING else f"told {message[2]}")
-        elif kind == ERROR:
-            if message[2] in self._asked and message[4] in NOT_NOW:
-                self._to_ask[self._asked.pop(message[2])] = asyncio.get_running_loop().time() + ASK_AGAIN_S
-                return
-            raise _Lost(f"error {message[4]} {message[5:]}")
-
-    def _ask(self) -> None:
-        now_s = asyncio.get_running_loop().time()
+    def ask(self, now_s: float) -> None:
+        if not self._to_ask or self.ended.done() or len(self._asked) == CALLS_AT_ONCE:
+            return
         self._calls = min(CALLS_BURST, self._calls + (now_s - self._calls_counted_s) * CALLS_PER_S)
         self._calls_counted_s = now_s
         under_way = set(self._asked.values())
@@ -296,22 +365,131 @@ class _Session:
             if self._calls < 1 or len(self._asked) == CALLS_AT_ONCE:
                 break
             del self._to_ask[symbol]
-            seq = self._follower._sequences[symbol].ask()
+            seq = self._follower.sequences[symbol].ask()
             if seq is not None:
                 self._calls -= 1
-                self._asked[self._call(MARKET_REPLAY, symbol.decode(), self._follower._epoch, seq)] = symbol
+                name = self._follower.names[symbol].decode()
+                self._asked[self._call(MARKET_REPLAY, name, self._follower.epoch, seq)] = symbol
 
-    def _take_replay(self, symbol: bytes, answer: dict[str, Any]) -> None:
+    def _say(self, *message: Any) -> None:
+        self._send(client_frame(TEXT, json.dumps(message).encode() + SEPARATOR))
+
+    def _send(self, data: bytes) -> None:
+        """Send, or end the session."""
+        sent = 0
+        if not self._unsent:
+            try:
+                sent = self._socket.send(data)
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                self.end(error)
+                return
+        if sent == len(data):
+            return
+        if not self._unsent:
+            self._loop.add_writer(self._socket, self._send_rest)
+        self._unsent += data[sent:]
+
+    def _send_rest(self) -> None:
+        try:
+            del self._unsent[: self._socket.send(self._unsent)]
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._unsent.clear()
+            self.end(error)
+        if not self._unsent:
+            self._loop.remove_writer(self._socket)
+
+    def _call(self, procedure: str, *arguments: Any) -> int:
+        self._request += 1
+        self._say(CALL, self._request, {}, procedure, arguments)
+        return self._request
+
+    def _take(self, handed: Handed) -> None:
+        if handed.kind is Kind.TICKS:
+            for symbol, tick in handed.ticks:
+                self._take_tick(symbol, tick)
+        elif handed.kind is Kind.MESSAGE:
+            self._take_text(handed.payload)
+        elif handed.kind is Kind.END:
+            raise _Lost(handed.why)
+        elif handed.opcode == PING:
+            self._send(client_frame(PONG, handed.payload))
+        elif handed.opcode == CLOSE:
+            raise _Lost(f"close {int.from_bytes(handed.payload[:2], 'big')}")
+
+    def _take_tick(self, symbol: int, tick: Tick) -> None:
+        if self._follower.sequences[symbol].take(tick):
+            self._to_ask[symbol] = 0.0
+
+    def _take_text(self, text: bytes) -> None:
+        if text.startswith(b"[36,"):
+            self._take_event(text)
+        elif text.startswith(b"[50,") and (request := int(text[4 : text.index(b",", 4)])) in self._asked:
+            self._take_replay(self._asked.pop(request), _REPLAY.decode(text)[3][0])
+        else:
+            self._take_message(json.loads(text))
+
+    def _take_event(self, text: bytes) -> None:
+        """Take an EVENT that the reader does not know: of the status, or a tick in a form that it leaves to others."""
+        found = tick_of(text)
+        if found is None:
+            self._take_epoch(json.loads(text)[4][0]["epoch"])
+            return
+        name, tick = found
+        self._follower.ticked()
+        self._take_tick(self._follower.names.index(name), tick)
+
+    def _take_epoch(self, epoch: int) -> None:
         follower = self._follower
-        if answer["epoch"] != follower._epoch:
-            if answer["epoch"] > (follower._epoch or 0):
-                self._take_epoch(answer["epoch"])
+        if epoch <= (follower.epoch or 0):
+            return  # none yet, or what a gateway says that has not heard of this one
+        if follower.epoch is not None:
+            for number, sequence in enumerate(follower.sequences):
+                sequence.begin_epoch()
+                if sequence.asking:
+                    self._to_ask[number] = 0.0
+        follower.epoch = epoch
+
+    def _take_message(self, message: list[Any]) -> None:
+        kind = message[0]
+        follower = self._follower
+        if kind == CHALLENGE:
+            self._say(AUTHENTICATE, follower.ticket[1], {})
+        elif kind == WELCOME:
+            # The status first: by its epoch what comes then is understood.
+            topics = [MARKET_STATUS, *(tick_topic(name.decode()) for name in follower.names)]
+            for number, topic in enumerate(topics, start=1):
+                self._say(SUBSCRIBE, number, {}, topic)
+            self._request = len(topics)
+        elif kind == SUBSCRIBED:
+            self._subscribed += 1
+            if self._subscribed == len(follower.names) + 1:
+                self._status_request = self._call(MARKET_STATUS)
+        elif kind == RESULT and message[1] == self._status_request:
+            self._take_epoch(message[3][0]["epoch"])
+            sequences = enumerate(follower.sequences)
+            self._to_ask |= {number: 0.0 for number, sequence in sequences if sequence.seq is not None}
+        elif kind in (ABORT, GOODBYE):
+            raise _Lost(CLOSE_DRAINING if message[2] == CLOSE_DRAINING else f"told {message[2]}")
+        elif kind == ERROR:
+            if message[2] in self._asked and message[4] in NOT_NOW:
+                self._to_ask[self._asked.pop(message[2])] = time.monotonic() + ASK_AGAIN_S
+                return
+            raise _Lost(f"error {message[4]} {message[5:]}")
+
+    def _take_replay(self, symbol: int, answer: _Replay) -> None:
+        follower = self._follower
+        if answer.epoch != follower.epoch:
+            if answer.epoch > (follower.epoch or 0):
+                self._take_epoch(answer.epoch)
             else:
                 # This gateway has not heard of the epoch that this client knows from another.
-                self._to_ask[symbol] = asyncio.get_running_loop().time() + ASK_AGAIN_S
+                self._to_ask[symbol] = time.monotonic() + ASK_AGAIN_S
             return
-        ticks = [(event["seq"], event["seq"], event["id"], event["id"]) for event in answer["events"]]
-        missing = [(first, last) for first, last in answer["missing"]]
-        follower._sequences[symbol].replayed(ticks, missing, answer["to_seq"], answer["more"])
-        if answer["more"]:
+        ticks = [(event.seq, event.seq, event.id, event.id) for event in answer.events]
+        follower.sequences[symbol].replayed(ticks, answer.missing, answer.to_seq, answer.more)
+        if answer.more:
             self._to_ask[symbol] = 0.0

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 MAX_WAITING = 20_000
 """Ticks of a symbol that may come while what was missed is asked for."""
@@ -54,22 +55,35 @@ Tick = tuple[int, int, int, int]
 trades; the first id is 0 where a tick cannot say it."""
 
 
+class Place(Protocol):
+    """Where a client is with a symbol. Ticks that follow on it may be counted by others than ``SymbolSequence``."""
+
+    seq: int
+    """Up to where everything has been seen or told; 0 before the first tick."""
+
+    id: int
+    """Of the last trade seen; 0 where the next may have any."""
+
+    held: bool
+    """Whether all ticks must go to ``SymbolSequence``, since what was missed is asked for, or since it has to judge one."""
+
+
 class SymbolSequence:
     """One symbol, as one client sees it."""
 
-    __slots__ = ("_id", "_symbol", "_verdict", "_waiting", "seq")
+    __slots__ = ("_place", "_symbol", "_verdict", "_waiting")
 
-    def __init__(self, symbol: str, verdict: Verdict) -> None:
+    def __init__(self, symbol: str, verdict: Verdict, place: Place) -> None:
         self._symbol = symbol
         self._verdict = verdict
-        self.seq: int | None = None
-        """Up to where everything has been seen or told; ``None`` before the first tick."""
-
-        self._id = 0
-        """Of the last trade seen; 0 where the next may have any."""
-
+        self._place = place
         self._waiting: deque[Tick] | None = None
         """Ticks that came while what was missed is asked for."""
+
+    @property
+    def seq(self) -> int | None:
+        """Up to where everything has been seen or told; ``None`` before the first tick."""
+        return self._place.seq or None
 
     @property
     def asking(self) -> bool:
@@ -78,8 +92,9 @@ class SymbolSequence:
 
     def ask(self) -> int | None:
         """Be told that the client asks for what it missed; return behind which ``seq``, ``None`` where it has seen none."""
-        if self.seq is not None and self._waiting is None:
+        if self._place.seq and self._waiting is None:
             self._waiting = deque()
+            self._place.held = True
         return self.seq
 
     def take(self, tick: Tick) -> bool:
@@ -90,11 +105,13 @@ class SymbolSequence:
                 self._waiting.clear()
             self._waiting.append(tick)
             return False
-        if self.seq is not None and tick[0] > self.seq + 1:
+        seq = self._place.seq
+        self._place.held = bool(seq) and tick[0] > seq + 1
+        if self._place.held:
             self._waiting = deque([tick])
             return True
-        if self.seq is not None and tick[1] <= self.seq:
-            self._verdict.blame(f"{self._symbol}: {tick[1]} came again behind {self.seq}")
+        if seq and tick[1] <= seq:
+            self._verdict.blame(f"{self._symbol}: {tick[1]} came again behind {seq}")
             return False
         self._pass(tick)
         return False
@@ -102,48 +119,50 @@ class SymbolSequence:
     def _pass(self, tick: Tick) -> None:
         """Go on to a tick that follows on what has been seen, or overlaps it."""
         first, last, first_id, last_id = tick
-        if self._id and first_id > self._id + 1:
-            self._verdict.lost += first_id - self._id - 1
-        self._id = last_id
-        self._verdict.ticks += last - (first - 1 if self.seq is None else self.seq)
-        self.seq = last
+        place = self._place
+        if place.id and first_id > place.id + 1:
+            self._verdict.lost += first_id - place.id - 1
+        self._verdict.ticks += last - (place.seq or first - 1)
+        place.id, place.seq = last_id, last
 
     def replayed(self, ticks: Iterable[Tick], missing: Iterable[tuple[int, int]], to_seq: int, more: bool) -> None:
         """Take the answer to what was asked; with ``more`` the client asks on from ``to_seq``."""
-        if self.seq is None or self._waiting is None:
+        place = self._place
+        if not place.seq or self._waiting is None:
             self._verdict.blame(f"{self._symbol}: a replay that nobody asked for")
             return
         for part in sorted([*ticks, *missing]):
             first, last = part[0], part[1]
-            if first != self.seq + 1:
-                self._verdict.blame(f"{self._symbol}: a replay goes on with {first} behind {self.seq}")
+            if first != place.seq + 1:
+                self._verdict.blame(f"{self._symbol}: a replay goes on with {first} behind {place.seq}")
             if len(part) == 4:
                 self._verdict.replayed += last - first + 1
                 self._pass(part)
             else:
                 self._verdict.gaps += 1
                 self._verdict.missing += last - first + 1
-                self.seq, self._id = last, 0
-        if self.seq != to_seq:
-            self._verdict.blame(f"{self._symbol}: a replay to {to_seq} ended with {self.seq}")
-            self.seq = max(self.seq, to_seq)
+                place.seq, place.id = last, 0
+        if place.seq != to_seq:
+            self._verdict.blame(f"{self._symbol}: a replay to {to_seq} ended with {place.seq}")
+            place.seq = max(place.seq, to_seq)
         if more:
             return
-        waiting, self._waiting = self._waiting, None
+        waiting, self._waiting, place.held = self._waiting, None, False
         while waiting:
             tick = waiting.popleft()
-            if tick[1] <= self.seq:
+            if tick[1] <= place.seq:
                 continue  # the replay had it
-            if tick[0] > self.seq + 1:
-                self._verdict.blame(f"{self._symbol}: {tick[0]} came behind a replay to {self.seq}")
+            if tick[0] > place.seq + 1:
+                self._verdict.blame(f"{self._symbol}: {tick[0]} came behind a replay to {place.seq}")
             self._pass(tick)
 
     def begin_epoch(self) -> None:
         """Be told that the numbering began anew: the client knows, and goes on with what comes."""
-        waiting, self._waiting = self._waiting, None
-        if self.seq is None:
+        place = self._place
+        waiting, self._waiting, place.held = self._waiting, None, False
+        if not place.seq:
             return
         self._verdict.epochs += 1
-        self.seq, self._id = None, 0
+        place.seq = place.id = 0
         for tick in waiting or ():
             self.take(tick)

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from components.instruments import DEFAULT_SYMBOLS
+from components.instruments import DEFAULT_SYMBOLS, INSTRUMENTS
+from components.settings import MAX_RATE_PER_S
 from components.tokens import TokenAuthority, load_authority
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -41,7 +42,7 @@ class Plan:
     feeds: int = 2
     symbols: int = 100
     rate_per_s: int = 2_000
-    """Trades per second over all symbols."""
+    """Trades per second over these symbols. The exchange has others, too, and makes trades of them besides."""
 
     seed: int = 1
     drain_s: float = 3.0
@@ -124,6 +125,19 @@ class Part:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
 
+    def cpu_s(self) -> float:
+        """Return the CPU time of it and of all that it started and that runs; 0 where there is no ``/proc``."""
+        if self._process is None:
+            return 0.0
+        ticks = 0
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            # A process may end while one looks.
+            with contextlib.suppress(OSError):
+                fields = path.read_text().rpartition(")")[2].split()
+                if int(fields[3]) == self._process.pid:
+                    ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def last_words(self) -> str:
         """Return the last lines of its log."""
         if not self.log.exists():
@@ -162,7 +176,7 @@ class Cluster:
             "--port",
             str(self.exchange_port),
             "--rate",
-            str(plan.rate_per_s),
+            str(self._exchange_rate_per_s()),
             "--seed",
             str(plan.seed),
         ]
@@ -258,6 +272,10 @@ class Cluster:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def _exchange_rate_per_s(self) -> int:
+        followed = sum(one.activity for one in INSTRUMENTS if one.symbol in self.symbols)
+        return min(MAX_RATE_PER_S, round(self.plan.rate_per_s * sum(one.activity for one in INSTRUMENTS) / followed))
 
     def _redis(self) -> list[str]:
         options = ["--bind", "127.0.0.1", "--port", str(self.redis_port), "--dir", str(self._directory)]

@@ -41,13 +41,18 @@ _check_status = msgspec.json.Decoder(_FeedStatus).decode
 class Market:
     """What this node knows of the market."""
 
-    def __init__(self, monotonic_s: Callable[[], float]) -> None:
-        """Start empty; ``monotonic_s`` tells when events came and the age of the feed's last status."""
+    def __init__(self, monotonic_s: Callable[[], float], unix_s: Callable[[], float]) -> None:
+        """Start empty.
+
+        ``monotonic_s`` tells when events came and the age of the feed's last word, ``unix_s`` when that was for who asks.
+        """
         self._monotonic_s = monotonic_s
+        self._unix_s = unix_s
         self._newest: dict[str, Received] = {}
         """By topic, of this epoch."""
         self._feed_status: dict[str, Any] = {}
         self._feed_heard_s: float | None = None
+        self._feed_heard_unix_s: float | None = None
         self._epoch = 0
         self._last_batch = 0
         self.missed_batches = 0
@@ -69,7 +74,7 @@ class Market:
 
         A later epoch forgets the earlier one's events; a batch of an earlier epoch is left alone.
         """
-        self._feed_heard_s = now_s = self._monotonic_s()
+        now_s = self._hear_feed()
         if batch.epoch < self._epoch:
             return False
         if batch.epoch > self._epoch:
@@ -124,27 +129,40 @@ class Market:
         was_lost = self.feed_lost
         before = self._essentials()
         self._feed_status = decoded
-        self._feed_heard_s = self._monotonic_s()
+        self._hear_feed()
         return was_lost or self._essentials() != before
+
+    def _hear_feed(self) -> float:
+        self._feed_heard_s = now_s = self._monotonic_s()
+        self._feed_heard_unix_s = self._unix_s()
+        return now_s
+
+    @property
+    def feed_silent_s(self) -> float | None:
+        """How long ago the last word of a feed came; ``None`` where none ever did."""
+        return None if self._feed_heard_s is None else self._monotonic_s() - self._feed_heard_s
 
     @property
     def feed_lost(self) -> bool:
         """Whether no feed has told its status lately."""
-        return self._feed_heard_s is None or self._monotonic_s() - self._feed_heard_s > FEED_SILENT_AFTER_S
+        silent_s = self.feed_silent_s
+        return silent_s is None or silent_s > FEED_SILENT_AFTER_S
 
     def status(self) -> dict[str, Any]:
         """Return the object that ``market.status`` answers.
 
         ``state`` is ``live``, ``subscribing`` or ``connecting`` (as the feed says), ``stale`` when it is live and some symbols
-        are silent, or ``feed_lost`` when no feed has been heard for 5 s. Symbols appear by their number only: who reads this
-        may not be granted all of them.
+        are silent, or ``feed_lost`` when no feed has been heard for 5 s. Then ``role`` is ``none`` and ``since`` is when the
+        last word of one came, ``None`` where none ever did; the rest is as the last one said. Symbols appear by their number
+        only: who reads this may not be granted all of them.
         """
         status = {"epoch": 0} | self._feed_status
         status["symbols"] = len(self.symbols)
         status["stale"] = len(self.stale)
         status["missed_batches"] = self.missed_batches
         if self.feed_lost:
-            status["state"] = "feed_lost"
+            heard_s = self._feed_heard_unix_s
+            status |= {"state": "feed_lost", "role": "none", "since": None if heard_s is None else int(heard_s * 1000)}
         elif status.get("state") == "live" and self.stale:
             status["state"] = "stale"
         return status

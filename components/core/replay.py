@@ -49,7 +49,7 @@ _seq_of = itemgetter(1)
 class ReplaySettings(msgspec.Struct, frozen=True):
     """Bounds of what one router worker keeps."""
 
-    max_events_per_symbol: Annotated[int, Meta(ge=1, le=1_000_000)] = 2000
+    max_events_per_symbol: Annotated[int, Meta(ge=1, le=1_000_000)] = 20_000
     max_bytes: Annotated[int, Meta(ge=65_536, le=2**40)] = 67_108_864
     """Of all symbols' ticks with what keeping them costs. They take it up to that, whoever asks or not."""
 

@@ -161,6 +161,10 @@ class Feed:
         """Return what is wrong with the bus, a line each."""
         return self._bus.troubles()
 
+    def bus_warnings(self) -> list[str]:
+        """Return what in the bus's settings may do harm, a line each."""
+        return self._bus.warnings()
+
     def bus_figures(self) -> WriterFigures:
         """Return what the bus has counted."""
         return self._bus.figures

@@ -130,6 +130,7 @@ class _Readyz(Page):
         body = {
             "ready": not because,
             "because": because,
+            "degraded": feed.bus_warnings(),
             "feed": status["feed"],
             "role": status["role"],
             "epoch": status["epoch"],

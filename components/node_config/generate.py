@@ -12,6 +12,7 @@ import os
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
+from components.node_config.bridge import add_bridge
 from components.node_config.links import add_links
 from components.node_config.nodes import by_id, entry, flow, sequence
 from components.node_config.plan import LOOPBACK, ImpossiblePlan, NodePlan
@@ -42,6 +43,8 @@ def generate(base: str, plan: NodePlan, made_by: str, base_directory: str = ".",
         _drop_feed(config)
     router = routers[0]
     _set_up_public(router, plan)
+    if plan.bridge is not None:
+        add_bridge(router, plan)
     _move(config, base_directory, directory)
     # The copies first: their changes are not those of the first.
     workers = [router, *(_copy(router, index) for index in range(1, plan.workers))]

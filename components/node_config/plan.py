@@ -15,6 +15,7 @@ MAX_DRAIN_S = 3600
 LOOPBACK = "127.0.0.1"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
+_SERVICE = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _PEER = re.compile(
     r"(?P<name>[^=]+)=(?P<tls>tls://)?(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):(?P<first>\d{1,5})(-(?P<last>\d{1,5}))?"
 )
@@ -65,6 +66,12 @@ class NodePlan:
     management_port: int | None = None
     """The first worker's port for ``/metrics``, ``/healthz`` and ``/readyz`` on the loopback; the next ones follow."""
 
+    bridge: str | None = None
+    """The service whose signed HTTP requests are taken."""
+
+    bridge_calls: tuple[str, ...] = ()
+    """Globs of other services' names, whose procedures these may call."""
+
     name: str = "node"
     peers: tuple[PeerNode, ...] = ()
     links_port: int | None = None
@@ -96,6 +103,10 @@ class NodePlan:
         self._check_names()
         if self.drain_over_s is not None and not 0 <= self.drain_over_s <= MAX_DRAIN_S:
             raise ImpossiblePlan(f"--drain-over must be 0 to {MAX_DRAIN_S} s, was {self.drain_over_s:g}")
+        if self.bridge is not None and not _SERVICE.fullmatch(self.bridge):
+            raise ImpossiblePlan(f"--http-bridge must be up to 128 letters, digits, - and _, was {self.bridge!r}")
+        if self.bridge_calls and self.bridge is None:
+            raise ImpossiblePlan("--http-bridge-calls needs --http-bridge")
         self._check_ports(public_port)
         self._check_privacy()
 

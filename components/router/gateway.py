@@ -75,7 +75,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
             self._count_violation,
             self._garbage.connection_gone,
         )
-        self._market = Market(time.monotonic)
+        self._market = Market(time.monotonic, time.time)
         self._history = TickHistory(self._fanout_settings.replay, time.monotonic)
         conflator = RateConflator(self._fanout_settings.rates)
         self._conflator = conflator
@@ -125,11 +125,12 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         )
         self._seam.market = self._view
         install_sessions(self)
-        self._turns.come_first(self._seam.fanout.flush_if_due)
         await self.register(self._authorize, AUTHORIZE)
         await MarketApi(self._market, self._history, self._relay.awaits_history, self._caller_grants).register(self)
-        self._runtime.bus = bus = make_reader(self._bus_settings, self._reactor, self, self._seam.answer_directly)
+        self._runtime.bus = bus = make_reader(self._bus_settings, self._reactor, self, self._seam)
         self._relay.listen_to(bus)
+        self._turns.come_first(bus.read_ahead)
+        self._turns.come_first(self._seam.fanout.flush_if_due)
         await bus.start(self._relay)
         self._watch.start(1.0).addErrback(self._watch_failed)
         self._runtime.market, self._runtime.rates = self._market, self._conflator.rates
@@ -189,8 +190,9 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
     def _market_not_ready_because(self) -> list[str]:
         if not self._joined:
             return ["the gateway component has not joined its realm"]
-        if runtime.gatekeeper(self.config.realm) is None:
-            return [f"realm {self.config.realm} has no gatekeeper, and is closed to clients"]
+        closed_because = runtime.closed_because(self.config.realm)
+        if closed_because is not None:
+            return [closed_because]
         return self._relay.not_ready_because()
 
     def onUserError(self, fail: Failure, msg: str) -> None:

@@ -76,11 +76,15 @@ class WorkerCollector(Collector):
         yield GaugeMetricFamily(
             "crosstick_bus_lag_seconds", "Of the last batch, from its writing to its reading", figures.lag_s
         )
-        yield CounterMetricFamily("crosstick_bus_batches", "Batches that were read", figures.batches)
-        yield CounterMetricFamily(
-            "crosstick_bus_missed_batches", "Batches that could no longer be had", figures.missed_batches
-        )
-        yield CounterMetricFamily("crosstick_bus_reconnects", "Returns of a bus that was away", figures.reconnects)
+        for name, help_text, count in (
+            ("batches", "Batches that were read", figures.batches),
+            ("missed_batches", "Batches that could no longer be had", figures.missed_batches),
+            ("reconnects", "Returns of a bus that was away", figures.reconnects),
+            ("void_records", "Records of feeds that led no more", figures.void_records),
+            ("malformed_records", "Records that were none", figures.malformed_records),
+            ("holes", "Times that what stands was read anew, since what was next was gone", figures.holes),
+        ):
+            yield CounterMetricFamily(f"crosstick_bus_{name}", help_text, count)
 
     def _links(self, worker: runtime.Runtime) -> Iterator[Metric]:
         up = GaugeMetricFamily("crosstick_link_up", "1: the link to this peer is there", labels=["peer"])

@@ -117,15 +117,22 @@ class Relay:
 
     def watch(self) -> None:
         """Look whether the feed has fallen silent; to be called every second."""
-        self.degraded()
+        self._bus_troubles()
         if self._market.feed_lost is not self._feed_was_lost:
-            self.log.warn("no feed has been heard for a while")
+            if self._market.feed_lost:
+                self.log.warn("no feed has been heard for a while")
             self._tell_status()
 
     # Whether clients can be served.
 
     def degraded(self) -> list[str]:
         """Return what is wrong and does not keep clients from being served, a line each."""
+        degraded = self._bus_troubles()
+        if not degraded and self._goes_on_without_feed() and self._market.feed_lost:
+            degraded = [f"no feed writes to the bus, for {self._market.feed_silent_s or 0.0:.0f} s"]
+        return degraded if self._bus is None else [*degraded, *self._bus.warnings()]
+
+    def _bus_troubles(self) -> list[str]:
         troubles = [] if self._bus is None else self._bus.troubles()
         if troubles:
             now_s = self._monotonic_s()
@@ -133,6 +140,9 @@ class Relay:
                 self._bus_troubled_since_s = now_s
             self._bus_troubled_s = now_s
         return [f"bus: {trouble}" for trouble in troubles]
+
+    def _goes_on_without_feed(self) -> bool:
+        return self._served and self._bus is not None and self._bus.shared
 
     def awaits_history(self) -> bool:
         """Return whether ticks that are not here may still come from the bus's history, for ``HISTORY_GRACE_S`` at most."""
@@ -146,7 +156,8 @@ class Relay:
 
         A bus that has failed under a gateway that was serving is no reason for ``BUS_AWAY_GRACE_S``: most often it has failed
         under all of them, and a balancer that took them all out would turn a pause of the prices into an outage. History is
-        waited for at the start alone, when clients have other gateways to go to.
+        waited for at the start alone, when clients have other gateways to go to. That no feed writes to a bus that works is the
+        same for all gateways of a shared one: who has served goes on with what is here.
         """
         because = self._feed_not_ready_because()
         if not because and self._starting:
@@ -156,12 +167,14 @@ class Relay:
         return because
 
     def _feed_not_ready_because(self) -> list[str]:
-        degraded = self.degraded()
+        troubles = self._bus_troubles()
         if self._market.feed_lost:
             now_s = self._monotonic_s()
-            bus_was_away = now_s - self._bus_troubled_s < BUS_BACK_GRACE_S
-            briefly = now_s - self._bus_troubled_since_s < BUS_AWAY_GRACE_S
-            return [] if self._served and bus_was_away and briefly else ["no feed has reported", *degraded]
+            if now_s - self._bus_troubled_s < BUS_BACK_GRACE_S:
+                goes_on = self._served and now_s - self._bus_troubled_since_s < BUS_AWAY_GRACE_S
+            else:
+                goes_on = self._goes_on_without_feed()
+            return [] if goes_on else ["no feed has reported", *troubles]
         state = self._state()
         if state == "stale" and len(self._market.stale) == len(self._market.symbols):
             return ["all symbols are silent"]

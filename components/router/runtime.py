@@ -18,6 +18,7 @@ from components.core.replay import TickHistory
 from components.core.seats import Seats
 from components.environment import NodeEnvironment
 from components.router.access.live_tokens import LiveTokens
+from components.router.bridge.desk import BridgeDesk
 from components.tokens import TokenAuthority
 
 
@@ -90,7 +91,9 @@ class Runtime:
 _runtime: Runtime | None = None
 _gatekeepers: dict[str, Seats] = {}
 _live_tokens: LiveTokens | None = None
+_why_tokens_wait: Callable[[], str] | None = None
 _drains = False
+_bridge: BridgeDesk | None = None
 
 
 def install(runtime: Runtime) -> None:
@@ -115,6 +118,12 @@ def add_gatekeeper(realm: str, seats: Seats) -> None:
     _gatekeepers[realm] = seats
 
 
+def await_live_tokens(why: Callable[[], str]) -> None:
+    """Put down that what is revoked is not known yet; ``why`` tells why not, in a line."""
+    global _why_tokens_wait
+    _why_tokens_wait = why
+
+
 def install_live_tokens(tokens: LiveTokens) -> None:
     """Put in place what sessions live by, and what is revoked."""
     global _live_tokens
@@ -131,9 +140,29 @@ def gatekeeper(realm: str) -> Seats | None:
     return _gatekeepers.get(realm)
 
 
+def closed_because(realm: str) -> str | None:
+    """Return why a realm is closed to clients, in a line; ``None`` where it is not."""
+    if realm in _gatekeepers:
+        return None
+    if _live_tokens is None and _why_tokens_wait is not None:
+        return f"realm {realm} is closed to clients until what is revoked is known: {_why_tokens_wait()}"
+    return f"realm {realm} has no gatekeeper, and is closed to clients"
+
+
 def gatekeepers() -> dict[str, Seats]:
     """Return what the worker's realms have, by realm."""
     return dict(_gatekeepers)
+
+
+def install_bridge(desk: BridgeDesk | None) -> None:
+    """Put in place what signed HTTP requests need; ``None`` takes it away."""
+    global _bridge
+    _bridge = desk
+
+
+def bridge() -> BridgeDesk | None:
+    """Return what signed HTTP requests need; ``None`` where there is no bridge, or it has not joined."""
+    return _bridge
 
 
 def begin_drain() -> None:

@@ -133,6 +133,27 @@ def load_link_authority(environ: Mapping[str, str], node_directory: Path, across
     return TokenAuthority.of_signing_key(load_signing_key(key, None), rules, str(key))
 
 
+def load_bridge_secret(environ: Mapping[str, str]) -> str:
+    """Return the secret by which requests to the HTTP bridge are signed.
+
+    Raises:
+        TokenKeyError: there is none, both variables are set, or the secret is not usable.
+    """
+    value, path = environ.get("CROSSTICK_BRIDGE_SECRET"), environ.get("CROSSTICK_BRIDGE_SECRET_FILE")
+    if bool(value) == bool(path):
+        raise TokenKeyError("set one of CROSSTICK_BRIDGE_SECRET_FILE and CROSSTICK_BRIDGE_SECRET")
+    where = "CROSSTICK_BRIDGE_SECRET"
+    secret = os.fsencode(value or "")
+    if path:
+        where = f"bridge secret file {path}"
+        secret = _read(Path(path)).strip()
+        _require_private(Path(path))
+    if not secret.isascii():
+        raise TokenKeyError(f"{where} must be ASCII")
+    secret_key(secret, where)
+    return secret.decode()
+
+
 def load_signing_key(path: Path, kid: str | None) -> SigningKey:
     """Return the key in a file that is to mint: a private key in PEM, or a secret.
 

@@ -18,11 +18,12 @@ import pytest_twisted
 from confluent_kafka import KafkaError, KafkaException
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
-from twisted.logger import globalLogPublisher
+from twisted.logger import formatEvent, globalLogPublisher
 
 from components.bus.kafka import KafkaBusWriter
 from components.bus.kafka.connection import Contact
 from components.bus.kafka.consumer import LogConsumer, LogUnavailable
+from components.bus.kafka.health import MAX_CAUSES
 from components.bus.kafka.log import LogReading
 from components.core.batch import Batch
 from components.core.kafka_address import KafkaAddress, parse_kafka_url
@@ -208,7 +209,7 @@ async def test_what_a_feed_writes_that_was_stopped_and_replaced_reaches_nobody(
     await until(lambda: listener.batches[-1].number == second.number)
     assert is_unbroken(listener.batches)
     # It wrote before it read that it leads no more, and every reader saw and refused that.
-    assert reader.void_records > 0
+    assert reader.figures.void_records > 0
     assert second.writer.figures.void_records > 0
 
 
@@ -306,7 +307,7 @@ async def test_a_reader_that_was_away_too_long_says_what_is_missing_and_reads_an
     await until(lambda: listener.standings)
     feed.write()
     await until(lambda: listener.batches and listener.batches[-1].number == 1001)
-    assert reader.holes == 1
+    assert reader.figures.holes == 1
     assert listener.standings[-1].number == 1000
     assert reader.figures.missed_batches == 1001 - len(listener.batches) - len(listener.history) > 500
     assert listener.batches[-1].events[0][1] == 1001
@@ -362,7 +363,7 @@ async def test_what_is_no_record_is_passed_over(parts: Parts) -> None:
     await until(lambda: len(listener.batches) == 2)
     await until(lambda: feed.writer.batches_waiting == 0)
     # The third has a token that is not in force, and is not looked into.
-    assert reader.malformed == feed.writer.figures.malformed_records == 2
+    assert reader.figures.malformed_records == feed.writer.figures.malformed_records == 2
     assert feed.leading
 
 
@@ -386,6 +387,36 @@ async def test_what_a_listener_raises_is_logged_and_the_next_batch_comes(parts: 
         globalLogPublisher.removeObserver(logged.append)
     failures = [event for event in logged if "log_failure" in event]
     assert [event["which"] for event in failures] == [f"batch 2 of epoch {feed.epoch}"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_brokers_that_go_and_come_back_are_a_line_each_in_both_sides_logs(parts: Parts) -> None:
+    logged: list[tuple[str, str]] = []
+
+    def note(event: Any) -> None:
+        if event.get("log_namespace", "").startswith("components.bus.kafka."):
+            side = event["log_namespace"].split(".")[3]
+            logged.append((side, formatEvent(event)))
+
+    def begun(side: str, what: str) -> bool:
+        return any(by == side and what in text for by, text in logged)
+
+    where = f"Kafka at {parts.address.brokers}"
+    globalLogPublisher.addObserver(note)
+    try:
+        await parts.listener()
+        await parts.leading_feed()
+        await until(lambda: all(begun(side, f"connected to {where}") for side in ("reader", "writer")))
+        parts.broker.go_down()
+        await until(lambda: all(begun(side, f"{where} ") for side in ("reader", "writer")))
+        parts.broker.come_up()
+        await until(lambda: all(begun(side, f"{where} is back after ") for side in ("reader", "writer")))
+    finally:
+        globalLogPublisher.removeObserver(note)
+    for side in ("reader", "writer"):
+        said = [text for by, text in logged if by == side and where in text]
+        assert len([text for text in said if "is back" in text]) == 1
+        assert len(said) == len(set(said)) <= 2 + MAX_CAUSES
 
 
 def let_taking_fail(monkeypatch: pytest.MonkeyPatch, thread: str, when: Callable[[list[int], int], bool]) -> list[int]:

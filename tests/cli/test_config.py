@@ -104,12 +104,16 @@ def test_crossbar_accepts_what_is_written(tmp_path: Path, arguments: tuple[str, 
 
 def test_the_readmes_commands_write_what_crossbar_accepts(tmp_path: Path) -> None:
     blocks = re.findall(r"^```text\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    [block] = [block for block in blocks if "crosstick config" in block]
-    commands = [line for line in block.replace("\\\n", "").splitlines() if "crosstick config" in line]
-    assert len(commands) == 2
-    [export] = [line for line in block.splitlines() if line.startswith("export ")]
-    environ = dict(variable.split("=", 1) for variable in export.split()[1:])
-    for command in commands:
+    commands = [
+        (line, dict(variable.split("=", 1) for variable in export.split()[1:]))
+        for block in blocks
+        if "crosstick config" in block
+        for export in [line for line in block.splitlines() if line.startswith("export ")]
+        for line in block.replace("\\\n", "").splitlines()
+        if "crosstick config" in line
+    ]
+    assert len(commands) == 3
+    for command, environ in commands:
         _, _, *arguments = shlex.split(command)
         arguments[arguments.index("--out") + 1] = str(tmp_path)
         outcome = config(*arguments, "--force", environ=environ)
@@ -146,3 +150,27 @@ def test_a_configuration_that_is_there_is_kept_unless_told_otherwise(tmp_path: P
     assert (tmp_path / "config.yaml").read_text() == "mine"
     assert config("--out", str(tmp_path), "--force").exit_code == 0
     assert (tmp_path / "config.yaml").read_text() != "mine"
+
+
+def test_a_bridge_is_there_in_each_worker_and_may_use_services_alone() -> None:
+    made = printed("--http-bridge", "quotes", "--http-bridge-calls", "other*", "--workers", "2")
+    for worker in made["workers"][:2]:
+        assert by_id(worker["components"])["bridge"]["extra"] == {
+            "bridge": {"service": "quotes", "services": ["other*"]}
+        }
+        assert "bridge" in by_id(worker["transports"])["public"]["paths"]
+        market = next(realm for realm in worker["realms"] if realm["name"] == "market")
+        [role] = [role for role in market["roles"] if role["name"] == "bridge"]
+        assert [permission["uri"] for permission in role["permissions"]] == ["services."]
+        assert role["permissions"][0]["allow"] == {
+            "call": True,
+            "register": False,
+            "publish": True,
+            "subscribe": False,
+        }
+    assert "CROSSTICK_BRIDGE_SECRET" in config("--http-bridge", "quotes").stderr
+
+
+def test_a_bridge_without_a_name_is_refused() -> None:
+    assert "--http-bridge must be" in config("--http-bridge", "a.b").output
+    assert "--http-bridge-calls needs --http-bridge" in config("--http-bridge-calls", "a").output

@@ -32,7 +32,7 @@ TICK = re.compile(r'^\{"symbol":"(BTC|ETH)USDT","price":\d+\.\d{8},"volume":\d+\
 
 def browser_program() -> str:
     """Return the program that README.md and the issue have."""
-    blocks = re.findall(r"^```js\n(.*?)^```", (REPOSITORY / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```(?:js|text)\n(.*?)^```", (REPOSITORY / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     [program] = [block for block in blocks if "/ws/trade?token=" in block]
     return str(program)
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.cluster.sequence import SymbolSequence, Tick, Verdict
+from tests.cluster.places import PlainPlace
 
 
 def tick(seq: int, merged: int = 1) -> Tick:
@@ -20,7 +21,7 @@ def verdict() -> Verdict:
 
 
 def followed(verdict: Verdict, *seqs: int) -> SymbolSequence:
-    sequence = SymbolSequence("BTCUSDT", verdict)
+    sequence = SymbolSequence("BTCUSDT", verdict, PlainPlace())
     for seq in seqs:
         sequence.take(tick(seq))
     return sequence

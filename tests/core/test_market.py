@@ -18,12 +18,16 @@ class Time:
         return self.now_s
 
 
+def a_market(time: Time) -> Market:
+    return Market(time, lambda: 1_700_000_000.0 + time())
+
+
 def status(**changes: Any) -> bytes:
     return json.dumps({"epoch": 7, "state": "live", "symbols": ["BTCUSDT"], "stale": []} | changes).encode()
 
 
 def test_a_snapshot_has_the_newest_of_each_stream_with_its_digits() -> None:
-    market = Market(Time())
+    market = a_market(Time())
     market.take_batch(
         Batch(
             7,
@@ -42,7 +46,7 @@ def test_a_snapshot_has_the_newest_of_each_stream_with_its_digits() -> None:
 
 
 def test_a_new_epoch_forgets_the_old_ones_values() -> None:
-    market = Market(Time())
+    market = a_market(Time())
     market.take_batch(Batch(7, 1, [("market.BTCUSDT", 1, b"{}")]))
     market.take_batch(Batch(8, 1, [("market.ETHUSDT", 1, b"{}")]))
     assert json.loads(market.snapshot(["BTCUSDT"]))["symbols"]["BTCUSDT"]["tick"] is None
@@ -51,7 +55,7 @@ def test_a_new_epoch_forgets_the_old_ones_values() -> None:
 
 def test_topics_are_those_that_have_had_an_event_in_this_epoch() -> None:
     time = Time()
-    market = Market(time)
+    market = a_market(time)
     market.take_batch(Batch(7, 1, [("market.BTCUSDT", 1, b"{}"), ("market.ETHUSDT.book", 1, b"{}")]))
     assert list(market.topics()) == ["market.BTCUSDT", "market.ETHUSDT.book"]
     time.now_s += 5
@@ -63,7 +67,7 @@ def test_topics_are_those_that_have_had_an_event_in_this_epoch() -> None:
 
 
 def test_a_batch_of_an_earlier_epoch_changes_nothing() -> None:
-    market = Market(Time())
+    market = a_market(Time())
     assert market.take_batch(Batch(8, 1, [("market.BTCUSDT", 1, b'{"new":1}')]))
     assert not market.take_batch(Batch(7, 9, [("market.BTCUSDT", 9, b'{"old":1}')]))
     assert market.last_event("market.BTCUSDT") == (b'{"new":1}', 100.0)
@@ -72,7 +76,7 @@ def test_a_batch_of_an_earlier_epoch_changes_nothing() -> None:
 
 def test_batches_are_a_sign_of_life_too() -> None:
     time = Time()
-    market = Market(time)
+    market = a_market(time)
     market.take_status(status())
     time.now_s += 4
     market.take_batch(Batch(7, 1, []))
@@ -81,16 +85,18 @@ def test_batches_are_a_sign_of_life_too() -> None:
 
 
 def test_a_batch_that_never_came_is_counted() -> None:
-    market = Market(Time())
+    market = a_market(Time())
     market.take_batch(Batch(7, 1, []))
     market.take_batch(Batch(7, 4, []))
     assert market.missed_batches == 2
 
 
 def test_without_a_feed_the_status_says_so() -> None:
-    assert Market(Time()).status() == {
+    assert a_market(Time()).status() == {
         "epoch": 0,
         "state": "feed_lost",
+        "role": "none",
+        "since": None,
         "stale": 0,
         "symbols": 0,
         "missed_batches": 0,
@@ -99,7 +105,7 @@ def test_without_a_feed_the_status_says_so() -> None:
 
 def test_a_feed_that_falls_silent_is_lost_and_comes_back() -> None:
     time = Time()
-    market = Market(time)
+    market = a_market(time)
     assert market.take_status(status())
     assert market.status()["state"] == "live"
     time.now_s += 6
@@ -107,8 +113,25 @@ def test_a_feed_that_falls_silent_is_lost_and_comes_back() -> None:
     assert market.take_status(status())
 
 
+def test_while_no_feed_is_heard_nobody_leads_since_the_last_word_of_one() -> None:
+    time = Time()
+    market = a_market(time)
+    said = status(feed="one", role="leading", since=5, exchange={"url": "ws://exchange"})
+    market.take_status(said)
+    time.now_s += 4
+    market.take_batch(Batch(7, 1, []))
+    heard_ms = 1_700_000_000_000 + 104_000
+    for _ in range(2):
+        time.now_s += 6
+        lost = market.status()
+        assert (lost["role"], lost["since"], lost["state"]) == ("none", heard_ms, "feed_lost")
+        assert (lost["feed"], lost["exchange"]) == ("one", {"url": "ws://exchange"})
+    market.take_status(said)
+    assert (market.status()["role"], market.status()["since"]) == ("leading", 5)
+
+
 def test_only_a_change_of_state_epoch_or_stale_symbols_is_news() -> None:
-    market = Market(Time())
+    market = a_market(Time())
     assert market.take_status(status())
     assert not market.take_status(status(counters={"ticks": 5}))
     assert market.take_status(status(stale=["BTCUSDT"]))
@@ -120,11 +143,11 @@ def test_only_a_change_of_state_epoch_or_stale_symbols_is_news() -> None:
 @pytest.mark.parametrize("wrong", [b"", b"[]", b"nonsense", b"\xff", b"{}", status(symbols=[1]), status(exchange=1)])
 def test_a_status_that_is_none_of_a_feeds_is_refused(wrong: bytes) -> None:
     with pytest.raises((ValueError, TypeError)):
-        Market(Time()).take_status(wrong)
+        a_market(Time()).take_status(wrong)
 
 
 def test_what_stands_becomes_what_is_known_and_only_what_was_not_is_returned() -> None:
-    market = Market(Time())
+    market = a_market(Time())
     market.take_batch(Batch(7, 1, [("market.BTCUSDT", 1, b"1"), ("market.ETHUSDT", 1, b"1")]))
     standing = Standing(7, 9, {"market.BTCUSDT": (1, b"1"), "market.ETHUSDT": (4, b"4")})
     assert market.take_standing(standing) == Batch(7, 9, [("market.ETHUSDT", 4, b"4")])
@@ -134,7 +157,7 @@ def test_what_stands_becomes_what_is_known_and_only_what_was_not_is_returned() -
 
 
 def test_what_stands_of_an_earlier_epoch_is_believed() -> None:
-    market = Market(Time())
+    market = a_market(Time())
     market.take_batch(Batch(9, 1, [("market.BTCUSDT", 1, b"1")]))
     market.take_standing(Standing(8, 3, {}))
     assert market.epoch == 8
@@ -143,6 +166,6 @@ def test_what_stands_of_an_earlier_epoch_is_believed() -> None:
 
 
 def test_what_stands_says_nothing_of_whether_a_feed_lives() -> None:
-    market = Market(Time())
+    market = a_market(Time())
     market.take_standing(Standing(8, 3, {}))
     assert market.feed_lost

@@ -22,7 +22,7 @@ TICK = b'{"symbol":"BTCUSDT","price":1.0,"volume":1.0,"side":"buy","ts":1,"id":%
 class World:
     def __init__(self, max_age_s: float | None = 60.0) -> None:
         self.now_s = 1000.0
-        self.market = Market(lambda: self.now_s)
+        self.market = Market(lambda: self.now_s, lambda: self.now_s)
         self.rates = RateConflator()
         self.retained = RetainedEvents(self.market, self.rates, max_age_s, lambda: self.now_s)
         self.batches = 0

@@ -90,6 +90,7 @@ class MemoryWriter:
         self.term = 0
         self.feed: LeadableFeed | None = None
         self.cut_off = False
+        self.warned_of: list[str] = []
         """Whether the feed cannot reach the bus: what it writes goes nowhere."""
 
     def start(self, feed: LeadableFeed) -> None:
@@ -114,6 +115,9 @@ class MemoryWriter:
         if self.bus.leader is self:
             others = [writer for writer in self.bus.writers if writer is not self]
             self.bus.give_lead((others or [self])[0])
+
+    def warnings(self) -> list[str]:
+        return self.warned_of
 
     def troubles(self) -> list[str]:
         return ["the bus cannot be reached"] if self.cut_off else []

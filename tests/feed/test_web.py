@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import AsyncIterator
 from http.client import HTTPConnection
 from typing import Any
@@ -83,3 +84,12 @@ async def test_requests_are_not_logged(place: Place) -> None:
     finally:
         globalLogPublisher.removeObserver(events.append)
     assert not [event for event in events if "healthz" in str(event)]
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_the_bus_warns_of_is_degraded(place: Place) -> None:
+    assert json.loads((await place.get("/readyz"))[1])["degraded"] == []
+    place.writer.warned_of = ["may lose something"]
+    said = json.loads((await place.get("/readyz"))[1])
+    assert said["degraded"] == ["may lose something"]
+    assert "may lose something" not in said["because"]

@@ -21,6 +21,7 @@ from autobahn.wamp import message
 from autobahn.wamp.exception import InvalidUriError
 from autobahn.wamp.serializer import JsonSerializer, MsgPackSerializer
 from twisted.logger import formatEvent
+from twisted.web.http import parse_qs
 
 from components.core import plain_json
 from components.core.arguments import InvalidArgument, NoArguments, checked
@@ -29,12 +30,15 @@ from components.core.client_address import TrustedProxies, client_address, heade
 from components.core.client_frames import BINARY, TEXT, first_frame_bytes, plain_messages
 from components.core.grants import grants_of
 from components.core.log_text import CONTINUED, log_text
+from components.core.origins import OriginPolicy
 from components.core.proxy_protocol import InvalidProxyHeader, parse_proxy_header
 from components.core.topics import receives
 from components.core.uri_rules import MAX_URI_CHARS
 from components.router.bearer import PROTOCOL_PREFIX, BearerError, bearer_token
+from components.router.bridge.signing import NotSigned, SignedRequests
 from components.router.engine.requests import CODECS, Publish, Subscribe, Unsubscribe, is_plain_json
-from components.router.http_api.negotiation import accepts_gzip, entity_tag, has_it, quoted
+from components.router.http_api.cors import cors_headers
+from components.router.http_api.negotiation import accepts_gzip, has_it
 from components.router.http_api.problems import ApiError
 from components.router.http_api.query import SYMBOLS, read_query
 from components.router.market_api import SnapshotArguments, Symbol
@@ -46,6 +50,7 @@ from tests.fuzz.world import (
     KEY,
     MAX_MESSAGE_BYTES,
     SERIALIZERS,
+    Violation,
     Wire,
     encoded,
     frame,
@@ -316,25 +321,6 @@ def plain_requests(data: bytes) -> None:
         require(_PLAIN_SYMBOL.fullmatch(symbol) is not None and type(seq) is int and seq >= 0, "no seq of a symbol")
 
 
-def api_requests(data: bytes) -> None:
-    """Query and headers of a request of the API: a query says which symbols, or is refused with a problem."""
-    query, _, rest = data.decode("latin-1").partition("\n")
-    accepted, _, known = rest.partition("\n")
-    try:
-        found = read_query(query, (SYMBOLS,)).symbols
-    except ApiError as problem:
-        body = json.loads(problem.body())
-        require(problem.status == body["status"] == 400 and len(problem.body()) < 500, "no problem of a query's")
-    else:
-        for symbol in found or ():
-            require(_PLAIN_SYMBOL.fullmatch(symbol) is not None, "a symbol that is none")
-        require(found is None or len(set(found)) == len(found) > 0, "a symbol comes twice, or none does")
-    require(accepts_gzip([accepted]) in (True, False) and not accepts_gzip([]), "gzip for who does not take it")
-    tag = entity_tag(data)
-    require(has_it([known, quoted(tag, gzipped=True).decode()], tag), "a tag is not found behind another")
-    require(not has_it([known], tag) or known.strip() == "*", "a tag is found that is not there")
-
-
 def batches(data: bytes) -> None:
     """A batch of the bus is whole, or refused."""
     try:
@@ -412,6 +398,46 @@ def addresses(data: bytes) -> None:
 
 _NOBODY = TrustedProxies()
 _LOOPBACK = TrustedProxies(["127.0.0.0/8"])
+
+# HTTP
+
+
+def api_requests(data: bytes) -> None:
+    """A request's query and headers, a line each: understood or refused as a problem that repeats nothing but a symbol."""
+    query, accept_encoding, if_none_match, origin, *_ = (*data.decode("latin-1").split("\n"), "", "", "", "")
+    try:
+        wanted = read_query(query, (SYMBOLS,)).symbols
+    except ApiError as error:
+        require(error.status == 400, "a query has another status")
+        require(len(error.body()) < 300, "what was asked is repeated")
+    else:
+        require(wanted is None or all(map(_COULD_BE_A_SYMBOL.fullmatch, wanted)), "no symbol was taken for one")
+    require(accepts_gzip([accept_encoding]) in (True, False), "gzip is neither")
+    require(not has_it([if_none_match.replace("*", "")], "0" * 23 + "x"), "a tag that nobody has")
+    granted = cors_headers(_ORIGINS, origin, "127.0.0.1:8080", secure=False).get(b"Access-Control-Allow-Origin", b"")
+    require(_GRANTED.fullmatch(granted) is not None, f"an origin that is not listed: {granted!r}")
+    try:
+        bearer_token(query, [accept_encoding])
+    except BearerError as error:
+        require(len(str(error)) < 100, "what was sent is repeated")
+
+
+_COULD_BE_A_SYMBOL = re.compile(r"[A-Za-z0-9]{1,20}")
+_ORIGINS = OriginPolicy.parse(["same", "https://app.example.com"])
+_GRANTED = re.compile(rb"|https?://127\.0\.0\.1:8080|https://app\.example\.com(:443)?", re.IGNORECASE)
+
+
+def signed_requests(data: bytes) -> None:
+    """A query that nobody has signed, and a body: refused, and not remembered."""
+    query, _, body = data.partition(b"\n")
+    requests = SignedRequests("quotes", b"s" * 32)
+    try:
+        requests.accept(parse_qs(query, 1), body, 1_700_000_000.0)
+    except NotSigned:
+        require(len(requests) == 0, "what was refused is remembered")
+    else:
+        raise Violation("what nobody signed was accepted")
+
 
 # Tokens
 
@@ -660,14 +686,6 @@ TARGETS = {
         [*_JOINED_MESSAGES, *(encoded(json.loads(one), "msgpack") for one in _JOINED_MESSAGES[:4])],
     ),
     "plain_requests": Target(plain_requests, _PLAIN_REQUESTS),
-    "api_requests": Target(
-        api_requests,
-        [
-            b"symbols=BTCUSDT,ETHUSDT&token=a.b.c\ngzip;q=0.5, *;q=0",
-            b'symbols=%2A&symbols=\nidentity\nW/"a", *',
-            b"limit=1\n;q=1,,gzip;q=x;q=1\n*",
-        ],
-    ),
     "batches": Target(batches, [encode_batch(Batch(1, 1, [("market.BTCUSDT", 1, b'{"seq":1}')])), b"\x93\x01\x01\x90"]),
     "arguments": Target(
         arguments,
@@ -698,6 +716,21 @@ TARGETS = {
             b"GET / HTTP/1.1\r\nX-Forwarded-For: 192.0.2.1, 127.0.0.1\r\n\r\n",
             b'GET / HTTP/1.1\r\nForwarded: for="[2001:db8::1]:80";proto=http, for=127.0.0.1\r\n\r\n',
             b'GET / HTTP/1.1\r\nforwarded: for="\\"_x",for=unknown\r\nx-forwarded-for: ::ffff:1.2.3.4%eth0\r\n\r\n',
+        ],
+    ),
+    "api_requests": Target(
+        api_requests,
+        [
+            b'symbols=BTCUSDT,ETHUSDT&token=a.b.c\ngzip;q=0.5, *;q=0\nW/"0", "1-gzip"\nhttps://app.example.com',
+            b'symbols=%2A&symbols=\nBearer a.b.c\n"\nnull',
+            b'symbols=BTC%0AUSDT\nx-gzip; q=1.0000\n"\xff"\nhttp://127.0.0.1:8080',
+        ],
+    ),
+    "signed_requests": Target(
+        signed_requests,
+        [
+            b"key=quotes&timestamp=2023-11-14T22:13:20.000Z&seq=1&nonce=2&signature=" + b"A" * 43 + b"=\n{}",
+            b"key=&timestamp=&seq=&nonce=&signature=&signature=\n",
         ],
     ),
     "tokens": Target(

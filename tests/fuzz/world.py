@@ -446,7 +446,7 @@ _TEMPLATES = SimpleNamespace(get_template=lambda name: SimpleNamespace(render=la
 
 def _market(history: TickHistory) -> Market:
     """Return a market of a few symbols, of one of which there are ticks to come back to."""
-    market = Market(lambda: 0.0)
+    market = Market(lambda: 0.0, lambda: float(NOW_S))
     status = {"epoch": EPOCH, "state": "live", "symbols": list(SYMBOLS), "stale": []}
     market.take_status(json.dumps(status).encode())
     events = [(HONEST_TOPIC, seq, b'{"symbol":"BTCUSDT","seq":%d}' % seq) for seq in (1, 2, 4, 5)]

@@ -59,11 +59,14 @@ class Node:
         with_key: bool = True,
         change_config: Callable[[dict[str, Any]], None] = lambda config: None,
         command: tuple[str, str] = ("crossbar", "start"),
+        as_shipped: bool = False,
     ) -> None:
         """Lay out a node in ``directory``; ``environ`` holds its ``CROSSTICK_…`` variables.
 
         ``change_config`` may change the configuration, ports and paths set, before it is written; ``command`` starts it.
+        Unless the node is ``as_shipped``, exchange and feed share the worker ``feed``: it starts with a quarter less work.
         """
+        self._as_shipped = as_shipped
         self._command = command
         self.directory = directory
         self.port = free_port()
@@ -165,7 +168,7 @@ class Node:
         }
 
     def worker(self, name: str) -> psutil.Process:
-        """Return the process of a worker: ``router``, ``exchange`` or ``feed``."""
+        """Return the process of a worker: ``router``, ``feed`` or, as shipped, ``exchange``."""
         for child in psutil.Process(self.process.pid).children(recursive=True):
             if child.cmdline()[:1] == [f"crosstick-{name}"]:
                 return child
@@ -201,6 +204,10 @@ class Node:
                     for path in transport["paths"].values():
                         if path["type"] == "static":
                             path["directory"] = str((REPOSITORY / ".crossbar" / path["directory"]).resolve())
+        if not self._as_shipped:
+            router, exchange, feed = config["workers"]
+            feed["components"] = [*exchange["components"], *feed["components"]]
+            config["workers"] = [router, feed]
         change_config(config)
         self.directory.mkdir(parents=True, exist_ok=True)
         (self.directory / "config.yaml").write_text(yaml.safe_dump(config))

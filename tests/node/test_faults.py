@@ -54,7 +54,7 @@ async def test_a_killed_and_restarted_exchange_is_but_a_pause(
 
 
 def test_a_node_ends_within_five_seconds_and_leaves_nothing_running(make_node: Callable[..., Node]) -> None:
-    node = make_node()
+    node = make_node(as_shipped=True)
     node.start()
     began = time.monotonic()
     node.stop()  # asserts that no process of the node is left
@@ -62,7 +62,7 @@ def test_a_node_ends_within_five_seconds_and_leaves_nothing_running(make_node: C
 
 
 def test_the_first_log_is_clean(make_node: Callable[..., Node]) -> None:
-    node = make_node()
+    node = make_node(as_shipped=True)
     node.start()
     node.stop()
     suspicious = ("Traceback", "numpy", "NumPy", "Warning", "WARN", "rror:", "ailed", "nhandled")
@@ -70,7 +70,7 @@ def test_the_first_log_is_clean(make_node: Callable[..., Node]) -> None:
 
 
 def test_a_dead_worker_ends_the_node(make_node: Callable[..., Node]) -> None:
-    node = make_node()
+    node = make_node(as_shipped=True)
     node.start()
     node.worker("feed").kill()
     assert node.process.wait(10) != 0

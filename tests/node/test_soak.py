@@ -64,7 +64,7 @@ async def test_a_bad_exchange_does_the_node_no_harm(
     duration_s = 60.0 * request.config.getoption("--soak-minutes")
     rules = ConnectionRules(max_life_s=LIFE_S, attempts_per_window=10**6)
     exchange = await make_exchange(rate_per_s=1000, rules=rules)
-    node = make_node(CROSSTICK_EXCHANGE_URL=exchange.url)
+    node = make_node(CROSSTICK_EXCHANGE_URL=exchange.url, as_shipped=True)
     await deferToThread(node.start)
     client = await clients.join(node.ws_url, authid="v", ticket=node.token("v", ttl_s=86_400))
     last_seq: dict[str, int] = {}

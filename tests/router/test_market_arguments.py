@@ -29,7 +29,7 @@ class Session:
 
 
 def registered(*, awaits_history: bool = False) -> dict[str, Any]:
-    market = Market(lambda: 1.0)
+    market = Market(lambda: 1.0, lambda: 1.0)
     market.take_status(b'{"epoch":1,"state":"live","symbols":["BTCUSDT","ETHUSDT","SOLUSDT"],"stale":[]}')
     history = TickHistory(ReplaySettings(), lambda: 1.0)
     history.take_batch(Batch(1, 1, [("market.BTCUSDT", seq, b'{"price":1.50,"seq":%d}' % seq) for seq in (1, 2)]))

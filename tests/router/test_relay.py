@@ -19,15 +19,21 @@ from components.router.relay import BUS_AWAY_GRACE_S, BUS_BACK_GRACE_S, HISTORY_
 class Bus:
     """A reader that has the troubles which the test gives it."""
 
+    shared = True
+
     def __init__(self) -> None:
         self.figures = ReaderFigures()
         self.trouble: list[str] = []
+        self.warning: list[str] = []
         self.reading_history = False
 
     async def start(self, listener: Any) -> None: ...
     async def stop(self) -> None: ...
     def troubles(self) -> list[str]:
         return self.trouble
+
+    def warnings(self) -> list[str]:
+        return self.warning
 
 
 class NoRates:
@@ -48,7 +54,7 @@ class Gateway:
         self.bus = Bus()
         rates: Any = NoRates()
         retained: Any = Retained()
-        market = Market(lambda: self.now_s)
+        market = Market(lambda: self.now_s, lambda: 1000.0 + self.now_s)
         self.history = TickHistory(ReplaySettings(), lambda: self.now_s)
         self.relay = Relay(
             market, self.history, rates, retained, self._publish, self.statuses.append, lambda: self.now_s
@@ -118,11 +124,36 @@ def test_before_any_feed_was_heard_nobody_is_served_whatever_the_bus_does(gatewa
 
 
 def test_a_feed_that_is_silent_on_a_bus_that_works_is_lost(gateway: Gateway) -> None:
+    gateway.bus.shared = False
     gateway.hear()
     assert gateway.relay.not_ready_because() == []
     gateway.after(6)
     assert gateway.relay.not_ready_because() == ["no feed has reported"]
+    assert gateway.relay.degraded() == []
+    last = gateway.statuses[-1]
+    assert (last["state"], last["role"], last["since"]) == ("feed_lost", "none", 1_000_000)
+
+
+def test_when_no_feed_writes_to_a_shared_bus_who_has_served_goes_on_and_says_so(gateway: Gateway) -> None:
+    gateway.hear()
+    gateway.after(4)
+    assert gateway.relay.degraded() == []
+    gateway.after(3600)
+    assert gateway.relay.not_ready_because() == []
+    assert gateway.relay.degraded() == ["no feed writes to the bus, for 3604 s"]
     assert gateway.statuses[-1]["state"] == "feed_lost"
+    gateway.hear()
+    assert gateway.relay.degraded() == []
+
+
+@pytest.mark.parametrize("heard", [False, True])
+def test_when_no_feed_writes_to_a_shared_bus_who_never_served_is_not_ready(gateway: Gateway, heard: bool) -> None:
+    if heard:
+        gateway.hear("connecting")
+    gateway.relay.take_standing(Standing(7, 2, {"market.A": (1, b"a1")}))
+    gateway.after(60)
+    assert gateway.relay.not_ready_because() == ["no feed has reported"]
+    assert gateway.relay.degraded() == []
 
 
 def test_while_the_bus_is_away_who_was_served_is_served_and_a_while_after_it(gateway: Gateway) -> None:
@@ -134,10 +165,19 @@ def test_while_the_bus_is_away_who_was_served_is_served_and_a_while_after_it(gat
     gateway.bus.trouble = []
     gateway.after(BUS_BACK_GRACE_S - 1)
     assert gateway.relay.not_ready_because() == []
+    gateway.bus.shared = False
     gateway.after(2)
     assert gateway.relay.not_ready_because() == ["no feed has reported"]
     gateway.hear()
     assert gateway.relay.not_ready_because() == []
+
+
+def test_what_the_bus_warns_of_is_degraded_and_no_trouble(gateway: Gateway) -> None:
+    gateway.bus.warning = ["may lose something"]
+    gateway.hear()
+    gateway.after(BUS_AWAY_GRACE_S + 6)
+    assert gateway.relay.not_ready_because() == []
+    assert gateway.relay.degraded() == ["no feed writes to the bus, for 66 s", "may lose something"]
 
 
 def test_a_bus_that_is_away_for_long_is_a_reason_until_a_feed_is_heard(gateway: Gateway) -> None:
@@ -150,9 +190,9 @@ def test_a_bus_that_is_away_for_long_is_a_reason_until_a_feed_is_heard(gateway: 
     gateway.bus.trouble = []
     gateway.after(1)
     assert gateway.relay.not_ready_because() == ["no feed has reported"]
-    gateway.hear()
-    assert gateway.relay.not_ready_because() == []
+    # It works, so this gateway is not alone.
     gateway.after(BUS_BACK_GRACE_S)
+    assert gateway.relay.not_ready_because() == []
     gateway.hear()
     gateway.bus.trouble = ["cannot be reached"]
     gateway.after(BUS_AWAY_GRACE_S)

@@ -21,6 +21,7 @@ from components.tokens import (
     TokenRules,
     create_development_key,
     load_authority,
+    load_bridge_secret,
     load_internal_authority,
     load_link_authority,
     load_signing_key,
@@ -292,3 +293,23 @@ def test_the_workers_of_a_node_are_linked_by_the_nodes_own_key_under_another_aud
 def test_links_without_a_usable_secret_are_told(tmp_path: Path, environ: dict[str, str], complaint: str) -> None:
     with pytest.raises(TokenKeyError, match=complaint):
         load_link_authority(environ, tmp_path, True)
+
+
+def test_the_bridges_secret_comes_from_one_place_and_is_long_enough(tmp_path: Path) -> None:
+    file = tmp_path / "bridge.secret"
+    file.write_text("s" * 32 + "\n")
+    file.chmod(0o600)
+    by_file = {"CROSSTICK_BRIDGE_SECRET_FILE": str(file)}
+    assert load_bridge_secret(by_file) == load_bridge_secret({"CROSSTICK_BRIDGE_SECRET": "s" * 32}) == "s" * 32
+    for environ, complaint in (
+        ({}, "set one of CROSSTICK_BRIDGE_SECRET_FILE and CROSSTICK_BRIDGE_SECRET"),
+        (by_file | {"CROSSTICK_BRIDGE_SECRET": "s" * 32}, "set one of"),
+        ({"CROSSTICK_BRIDGE_SECRET": "short"}, "at least 32 bytes, had 5"),
+        ({"CROSSTICK_BRIDGE_SECRET": "\u00fc" * 32}, "must be ASCII"),
+        ({"CROSSTICK_BRIDGE_SECRET_FILE": str(tmp_path / "nothing")}, "nothing"),
+    ):
+        with pytest.raises(TokenKeyError, match=complaint):
+            load_bridge_secret(environ)
+    file.chmod(0o644)
+    with pytest.raises(TokenKeyError):
+        load_bridge_secret(by_file)

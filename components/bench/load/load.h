@@ -1,7 +1,8 @@
 /* Types and functions that the load generator's parts share: one process, one thread, one epoll.
  *
  * What a part owns: connection.c sockets and buffers; websocket.c frames; payload.c the bytes of an event and what is read
- * back from them; client.c subscribers; publisher.c the source of the events; measure.c clocks, histogram and /proc;
+ * back from them; msgpack.c the bytes of a batch; client.c subscribers; publisher.c the source of the events, redis.c as much of
+ * it as Redis needs; measure.c clocks, histogram and /proc;
  * setup.c the description of a run; drive.c the loop's turns and how much is published in them; main.c commands.
  */
 #ifndef CROSSTICK_LOAD_H
@@ -117,7 +118,7 @@ typedef struct {
 } Account;
 
 typedef enum { PROTOCOL_WAMP, PROTOCOL_PLAIN, PROTOCOL_NATS } Protocol;
-typedef enum { SOURCE_BUS, SOURCE_RAWSOCKET, SOURCE_WEBSOCKET, SOURCE_NATS } Source;
+typedef enum { SOURCE_BUS, SOURCE_RAWSOCKET, SOURCE_WEBSOCKET, SOURCE_NATS, SOURCE_REDIS } Source;
 
 typedef struct {
     Protocol protocol;
@@ -179,6 +180,15 @@ void client_event(Client *client, uint32_t events);
 void clients_close(void);
 static inline uint64_t accounted(void) { return tally.received + tally.merged + tally.dropped; }
 
+/* msgpack.c: each returns where to go on. */
+
+uint8_t *pack_uint(uint8_t *to, uint64_t number);
+uint8_t *pack_length(uint8_t *to, uint8_t type, size_t length);
+uint8_t *pack_array(uint8_t *to, size_t length);
+uint8_t *pack_map(uint8_t *to, size_t length);
+uint8_t *pack_bytes(uint8_t *to, uint8_t type, const void *data, size_t length);
+uint8_t *pack_text(uint8_t *to, const char *text);
+
 /* publisher.c */
 
 typedef struct {
@@ -196,6 +206,14 @@ void publisher_event(uint32_t events);
 void publisher_publish(int events, const uint64_t *ts_us);
 bool publisher_may_write(void);
 void publisher_tell_status(void);
+
+/* redis.c: a feed's writing without its lead, onto a Redis of the benchmark's own. */
+
+/* Commands that write a batch; as many answers are due as is returned. */
+int redis_batch(Connection *connection, uint64_t number, const uint8_t *batch, size_t bytes);
+int redis_status(Connection *connection, const char *status);
+/* Take whole lines of answers; adds to `answered` what has been answered, and returns the bytes that were dealt with. */
+size_t redis_take(const uint8_t *data, size_t bytes, int *answered);
 
 /* drive.c */
 

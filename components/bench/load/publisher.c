@@ -1,4 +1,4 @@
-/* The source of the events: a feed writing batches to Crosstick's bus, a WAMP publisher, or a NATS publisher. */
+/* The source of the events: a feed writing batches to Crosstick's bus or to Redis, a WAMP publisher, or a NATS publisher. */
 #include "load.h"
 
 #include <stdlib.h>
@@ -16,32 +16,10 @@ static int calls_in_flight;
 static uint64_t request_id, batch_number;
 static int next_topic;
 
+static uint8_t batch[256 + MAX_BATCH_EVENTS * (MAX_PAYLOAD_BYTES + 128)]; /* for Redis */
+
+static bool on_bus(void) { return setup.source == SOURCE_BUS || setup.source == SOURCE_REDIS; }
 static bool framed_as_rawsocket(void) { return setup.source == SOURCE_BUS || setup.source == SOURCE_RAWSOCKET; }
-
-/* MessagePack, as much of it as a feed's session needs. */
-
-static uint8_t *pack_uint(uint8_t *to, uint64_t number) {
-    *to++ = 0xcf;
-    for (int shift = 56; shift >= 0; shift -= 8) *to++ = (uint8_t)(number >> shift);
-    return to;
-}
-
-static uint8_t *pack_length(uint8_t *to, uint8_t type, size_t length) {
-    *to++ = type;
-    for (int shift = 24; shift >= 0; shift -= 8) *to++ = (uint8_t)(length >> shift);
-    return to;
-}
-
-static uint8_t *pack_array(uint8_t *to, size_t length) { return pack_length(to, 0xdd, length); }
-static uint8_t *pack_map(uint8_t *to, size_t length) { return pack_length(to, 0xdf, length); }
-
-static uint8_t *pack_bytes(uint8_t *to, uint8_t type, const void *data, size_t length) {
-    to = pack_length(to, type, length);
-    memcpy(to, data, length);
-    return to + length;
-}
-
-static uint8_t *pack_text(uint8_t *to, const char *text) { return pack_bytes(to, 0xdb, text, strlen(text)); }
 
 static uint8_t *pack_hello(uint8_t *to) {
     to = pack_array(to, 3);
@@ -98,7 +76,9 @@ void publisher_start(void) {
         connection_open_tcp(&connection, setup.source_host, setup.source_port);
     else
         connection_open_unix(&connection, setup.source_path);
-    if (setup.source == SOURCE_WEBSOCKET) {
+    if (setup.source == SOURCE_REDIS) {
+        publisher.joined = true;
+    } else if (setup.source == SOURCE_WEBSOCKET) {
         websocket_request(&connection, setup.source_host, setup.source_port, setup.source_path, "wamp.2.json");
     } else if (framed_as_rawsocket()) {
         uint8_t serializer = setup.source == SOURCE_BUS ? RAWSOCKET_MSGPACK : RAWSOCKET_JSON;
@@ -157,6 +137,12 @@ static void take_wamp(const uint8_t *data, size_t bytes) {
 /* Take what read_buffer holds; returns the bytes that were dealt with. */
 static size_t take_bytes(size_t bytes) {
     size_t at = 0;
+    if (setup.source == SOURCE_REDIS) {
+        int answered = 0;
+        at = redis_take(read_buffer, bytes, &answered);
+        calls_in_flight -= answered;
+        return at;
+    }
     if (setup.source == SOURCE_NATS) {
         uint8_t *end;
         while ((end = memchr(read_buffer + at, '\n', bytes - at))) {
@@ -213,8 +199,8 @@ void publisher_event(uint32_t events) {
 }
 
 bool publisher_may_write(void) {
-    return setup.source == SOURCE_BUS ? calls_in_flight < MAX_CALLS_IN_FLIGHT && !connection.out_bytes
-                                      : connection.out_bytes < MAX_PUBLISHER_QUEUE_BYTES;
+    return on_bus() ? calls_in_flight < MAX_CALLS_IN_FLIGHT && !connection.out_bytes
+                    : connection.out_bytes < MAX_PUBLISHER_QUEUE_BYTES;
 }
 
 static uint8_t *call_begin(size_t room, const char *procedure, uint8_t **start) {
@@ -230,6 +216,11 @@ static void call_end(uint8_t *start, const uint8_t *end) {
 
 void publisher_tell_status(void) {
     if (!setup.status || !publisher.joined) return;
+    if (setup.source == SOURCE_REDIS) {
+        calls_in_flight += redis_status(&connection, setup.status);
+        flush();
+        return;
+    }
     uint8_t *start, *to = call_begin(strlen(setup.status) + 256, "crosstick.bus.status", &start);
     call_end(start, pack_bytes(to, 0xc6, setup.status, strlen(setup.status)));
     flush();
@@ -243,11 +234,10 @@ static Topic *take_topic(void) {
     return topic;
 }
 
-static void publish_batch(int events, const uint64_t *ts_us) {
+/* A batch as feeds write it onto the bus, of the next events. */
+static uint8_t *pack_batch(uint8_t *to, int events, const uint64_t *ts_us) {
     char payload[MAX_PAYLOAD_BYTES];
-    uint8_t *start, *to = call_begin(256 + (size_t)events * (MAX_PAYLOAD_BYTES + 128), "crosstick.bus.push", &start);
-    uint8_t *argument = to;
-    to = pack_array(to + 5, 3);
+    to = pack_array(to, 3);
     to = pack_uint(to, setup.epoch_ms);
     to = pack_uint(to, ++batch_number);
     to = pack_array(to, (size_t)events);
@@ -259,6 +249,18 @@ static void publish_batch(int events, const uint64_t *ts_us) {
         to = pack_uint(to, topic->seq);
         to = pack_bytes(to, 0xc6, payload, bytes);
     }
+    return to;
+}
+
+static void publish_batch(int events, const uint64_t *ts_us) {
+    if (setup.source == SOURCE_REDIS) {
+        const uint8_t *end = pack_batch(batch, events, ts_us);
+        calls_in_flight += redis_batch(&connection, batch_number, batch, (size_t)(end - batch));
+        return;
+    }
+    uint8_t *start, *to = call_begin(256 + (size_t)events * (MAX_PAYLOAD_BYTES + 128), "crosstick.bus.push", &start);
+    uint8_t *argument = to;
+    to = pack_batch(to + 5, events, ts_us);
     pack_length(argument, 0xc6, (size_t)(to - argument) - 5);
     call_end(start, to);
 }
@@ -302,7 +304,7 @@ static void publish_one(uint64_t ts_us) {
 }
 
 void publisher_publish(int events, const uint64_t *ts_us) {
-    if (setup.source == SOURCE_BUS) {
+    if (on_bus()) {
         publish_batch(events, ts_us);
     } else {
         for (int i = 0; i < events; i++) publish_one(ts_us[i]);

@@ -69,8 +69,8 @@ static void read_line(char *line) {
     } else if (!strcmp(word, "client")) {
         add_account(&rest);
     } else if (!strcmp(word, "source")) {
-        static const char *const names[] = {"bus", "rawsocket", "websocket", "nats"};
-        setup.source = (Source)choice(&rest, names, 4, "source");
+        static const char *const names[] = {"bus", "rawsocket", "websocket", "nats", "redis"};
+        setup.source = (Source)choice(&rest, names, 5, "source");
     } else if (!strcmp(word, "source_tcp")) {
         setup.source_host = text(&rest);
         setup.source_port = number(&rest);

@@ -141,7 +141,10 @@ class Contact:
     """Whether the brokers answer; told by one thread, asked by another."""
 
     def __init__(self, address: KafkaAddress) -> None:
-        self._where = f"Kafka at {address.brokers}"
+        self.where = f"Kafka at {address.brokers}"
+        self.answered = False
+        """Whether a broker ever did."""
+
         self._failure: str | None = None
         self._worked_at = time.monotonic()
 
@@ -157,6 +160,7 @@ class Contact:
     def worked(self) -> None:
         """Note that a broker answered."""
         self._failure = None
+        self.answered = True
         self._worked_at = time.monotonic()
 
     @property
@@ -167,7 +171,7 @@ class Contact:
     def troubles(self, answer_within_s: float) -> list[str]:
         """Return what is wrong, at most a line."""
         if self._failure is not None:
-            return [f"{self._where} cannot be used: {self._failure}"]
+            return [f"{self.where} cannot be used: {self._failure}"]
         if (quiet := self.quiet_for_s) > answer_within_s:
-            return [f"{self._where} has not answered for {quiet:.0f} s"]
+            return [f"{self.where} has not answered for {quiet:.0f} s"]
         return []

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
-from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from components.bus.interface import BusListener, ReaderFigures
 from components.bus.kafka.connection import Contact, KafkaLimits
-from components.bus.kafka.consumer import LogConsumer, LogCut, LogUnavailable
+from components.bus.kafka.consumer import LogConsumer
+from components.bus.kafka.health import KafkaHealth
 from components.bus.kafka.log import Kind, LogReading, MalformedRecord, Snapshot
+from components.bus.kafka.thread import LogThread
 from components.core.batch import Batch, Standing
 from components.core.batch_order import BatchOrder
 from components.core.kafka_address import KafkaAddress
@@ -39,6 +40,7 @@ class KafkaBusReader:
     """See ``BusReader``."""
 
     log = Logger()
+    shared: ClassVar[bool] = True
 
     def __init__(self, address: KafkaAddress, *, reactor: Any, limits: KafkaLimits | None = None) -> None:
         """Read the log of ``address``; ``reactor`` has threads."""
@@ -46,11 +48,13 @@ class KafkaBusReader:
         self._limits = limits or KafkaLimits()
         self._reactor = reactor
         self._contact = Contact(address)
+        self._health = KafkaHealth(self._contact.where, self.log)
         self._backoff = self._limits.backoff()
+        self._thread = LogThread(
+            "kafka-reader", reactor, self._contact, self._backoff, self.log, self._read, self._failed
+        )
         self._listener: BusListener | None = None
-        self._ending = threading.Event()
         self._taken = threading.Event()
-        self._ended: Deferred[None] = Deferred()
         self._reading: LogReading | None = None
         self._history_until = 0
         """Records before this offset are history."""
@@ -67,14 +71,6 @@ class KafkaBusReader:
         self._order = BatchOrder()
         self._was_connected = False
         self.figures = ReaderFigures()
-        self.void_records = 0
-        """Records of feeds that led no more, since the start."""
-
-        self.malformed = 0
-        """Records that are none, since the start."""
-
-        self.holes = 0
-        """How often the log had no more what was to be read next."""
 
     @property
     def reading_history(self) -> bool:
@@ -84,15 +80,19 @@ class KafkaBusReader:
     async def start(self, listener: BusListener) -> None:
         """See ``BusReader.start``."""
         self._listener = listener
-        threading.Thread(target=self._run, name="kafka-reader", daemon=True).start()
+        self._thread.start()
 
     async def stop(self) -> None:
         """See ``BusReader.stop``."""
         if self._listener is not None:
             self._listener = None
-            self._ending.set()
+            ended = self._thread.end()
             self._taken.set()
-            await self._ended
+            await ended
+            self.figures.connected = False
+
+    def read_ahead(self) -> None:
+        """See ``BusReader.read_ahead``: its thread has, and the reactor is told."""
 
     def troubles(self) -> list[str]:
         """See ``BusReader.troubles``."""
@@ -101,29 +101,18 @@ class KafkaBusReader:
             self.figures.connected = False
         return lines
 
-    def _run(self) -> None:
-        try:
-            while not self._ending.is_set():
-                try:
-                    self._read()
-                except (LogUnavailable, LogCut) as error:
-                    self._contact.failed(str(error))
-                except Exception:
-                    self.log.failure("reading Kafka's log met an error of its own, and begins again")
-                    self._contact.failed("an error of the bus itself, see the node's log")
-                else:
-                    continue
-                self._note_connection()
-                self._ending.wait(self._backoff.next_delay_s())
-        finally:
-            self.figures.connected = False
-            self._reactor.callFromThread(self._ended.callback, None)
+    def warnings(self) -> list[str]:
+        """See ``BusReader.warnings``: nothing is known to do harm."""
+        return []
+
+    def _failed(self, _own_error: bool) -> None:
+        self._note_connection()
 
     def _read(self) -> None:
         consumer = LogConsumer(self._address, self._limits, self._contact)
         try:
             self._open(consumer)
-            while not self._ending.is_set():
+            while not self._thread.ending.is_set():
                 self._note_connection()
                 self._note_history()
                 records = consumer.records(_POLL_S)
@@ -137,13 +126,15 @@ class KafkaBusReader:
                 if self._led_by_unknown:
                     # Its next snapshot says who it is.
                     self._led_by_unknown = False
-                    self._ending.wait(self._limits.retry_after_s)
+                    self._thread.ending.wait(self._limits.retry_after_s)
                     self._open(consumer)
         finally:
             consumer.close()
 
     def _note_connection(self) -> None:
-        connected = self._reading is not None and not self.troubles()
+        troubles = self.troubles()
+        self._health.look(troubles, answered=self._contact.answered)
+        connected = self._reading is not None and not troubles
         if connected and not self.figures.connected and self._was_connected:
             self.figures.reconnects += 1
         self.figures.connected = connected
@@ -165,7 +156,7 @@ class KafkaBusReader:
                 consumer.read_from(reading.offset)
                 return
         elif reading is not None:
-            self.holes += 1
+            self.figures.holes += 1
             self.log.warn(
                 "record {offset} of the log was to be read next, but it has {first} to {end}: what stands is read anew",
                 offset=reading.offset,
@@ -209,13 +200,13 @@ class KafkaBusReader:
         try:
             taken = reading.take(offset, data)
         except MalformedRecord as error:
-            self.malformed += 1
-            if self.malformed == 1:
+            self.figures.malformed_records += 1
+            if self.figures.malformed_records == 1:
                 self.log.warn("record {offset} of the log is passed over: {error}", offset=offset, error=str(error))
             return
         is_history = offset < self._history_until
         if not taken.counts:
-            self.void_records += 1
+            self.figures.void_records += 1
             self._led_by_unknown |= reading.token is None and not is_history and taken.kind is not Kind.CLAIM
         elif taken.batch is not None:
             missing = self._order.take(taken.batch.epoch, taken.batch.number).missing
@@ -230,7 +221,7 @@ class KafkaBusReader:
 
         What it cannot take yet stays with librdkafka, which fetches no more when it has enough.
         """
-        if not handed or self._ending.is_set():
+        if not handed or self._thread.ending.is_set():
             return
         self._taken.clear()
         self._reactor.callFromThread(self._tell, handed)

@@ -5,7 +5,6 @@ Owns the consumer, the reading and the candidacy. It tells the reactor of what c
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -17,9 +16,10 @@ from twisted.logger import Logger
 
 from components.bus.kafka.candidacy import Candidacy, Step
 from components.bus.kafka.connection import Contact, KafkaLimits
-from components.bus.kafka.consumer import LogConsumer, LogCut, LogUnavailable
+from components.bus.kafka.consumer import LogConsumer, LogUnavailable
 from components.bus.kafka.log import READY, Kind, LogReading, MalformedRecord, Taken, encode_record, encode_snapshot
 from components.bus.kafka.producer import LineBroken
+from components.bus.kafka.thread import LogThread
 from components.core.batch import Standing
 from components.core.kafka_address import KafkaAddress
 
@@ -81,7 +81,6 @@ class Tail:
         self._another_ready_at = float("-inf")
         self._spoke = False
         self._news_are_on_their_way = False
-        self._ending = threading.Event()
         self._standing_back = False
         self._left: tuple[bytes, bool] | None = None
         """Token of a lead that the reactor has left, and whether to others; set there, taken here."""
@@ -91,16 +90,16 @@ class Tail:
 
         self._reading: LogReading | None = None
         self._backoff = limits.backoff()
+        self._thread = LogThread("kafka-tail", reactor, contact, self._backoff, self.log, self._read, self._failed)
         self._candidacy = Candidacy(limits.candidacy)
         self._leading: bytes | None = None
         self._next_snapshot_at = 0.0
         self._snapshot_offset = -1
         self._reloads_at = 0.0
-        self.ended: Deferred[None] = Deferred()
 
     def start(self) -> None:
         """Read until ``end``."""
-        threading.Thread(target=self._run, name="kafka-tail", daemon=True).start()
+        self._thread.start()
 
     def stand_back(self) -> None:
         """Claim the lead no more."""
@@ -120,8 +119,7 @@ class Tail:
 
     def end(self) -> Deferred[None]:
         """Read no more; fires when the thread is about to end."""
-        self._ending.set()
-        return self.ended
+        return self._thread.end()
 
     def take_news(self) -> list[Led | Lost]:
         """Return what happened since the last call; in the reactor, from ``on_news``."""
@@ -142,30 +140,11 @@ class Tail:
             self._news_are_on_their_way = True
             self._reactor.callFromThread(self._on_news)
 
-    def _run(self) -> None:
-        try:
-            while not self._ending.is_set():
-                try:
-                    self._read()
-                except (LogUnavailable, LogCut) as error:
-                    self._contact.failed(str(error))
-                except Exception:
-                    self.log.failure(
-                        "reading Kafka's log met an error of its own, and begins anew; this feed does not lead"
-                    )
-                    self._contact.failed("an error of the bus itself, see the node's log")
-                    self._forget()
-                else:
-                    continue
-                self._ending.wait(self._backoff.next_delay_s())
-        finally:
-            self._reactor.callFromThread(self.ended.callback, None)
-
     def _read(self) -> None:
         consumer = LogConsumer(self._address, self._limits, self._contact)
         try:
             self._open(consumer)
-            while not self._ending.is_set():
+            while not self._thread.ending.is_set():
                 self._take(consumer.records(_POLL_S))
                 reading = self._opened()
                 if reading.token is None and time.monotonic() >= self._reloads_at:
@@ -175,8 +154,10 @@ class Tail:
         finally:
             consumer.close()
 
-    def _forget(self) -> None:
-        """Begin anew with the newest snapshot: what is known of the log may be half a record's."""
+    def _failed(self, own_error: bool) -> None:
+        """After an error of its own, begin anew with the newest snapshot: what is known of the log may be half a record's."""
+        if not own_error:
+            return
         self._reading = None
         if self._leading is not None or not self._spoke:
             self._lose("reading the log failed")

@@ -11,6 +11,7 @@ from twisted.logger import Logger
 
 from components.bus.interface import LeadableFeed, WriterFigures
 from components.bus.kafka.connection import Contact, KafkaLimits
+from components.bus.kafka.health import KafkaHealth
 from components.bus.kafka.log import Kind, encode_record
 from components.bus.kafka.producer import Line, LineBroken
 from components.bus.kafka.tail import Led, Lost, Tail
@@ -38,6 +39,7 @@ class KafkaBusWriter:
         self._limits = limits or KafkaLimits()
         self._reactor = reactor
         self._contact = Contact(address)
+        self._health = KafkaHealth(self._contact.where, self.log)
         self._feed: LeadableFeed | None = None
         self._line: Line | None = None
         self._tail: Tail | None = None
@@ -147,6 +149,10 @@ class KafkaBusWriter:
             lines.append(f"Kafka has not taken a batch for {age:.0f} s; {len(self._waiting)} wait")
         return lines
 
+    def warnings(self) -> list[str]:
+        """See ``BusWriter.warnings``: nothing is known to do harm."""
+        return []
+
     def _told(self) -> LeadableFeed:
         if self._feed is None:
             raise RuntimeError("the writer has not been started, or has been stopped")
@@ -171,6 +177,7 @@ class KafkaBusWriter:
 
     def _beat(self) -> None:
         self._hand_over(Kind.HEARTBEAT)
+        self._health.look(self.troubles(), answered=self._contact.answered)
         feed, tail = self._feed, self._tail
         if feed is None or tail is None:
             return

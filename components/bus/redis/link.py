@@ -18,6 +18,7 @@ from twisted.internet.protocol import Factory
 from twisted.internet.ssl import optionsForClientTLS
 from twisted.python.failure import Failure
 
+from components.bus.read_ahead import read_ahead
 from components.bus.redis.scripts import Script
 from components.core.redis_address import RedisAddress
 
@@ -101,6 +102,10 @@ class Connection:
         for script in scripts:
             await self.command("SCRIPT", "LOAD", script.text)
 
+    def read_ahead(self) -> None:
+        """Take answers that have come and the reactor has not come round to."""
+        read_ahead(self._protocol.transport)
+
     def close(self, cause: str = "the connection was closed") -> None:
         """End the connection; what has not been answered fails, for ``cause``."""
         self._protocol.cause = self._protocol.cause or cause
@@ -139,7 +144,7 @@ class RedisLink:
         try:
             if address.password is not None:
                 credentials = [address.password] if address.username is None else [address.username, address.password]
-                await connection.command("AUTH", *credentials)
+                await _authenticate(connection, *credentials)
             if address.database:
                 await connection.command("SELECT", address.database)
             if address.service is not None:
@@ -185,8 +190,15 @@ class RedisLink:
             if error.code != "NOAUTH" or self.address.password is None:
                 raise
         # Sentinels may have the password of what they watch over, or none.
-        await connection.command("AUTH", self.address.password)
+        await _authenticate(connection, self.address.password)
         return await connection.command(*question)
+
+
+async def _authenticate(connection: Connection, *credentials: str) -> None:
+    try:
+        await connection.command("AUTH", *credentials)
+    except RedisRefused as error:
+        raise RedisUnavailable(f"the password was refused: {error}") from error
 
 
 def _check_master(where: str, role: list[Any]) -> None:

@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from components.bus.interface import BusListener, ReaderFigures
+from components.bus.redis.eviction import EvictionWatch
 from components.bus.redis.link import COMMAND_DEADLINE_S, Connection, RedisLink, RedisTrouble
 from components.bus.redis.scripts import BATCHES, LOOK, OF_READER, STATE, STATUS, parse_newest
 from components.bus.redis.trouble import RedisHealth
@@ -39,6 +40,7 @@ class RedisBusReader:
     """See ``BusReader``."""
 
     log: ClassVar[Logger] = Logger()
+    shared: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -70,6 +72,7 @@ class RedisBusReader:
         self._awaited: Standing | None = None
         """To be told to the listener as soon as its last batch has been read."""
 
+        self._connection: Connection | None = None
         self._must_look = False
         self._earlier_looks = 0
         self._earlier_seen = (0, 0)
@@ -77,6 +80,7 @@ class RedisBusReader:
         """What Redis' clock is ahead of this process's."""
 
         self._health = RedisHealth(reactor, link.address, self.log)
+        self._eviction = EvictionWatch(reactor, link.address, self.log)
         self._running: Deferred[None] | None = None
 
     @property
@@ -95,9 +99,18 @@ class RedisBusReader:
         if running is not None:
             running.cancel()
 
+    def read_ahead(self) -> None:
+        """See ``BusReader.read_ahead``."""
+        if self._connection is not None:
+            self._connection.read_ahead()
+
     def troubles(self) -> list[str]:
         """See ``BusReader.troubles``."""
         return self._health.lines()
+
+    def warnings(self) -> list[str]:
+        """See ``BusReader.warnings``."""
+        return self._eviction.warnings()
 
     async def _run(self) -> None:
         while True:
@@ -113,7 +126,7 @@ class RedisBusReader:
             await deferLater(self._reactor, self._backoff.next_delay_s())
 
     async def _serve(self) -> None:
-        connection = await self._link.connect()
+        self._connection = connection = await self._link.connect()
         try:
             await connection.load(OF_READER)
             standing, statuses = await self._look(connection)
@@ -124,14 +137,17 @@ class RedisBusReader:
             await self._read_history(connection)
             self.figures.connected = True
             self.figures.reconnects += self._health.well()
+            await self._eviction.look(connection, at_once=True)
             while True:
                 await self._read(connection)
+                await self._eviction.look(connection)
                 await self._read_history(connection)
                 if self._must_look:
                     self._must_look = False
                     self._awaited, _ = await self._look(connection)
                     self._tell_awaited()
         finally:
+            self._connection = None
             connection.close()
 
     def _begin(self, standing: Standing) -> None:
@@ -197,6 +213,7 @@ class RedisBusReader:
             self.figures.missed_batches += step.missing.number
             self.log.error("batches {missing} can no longer be had", missing=str(step.missing))
             self._must_look = True
+            self.figures.holes += 1
         self.figures.batches += 1
         self._tell("a batch", self._heard.take_batch, batch)
         if self._awaited is not None:
@@ -243,6 +260,7 @@ class RedisBusReader:
         try:
             return decode_batch(fields[3])
         except (MalformedBatch, IndexError):
+            self.figures.malformed_records += 1
             self.log.failure("entry {id} is no batch", id=entry_id.decode())
             return None
 

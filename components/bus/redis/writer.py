@@ -19,6 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from components.bus.interface import LeadableFeed, WriterFigures
+from components.bus.redis.eviction import EvictionWatch
 from components.bus.redis.limits import RedisWriterLimits
 from components.bus.redis.link import Connection, RedisLink, RedisTrouble
 from components.bus.redis.outgoing import EpochTooOld, Outgoing, WriteRefused
@@ -85,6 +86,7 @@ class RedisBusWriter:
         self._outgoing: Outgoing | None = None
         self._status: bytes | None = None
         self._health = RedisHealth(reactor, link.address, self.log)
+        self._eviction = EvictionWatch(reactor, link.address, self.log)
         self._was_connected = False
         self._stopping = False
         self._nap: Deferred[None] | None = None
@@ -154,6 +156,10 @@ class RedisBusWriter:
             found.append("batches are dropped until the feed has begun an epoch: Redis was away for too long")
         return found
 
+    def warnings(self) -> list[str]:
+        """See ``BusWriter.warnings``."""
+        return self._eviction.warnings()
+
     # The life of the connection.
 
     async def _run(self) -> None:
@@ -175,6 +181,7 @@ class RedisBusWriter:
         self._connection = connection
         try:
             await connection.load(OF_WRITER)
+            await self._eviction.look(connection, at_once=True)
             # The leader was most likely cut off as well, its lease ran out, and what it has kept nobody else may have:
             # it comes first. Who never stood by on this Redis knows of no leader to wait for.
             patient = self._was_connected and not self._token
@@ -193,6 +200,7 @@ class RedisBusWriter:
                 if self._token or not self._told:
                     self._follow("another feed leads" if answer[0] == b"held" else "the lead is left to another feed")
                 self._health.well()
+                await self._eviction.look(connection)
                 await self._sleep(self._limits.standby_interval_s * (0.75 + 0.5 * self._random()))
         finally:
             self._connection = None
@@ -266,6 +274,7 @@ class RedisBusWriter:
             if looks_unready >= self._limits.looks_unready and await self._another_stands_by(connection):
                 self.yield_lead("the exchange brings it nothing, and another feed stands by that gets something")
             await self._trim(connection)
+            await self._eviction.look(connection)
 
     async def _another_stands_by(self, connection: Connection) -> bool:
         return await connection.command("GET", STANDBY) not in (None, self._owner.encode())

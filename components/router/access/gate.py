@@ -123,6 +123,10 @@ class Gate:
         most = self.limits.max_registrations
         return most is None or registrations < most
 
+    def let_go(self) -> None:
+        """Hold the session no more: it has ended, and is freed with the last that mentions it."""
+        self._close = _nothing
+
     def fault(self) -> None:
         """Take note of a request that could not be one, and close the session when there have been too many."""
         if not self._refusals.take(self._clock()):
@@ -148,3 +152,7 @@ _BUCKETS = ("_messages", "_publishes", "_calls", "_refusals")
 
 def _bucket(rate: float | None, burst: int, now_s: float) -> TokenBucket | None:
     return None if rate is None else TokenBucket(rate, burst, now_s)
+
+
+def _nothing() -> None:
+    """Close what has been closed."""

@@ -79,7 +79,7 @@ class RedisRevocationStore:
         """Of what is known; none before anything was read."""
 
         self._connection: Connection | None = None
-        self._trouble = "not connected yet"
+        self._last_trouble = "not connected yet"
         self._changed: Callable[[list[Revocation]], None] = lambda revocations: None
         self._opened: Deferred[None] = Deferred()
         self._running: Deferred[None] | None = None
@@ -101,7 +101,7 @@ class RedisRevocationStore:
             RevocationStoreError: nothing was.
         """
         if self._version == _NONE:
-            raise RevocationStoreError(self._unreachable())
+            raise RevocationStoreError(self.trouble())
         return list(self._known.values())
 
     def apply(self, added: Iterable[Revocation], lifted: Iterable[Revocation] = ()) -> Deferred[None]:
@@ -112,6 +112,10 @@ class RedisRevocationStore:
         """Tell what others have changed."""
         self._changed = changed
 
+    def trouble(self) -> str:
+        """Return why nothing can be read from Redis, in a line."""
+        return f"Redis at {self._link.address}: {self._last_trouble or 'not connected'}"
+
     def stop(self) -> None:
         """Read no more."""
         running, self._running = self._running, None
@@ -121,7 +125,7 @@ class RedisRevocationStore:
     async def _apply(self, added: tuple[Revocation, ...], lifted: tuple[Revocation, ...]) -> None:
         connection = self._connection
         if connection is None:
-            raise RevocationStoreError(self._unreachable())
+            raise RevocationStoreError(self.trouble())
         try:
             for _ in range(CHANGE_TRIES):
                 version, there = await self._read(connection)
@@ -136,14 +140,14 @@ class RedisRevocationStore:
             try:
                 await self._follow()
             except RedisTrouble as error:
-                if str(error) != self._trouble:
+                if str(error) != self._last_trouble:
                     self.life_log.error("what is revoked stays as it is: Redis: {error}", error=str(error))
-                self._trouble = str(error)
+                self._last_trouble = str(error)
             except (CancelledError, ConnectingCancelledError):
                 raise
             except Exception:
                 self.life_log.failure("revocations could not be followed, and are tried again")
-                self._trouble = "an error of the store itself, see the log"
+                self._last_trouble = "an error of the store itself, see the log"
             await deferLater(self._reactor, self._backoff.next_delay_s())
 
     async def _follow(self) -> None:
@@ -151,7 +155,7 @@ class RedisRevocationStore:
         try:
             await connection.load((_READ, _CHANGE))
             self._connection = connection
-            self._trouble = ""
+            self._last_trouble = ""
             while True:
                 version = _parsed(await connection.command("GET", VERSION))
                 if version == _NONE or version != self._version:
@@ -222,9 +226,6 @@ class RedisRevocationStore:
             await self._copy.apply(self._known.values(), gone)
         except RevocationStoreError as error:
             self.life_log.error("this node's copy of the revocations is not up to date: {error}", error=str(error))
-
-    def _unreachable(self) -> str:
-        return f"Redis at {self._link.address}: {self._trouble or 'not connected'}"
 
     def _ended(self, failure: Failure) -> None:
         failure.trap(CancelledError, ConnectingCancelledError)

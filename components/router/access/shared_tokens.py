@@ -42,6 +42,8 @@ def when_tokens_are_known(reactor: Any, bus: BusSettings, directory: Path) -> De
 
     store = RedisRevocationStore(reactor, RedisLink(reactor, parse_redis_url(bus.url)), file, time.time)
 
+    runtime.await_live_tokens(store.trouble)
+
     def opened(_nothing: None) -> None:
         tokens = _installed(LiveTokens(store, reactor))
         for waiter in _waiting or ():

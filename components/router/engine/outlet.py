@@ -98,6 +98,12 @@ class Outlet:
         if self._fanout is not None and self.subscriber is not None:
             self._fanout.left(self.subscriber)
 
+    def let_go(self) -> None:
+        """Hold the connection no more: it is gone, and is freed with the last that mentions it."""
+        self.close()
+        self._write = self._write_message = self._give_up = _nothing
+        self.subscriber = self._fanout = None
+
     # What the fan-out asks
 
     def write(self, block: bytes) -> None:
@@ -166,3 +172,7 @@ class Outlet:
         if self._stall is not None:
             self._stall.cancel()
             self._stall = None
+
+
+def _nothing(_: Any) -> None:
+    """Do what is left to do for a connection that is gone."""

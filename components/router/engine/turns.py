@@ -56,6 +56,11 @@ class Turns:
         """Have something looked at before each slice; it takes next to no time when there is nothing to do."""
         self._first.append(work)
 
+    def look(self) -> None:
+        """Let what comes first have its look, before something that may take a while."""
+        for work in self._first:
+            work()
+
     def ready(self, connection: Waiting) -> None:
         """Be told of a connection that has read messages: they are handled at once while there is time in this turn."""
         if self._waiting or self._spent_s >= self._turn_s:
@@ -66,8 +71,7 @@ class Turns:
 
     def _give(self, connection: Waiting) -> None:
         self._schedule()
-        for work in self._first:
-            work()
+        self.look()
         began_s = self._clock.seconds()
         try:
             if connection.take_turn(began_s + self._slice_s):

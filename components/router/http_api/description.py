@@ -20,6 +20,7 @@ from components.uris import (
     ERROR_INVALID_ARGUMENT,
     ERROR_LIMIT_EXCEEDED,
     ERROR_METHOD_NOT_ALLOWED,
+    ERROR_NOT_AUTHORIZED,
     ERROR_NOT_FOUND,
     ERROR_NOT_READY,
     ERROR_RUNTIME,
@@ -41,13 +42,14 @@ LIMITS_OF_REQUESTS = (
 
 _REFERENCE = "#/components/schemas/{name}"
 _OF_ALL = (ERROR_INVALID_ARGUMENT, ERROR_AUTHENTICATION_FAILED, ERROR_LIMIT_EXCEEDED, ERROR_RUNTIME)
+_OF_THE_BRIDGE = (ERROR_NOT_AUTHORIZED,)
 _NOT_NOW = (ERROR_NOT_READY, CLOSE_DRAINING)
 
 _SYMBOLS: dict[str, Any] = {
     "name": "symbols",
     "in": "query",
     "description": "Symbols with commas between, or `*` for all that the token grants",
-    "schema": {"type": "string", "pattern": SYMBOLS_PATTERN, "maxLength": 8_000},
+    "schema": {"type": "string", "pattern": SYMBOLS_PATTERN},
     "examples": {"some": {"value": "BTCUSDT,ETHUSDT"}, "all": {"value": "*"}},
 }
 _EVENT_STREAM = {
@@ -61,7 +63,7 @@ def describe(limits: Limits) -> bytes:
     """Return the description as JSON, for a realm with these limits."""
     types = (Ticks, SymbolTicks, Symbols, Status, ProblemDetails)
     _, schemas = msgspec.json.schema_components(types, ref_template=_REFERENCE)
-    schemas["ProblemDetails"]["properties"]["type"]["enum"] = list(PROBLEMS)
+    schemas["ProblemDetails"]["properties"]["type"]["enum"] = [uri for uri in PROBLEMS if uri not in _OF_THE_BRIDGE]
     document = {
         "openapi": "3.1.0",
         "info": {
@@ -182,7 +184,7 @@ def _errors(uris: Iterable[str]) -> dict[str, Any]:
     by_status: dict[int, list[str]] = {}
     for uri in uris:
         by_status.setdefault(PROBLEMS[uri][0].value, []).append(uri)
-    return {
+    problems = {
         str(status): {
             "description": "; ".join(f"{PROBLEMS[uri][1]} (`{uri}`)" for uri in listed),
             "headers": _ERROR_HEADERS.get(status, {}),
@@ -190,6 +192,8 @@ def _errors(uris: Iterable[str]) -> dict[str, Any]:
         }
         for status, listed in sorted(by_status.items())
     }
+    # The listener's, before it is known what is asked: without a body.
+    return problems | {"431": {"description": "The request's line or headers are too long"}}
 
 
 def _symbol() -> dict[str, Any]:

@@ -17,6 +17,7 @@ GZIP_LEVEL = 1
 """The prices of 121 symbols, 34 kB: level 1 makes 10.5 kB of them, level 6 8.7 kB in twice the time."""
 
 _GZIP_SUFFIX = "-gzip"
+_WEIGHT = re.compile(r"[01](\.[0-9]{0,3})?")
 _ENTITY_TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 
 
@@ -60,7 +61,7 @@ def _weight(parameters: Sequence[str]) -> float:
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if name.strip() == "q":
+            value = value.strip()
             # What is no weight says no: the body as it is suits everybody.
-            weight = value.strip()
-            return float(weight) if re.fullmatch(r"[01](\.[0-9]{0,3})?", weight) else 0.0
+            return float(value) if _WEIGHT.fullmatch(value) else 0.0
     return 1.0

@@ -18,6 +18,7 @@ from components.uris import (
     ERROR_INVALID_ARGUMENT,
     ERROR_LIMIT_EXCEEDED,
     ERROR_METHOD_NOT_ALLOWED,
+    ERROR_NOT_AUTHORIZED,
     ERROR_NOT_FOUND,
     ERROR_NOT_READY,
     ERROR_RUNTIME,
@@ -34,6 +35,7 @@ MAX_SYMBOL_CHARS = 20
 PROBLEMS: Mapping[str, tuple[HTTPStatus, str]] = {
     ERROR_INVALID_ARGUMENT: (HTTPStatus.BAD_REQUEST, "Invalid argument"),
     ERROR_AUTHENTICATION_FAILED: (HTTPStatus.UNAUTHORIZED, "Token missing or not accepted"),
+    ERROR_NOT_AUTHORIZED: (HTTPStatus.FORBIDDEN, "Not granted"),
     ERROR_NOT_FOUND: (HTTPStatus.NOT_FOUND, "No such path"),
     ERROR_UNKNOWN_SYMBOL: (HTTPStatus.NOT_FOUND, "Unknown symbol"),
     ERROR_METHOD_NOT_ALLOWED: (HTTPStatus.METHOD_NOT_ALLOWED, "Method not allowed"),

@@ -113,7 +113,10 @@ class ApiResource(Resource):
             body = gzip(body) if len(body) < THREAD_BYTES else await deferToThread(gzip, body)
             request.setHeader(b"Content-Encoding", b"gzip")
         if not gone:
-            _write(request, JSON_TYPE, body)
+            request.setHeader(b"Content-Type", JSON_TYPE)
+            request.setHeader(b"Content-Length", b"%d" % len(body))
+            request.write(body)
+            request.finish()
 
 
 class _MarketPage(ApiResource):
@@ -216,7 +219,7 @@ class Api(Resource):
         seconds: Any = reactor
         access = ApiAccess(settings, seconds.seconds)
         self._not_found = ProblemPage(lambda request: ApiError(ERROR_NOT_FOUND))
-        self.refusals: Mapping[int, Resource] = {404: self._not_found, 429: ProblemPage(_too_many_requests)}
+        self.refusals: Mapping[int, Resource] = {404: self._not_found, 429: ProblemPage(too_many_requests)}
         """What the listener answers below this path instead of its own pages."""
         children: dict[bytes, Resource] = {
             b"ticks": _Ticks(access),
@@ -241,13 +244,22 @@ class Api(Resource):
 
 def send_problem(request: Any, error: ApiError) -> None:
     """Answer with a problem, and end the request."""
+    request.write(problem_body(request, error))
+    request.finish()
+
+
+def problem_body(request: Any, error: ApiError) -> bytes:
+    """Set status and headers of a problem, and return its body."""
     request.setResponseCode(error.status)
     _mark(request, b"no-store", b"Origin")
     request.responseHeaders.removeHeader(b"ETag")
     request.responseHeaders.removeHeader(b"Content-Encoding")
     for name, value in error.headers.items():
         request.setHeader(name, value)
-    _write(request, PROBLEM_TYPE, error.body())
+    body = error.body()
+    request.setHeader(b"Content-Type", PROBLEM_TYPE)
+    request.setHeader(b"Content-Length", b"%d" % len(body))
+    return body
 
 
 def _without_query(make: Callable[[Market, Grants], bytes], market: Market, grants: Grants, query: str) -> bytes:
@@ -255,7 +267,8 @@ def _without_query(make: Callable[[Market, Grants], bytes], market: Market, gran
     return make(market, grants)
 
 
-def _too_many_requests(request: Any) -> ApiError:
+def too_many_requests(request: Any) -> ApiError:
+    """Return the answer for an address that has asked too much."""
     return limit_exceeded(REQUESTS_PER_S_PER_ADDRESS, request.channel.policy.requests_per_s, 1.0)
 
 
@@ -283,10 +296,3 @@ def _cors(request: Any, *, preflight: bool = False) -> dict[bytes, bytes]:
         secure=request.isSecure(),
         preflight=preflight,
     )
-
-
-def _write(request: Any, content_type: bytes, body: bytes) -> None:
-    request.setHeader(b"Content-Type", content_type)
-    request.setHeader(b"Content-Length", b"%d" % len(body))
-    request.write(body)
-    request.finish()

@@ -6,7 +6,8 @@ Crossbar's own counter, whose place this takes.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IAddress, ILoggingContext
@@ -62,6 +63,9 @@ class HeaderReader:
 class ListenerConnection(ProtocolWrapper):
     """One connection of a listener."""
 
+    look: ClassVar[Callable[[], None]] = staticmethod(lambda: None)
+    """Called before a connection gets the worker's time; set by ``install_transports``, to let what cannot wait go first."""
+
     wrappedProtocol: Any
     factory: ListenerFactory
     transport: Any
@@ -80,6 +84,7 @@ class ListenerConnection(ProtocolWrapper):
         return self.factory.logPrefix()
 
     def makeConnection(self, transport: Any) -> None:
+        ListenerConnection.look()
         Protocol.makeConnection(self, transport)
         self.factory.registerProtocol(self)  # type: ignore[no-untyped-call]  # Twisted has no types here
         self._count_socket()
@@ -88,7 +93,12 @@ class ListenerConnection(ProtocolWrapper):
         else:
             self._begin(transport.getPeer())
 
+    def dataReceived(self, data: bytes) -> None:
+        ListenerConnection.look()
+        super().dataReceived(data)  # type: ignore[no-untyped-call]  # Twisted has no types here
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        ListenerConnection.look()
         self.factory.unregisterProtocol(self)  # type: ignore[no-untyped-call]
         if self._counted_socket:
             self.listener.sockets.release(self._socket_key)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
 
+from twisted.internet._producer_helpers import _PullToPush
 from twisted.web.http import HTTPChannel
 
 from components.core.origins import SAME_ORIGIN, OriginPolicy
@@ -83,6 +84,7 @@ class BoundedHttpChannel(_HTTPChannel):  # type: ignore[misc]  # Twisted has no 
     """One HTTP connection."""
 
     abortTimeout = LINGER_S
+    _transferDecoder: Any
 
     def __init__(self, policy: HttpPolicy) -> None:
         super().__init__()
@@ -110,6 +112,10 @@ class BoundedHttpChannel(_HTTPChannel):  # type: ignore[misc]  # Twisted has no 
         if self.transport is not None and self._handlingRequest:
             # Also where the answer is complete and was the last: its client has to read it.
             self.setTimeout(self._policy.limits.answer_timeout_s)
+        elif self.transport is None:
+            # A WebSocket has taken the connection: nothing keeps the channel and its request but each other.
+            for request in self.requests:
+                request.channel = None
 
     def timeoutConnection(self) -> None:
         self._given_up = True
@@ -126,6 +132,21 @@ class BoundedHttpChannel(_HTTPChannel):  # type: ignore[misc]  # Twisted has no 
     def forceAbortClient(self) -> None:
         self._abortingCall = None
         self.transport.abortConnection()
+
+    # The end: what refers to itself in a circle is freed by no count of references, only when all that is alive is gone through
+
+    def connectionLost(self, reason: Any) -> None:
+        super().connectionLost(reason)
+        self.unregisterProducer()
+        # That of a request that is not complete refers to the channel.
+        self._transferDecoder = None
+
+    def unregisterProducer(self) -> None:
+        producer = self._requestProducer
+        super().unregisterProducer()
+        if isinstance(producer, _PullToPush):
+            # It has been stopped in the midst of what refers to it.
+            del producer._coopTask
 
     # The sizes
 

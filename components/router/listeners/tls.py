@@ -18,8 +18,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL, crypto
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
-from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 CHECK_INTERVAL_S = 10.0
@@ -177,8 +179,27 @@ class _ConnectionCreator:
         return self._certificates.server_connection()
 
 
+class TlsConnection(BufferingTLSTransport):
+    """One connection under TLS; one that is gone refers to itself no more."""
+
+    _producer: Any
+
+    def _tlsShutdownFinished(self, reason: Failure | None) -> None:
+        super()._tlsShutdownFinished(reason)  # type: ignore[no-untyped-call]  # Twisted has no types here
+        if reason is not None:
+            # It leads to the frame that it was made in, and that to it.
+            error: Any = reason.value
+            reason.tb = error.__traceback__ = None
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        super().connectionLost(reason)
+        self._producer = None
+
+
 class TlsFactory(TLSMemoryBIOFactory):
     """A listener's factory under TLS."""
+
+    protocol = TlsConnection
 
     def __init__(self, certificates: Certificates, wrapped_factory: Any, clock: Any) -> None:
         creator: Any = _ConnectionCreator(certificates)

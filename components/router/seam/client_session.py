@@ -7,12 +7,14 @@ something. Nobody is let into a realm without a gatekeeper, and each message pas
 
 from __future__ import annotations
 
+from functools import partial
+from types import FunctionType
 from typing import Any, ClassVar
 
 from autobahn import util
 from autobahn.wamp import message
 from autobahn.wamp.exception import ProtocolError
-from autobahn.wamp.types import Accept, Deny
+from autobahn.wamp.types import Accept, CloseDetails, Deny
 from crossbar.router import session as crossbar_session
 from twisted.internet.defer import Deferred
 
@@ -53,6 +55,27 @@ def is_another_attempt(auth_extra: dict[str, Any] | None) -> bool:
     """Tell whether a HELLO's ``authextra`` says ``attempt`` with a number above 0; what else it may say counts for nothing."""
     attempt = (auth_extra or {}).get("attempt")
     return type(attempt) is int and 0 < attempt <= MAX_ATTEMPT
+
+
+class _Decision(Deferred[Any]):
+    """What Crossbar waits for when it is asked for a join."""
+
+    def addCallbacks(self, callback: Any, *arguments: Any, **options: Any) -> Any:
+        """Add what Crossbar does with the decision, and untie it when it has been done."""
+        super().addCallbacks(callback, *arguments, **options)
+        untie = partial(_untie, callback)
+        return super().addCallbacks(untie, untie)
+
+
+def _untie(function: Any, result: Any) -> Any:
+    """Make a closure use no more what it uses: functions that refer to themselves, and to the session. Return ``result``."""
+    for cell in function.__closure__ or ():
+        used = cell.cell_contents
+        if isinstance(used, FunctionType):
+            for own in used.__closure__ or ():
+                if own.cell_contents is used:
+                    own.cell_contents = None
+    return result
 
 
 class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
@@ -157,10 +180,14 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
         return self._when_decided(super().onAuthenticate(signature, extra))
 
     def _when_decided(self, decision: Any) -> Any:
-        if not isinstance(decision, Deferred):
-            return self._note_denial(self._admit(decision))
-        self._deciding = True
-        return decision.addBoth(self._decided).addCallback(self._admit).addCallback(self._note_denial)
+        decided = _Decision()
+        if isinstance(decision, Deferred):
+            self._deciding = True
+            decision.addBoth(self._decided).addCallback(self._admit).addCallback(self._note_denial)
+            decision.addBoth(decided.callback)
+        else:
+            decided.callback(self._note_denial(self._admit(decision)))
+        return decided
 
     def _note_denial(self, decision: Any) -> Any:
         """Leave who is told that it may not join a moment to go, or to try once more."""
@@ -276,7 +303,12 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
             if isinstance(msg, _REQUESTS) and (msg.MESSAGE_TYPE != message.Publish.MESSAGE_TYPE or msg.acknowledge):
                 self._transport.send(limit_error(msg, refusal))
             return
-        super().onMessage(msg)
+        if self._session_id is not None or isinstance(msg, _JOINING):
+            super().onMessage(msg)
+        elif isinstance(msg, message.Abort):
+            # Crossbar does as much, and nothing about others; but what it makes for each refers to itself, and to the session.
+            self.onLeave(CloseDetails(msg.reason, msg.message))
+            self._previous_session_id = self._pending_session_id = None
 
     def _is_due(self, msg: Any) -> bool:
         """Tell whether a message is one that is never refused: an answer that somebody waits for, or the session's end."""
@@ -322,3 +354,6 @@ class GatewaySession(crossbar_session.RouterSession):  # type: ignore[misc]
     def onClose(self, wasClean: bool) -> None:
         self._set_deadline(None)
         super().onClose(wasClean)
+        for gate in (self._arrival, self._last_gate):
+            if gate is not None:
+                gate.let_go()

@@ -39,6 +39,7 @@ from components.router.engine.outlet import Outlet
 from components.router.engine.requests import CODECS, RequestCodec
 from components.router.engine.sockets import writer
 from components.router.engine.turns import SLICE_S, Turns
+from components.router.listeners.connection import ListenerConnection
 from components.router.listeners.handshake import CheckedHandshake
 from components.router.listeners.listening import install_listeners
 from components.router.seam.client_messages import ReadsMessages
@@ -98,6 +99,7 @@ def install_transports(
     crossbar_protocol.WampWebSocketServerFactory.protocol = GatewayWebSocketProtocol
     crossbar_protocol.WampRawSocketServerFactory.protocol = GatewayRawSocketProtocol
     GatewaySession.clock = clock
+    ListenerConnection.look = staticmethod(TransportSettings.turns.look)
     crossbar_session.RouterSessionFactory.session = GatewaySession
     sys.setrecursionlimit(MAX_DEPTH)
     install_listeners()
@@ -142,6 +144,7 @@ class GatewayWebSocketProtocol(
     data: bytes
     """Autobahn's: what it could not take yet."""
 
+    closeHandshakeTimeoutCall: Any
     maxMessagePayloadSize: int
 
     codec: RequestCodec | None = None
@@ -448,6 +451,13 @@ class GatewayWebSocketProtocol(
     def onAutoPingTimeout(self) -> None:
         TransportSettings.on_ping_failure()
         super().onAutoPingTimeout()
+
+    def connectionLost(self, reason: Any) -> None:
+        super().connectionLost(reason)
+        if self.closeHandshakeTimeoutCall is not None:
+            # Autobahn would go on waiting for the answer to its close.
+            self.closeHandshakeTimeoutCall.cancel()
+            self.closeHandshakeTimeoutCall = None
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         if self.outlet is not None:

@@ -6,7 +6,7 @@ is refused here.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from autobahn.wamp import message
@@ -16,6 +16,7 @@ from crossbar.router.broker import Broker
 from crossbar.router.dealer import Dealer
 from crossbar.router.observation import UriObservationMap
 from crossbar.router.router import Router
+from crossbar.router.wildcard import WildcardTrieMatcher
 from twisted.internet.defer import succeed
 
 from components.core.limits import Refusal
@@ -35,6 +36,18 @@ LINKS_ROLE = "links"
 """The role of the in-router component that answers for what other routers have."""
 
 
+class _Wildcards(WildcardTrieMatcher):  # type: ignore[misc]
+    """Crossbar's wildcard patterns, gone through without a function that refers to itself: that is one for each event."""
+
+    _root: Any
+
+    def iter_matches(self, key: str) -> Iterator[Any]:
+        nodes = [self._root]
+        for part in key.split("."):
+            nodes = [child for node in nodes for name in (part, "") if (child := node.get(name)) is not None]
+        return (node.value for node in nodes if hasattr(node, "value"))
+
+
 class WatchedMap(UriObservationMap):  # type: ignore[misc]
     """A map of Crossbar's whose changes the seam is told."""
 
@@ -43,6 +56,7 @@ class WatchedMap(UriObservationMap):  # type: ignore[misc]
         super().__init__()
         for name in UriObservationMap.__slots__:
             setattr(self, name, getattr(watched, name))
+        self._observations_wildcard.__class__ = _Wildcards
         self.seam = seam
 
 

@@ -20,6 +20,7 @@ from autobahn.wamp import ApplicationError, message
 from autobahn.wamp.message import _URI_PAT_LOOSE_NON_EMPTY
 from twisted.logger import Logger
 
+from components.bus.read_ahead import read_ahead
 from components.core.closing import CloseReason
 from components.core.payload import EncodedPayload, is_plain_value
 from components.router.access.gate import Gate
@@ -124,6 +125,8 @@ class RouterSeam:
         """Whether somebody hears the meta events of subscriptions; ``None`` when it has to be looked up."""
         self._json = WrappingJsonSerializer()
         self._direct: dict[str, Callable[[bytes], None]] = {}
+        self._direct_transport: Any = None
+        """By which the last direct call has come."""
         service = router._realm.session
         if service is not None and len(service._expose_on_sessions) == 1:
             service.publish = partial(self._publish_meta, service.publish)
@@ -229,6 +232,11 @@ class RouterSeam:
         """
         self._direct[procedure] = take
 
+    def read_ahead(self) -> None:
+        """Read what has come on the connection by which direct calls come."""
+        if self._direct_transport is not None:
+            read_ahead(self._direct_transport)
+
     def answered_directly(self, session: Any, call: Any) -> bool:
         """Answer a CALL whose procedure has a direct way; return whether it had."""
         take = self._direct.get(call.procedure)
@@ -246,6 +254,7 @@ class RouterSeam:
         remembered = self._router._authorization_cache.get((session._realm, session._authrole, call.procedure, "call"))
         if not remembered or not remembered["allow"]:
             return False
+        self._direct_transport = getattr(session._transport, "transport", None)
         answer = message.Result(call.request, args=[None])
         try:
             take(call.args[0])

@@ -70,6 +70,8 @@ class ClientConnection:
     """``None`` on a unix socket."""
 
     outlet: Outlet | None = None
+    is_closed: Any
+    """Autobahn's: a ``Deferred`` whose result is the connection."""
 
     @property
     def listener(self) -> Listener | None:
@@ -103,6 +105,13 @@ class ClientConnection:
     def connectionMade(self) -> None:
         super().connectionMade()  # type: ignore[misc]  # Autobahn's, of the class that this one is mixed into
         self.connection = connection_of(self.transport)
+
+    def connectionLost(self, reason: Any) -> None:
+        super().connectionLost(reason)  # type: ignore[misc]
+        # What refers to itself by any way is freed by no count of references, only when all that is alive is gone through.
+        if self.outlet is not None:
+            self.outlet.let_go()
+        self.is_closed.addCallback(_nothing)
 
     def arrive(self, request: bytes = b"") -> Refused | None:
         """Find out whose connection it is, by its request's head if it has one, and count it; return what forbids it."""
@@ -176,3 +185,7 @@ def last_words(session: Any, reason: CloseReason) -> Any:
     """Return what a session is told before its connection closes."""
     kind = message.Abort if session._session_id is None else message.Goodbye
     return kind(reason.value, CLOSE_TEXTS[reason])
+
+
+def _nothing(_: Any) -> None:
+    """Take what is gone for nothing."""

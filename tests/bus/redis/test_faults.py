@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.logger import formatEvent, globalLogPublisher
 
 from components.bus import WriterFigures
-from components.bus.redis import RedisBusReader, RedisBusWriter, RedisLink
-from components.bus.redis.scripts import LEAD, STANDBY
-from components.core.batch import Batch, Standing
+from components.bus.redis import RedisBusReader, RedisBusWriter, RedisLink, eviction
+from components.bus.redis.scripts import BATCHES, LEAD, STANDBY
+from components.core.batch import Batch, Standing, encode_batch
 from components.core.redis_address import parse_redis_url
 from components.core.written_batches import KeptLimits
 from tests.bus.brokers import HeardBatches, RedisBroker, WritingFeed
@@ -116,6 +118,59 @@ async def test_a_redis_without_memory_is_a_trouble_until_it_has_some(bus: RedisB
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_redis_that_may_throw_away_keys_is_warned_of_once_by_each_side(
+    make_bus: Callable[..., Awaitable[RedisBroker]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(eviction, "LOOK_EVERY_S", 0.0)
+    logged: list[str] = []
+
+    def note(event: Any) -> None:
+        logged.append(formatEvent(event))
+
+    bus = await make_bus("maxmemory-policy volatile-ttl")
+    globalLogPublisher.addObserver(note)
+    try:
+        reader, _ = await heard_on(bus)
+        feed, standby = await feed_on(bus), await feed_on(bus)
+        sides = (reader, feed.bus, standby.bus)
+        await until(reactor, lambda: all(side.warnings() for side in sides))
+        said = "prices when memory is short (its maxmemory-policy is volatile-ttl): set it to noeviction"
+        assert all(said in str(side.warnings()) for side in sides)
+        assert [side.troubles() for side in sides] == [[], [], []]
+        bus.server.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        await until(reactor, lambda: not any(side.warnings() for side in sides))
+    finally:
+        globalLogPublisher.removeObserver(note)
+    assert len([line for line in logged if "may throw away" in line]) == 3
+    assert len([line for line in logged if "no longer throws away keys" in line]) == 3
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_gateway_that_may_not_ask_how_redis_is_set_reads_all_the_same(bus: RedisBroker) -> None:
+    bus.server.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    bus.server.command("ACL", "SETUSER", "gateway", "on", ">secret", "~*", "+@all", "-info", "-config")
+    link = RedisLink(reactor, parse_redis_url(f"redis://gateway:secret@127.0.0.1:{bus.server.port}"))
+    reader, heard = RedisBusReader(reactor, link), HeardBatches()
+    await reader.start(heard)
+    feed = await feed_on(bus)
+    feed.write(2)
+    await until(reactor, lambda: heard.numbers == [1, 2])
+    assert (reader.warnings(), reader.troubles()) == ([], [])
+    await reader.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_entry_that_is_no_batch_is_passed_over_and_counted(bus: RedisBroker) -> None:
+    reader, heard = await heard_on(bus)
+    for number, data in ((1, None), (2, b"nonsense"), (3, None)):
+        written = data or encode_batch(Batch(1000, number, [("market.A", number, b"a")]))
+        bus.server.command("XADD", BATCHES, f"1000-{number}", "t", "1", "b", written)
+    await until(reactor, lambda: heard.numbers == [1, 3])
+    figures = reader.figures
+    assert (figures.malformed_records, figures.missed_batches, figures.holes) == (1, 1, 1)
+
+
+@pytest_twisted.ensureDeferred
 async def test_more_than_can_wait_for_redis_ends_the_epoch(bus: RedisBroker) -> None:
     reader, heard = await heard_on(bus)
     feed = await feed_on(bus, kept=KeptLimits(max_bytes=100_000))
@@ -167,7 +222,7 @@ async def test_a_gateway_that_was_away_for_longer_says_what_is_missing_and_gets_
     await line.start()
     await until(reactor, lambda: bool(heard.standings))
     assert heard.numbers == [1, 2, 3, 4, 5, *range(17, 27)]
-    assert reader.figures.missed_batches == 11
+    assert (reader.figures.missed_batches, reader.figures.holes) == (11, 1)
     assert heard.order[-1] == "standing"
     assert heard.standings[0].newest["market.QUIET"][0] == 6
 
@@ -221,7 +276,7 @@ async def test_a_wrong_password_is_a_trouble_that_does_not_name_it(bus: RedisBro
     link = RedisLink(reactor, parse_redis_url(f"redis://:wr0ng@127.0.0.1:{bus.server.port}"))
     reader = RedisBusReader(reactor, link)
     await reader.start(HeardBatches())
-    await until(reactor, lambda: "WRONGPASS" in str(reader.troubles()))
+    await until(reactor, lambda: "the password was refused: WRONGPASS" in str(reader.troubles()))
     assert "wr0ng" not in str(reader.troubles())
     await reader.stop()
     right = RedisBusReader(

@@ -1,0 +1,1 @@
+"""``/bridge``: a backend service publishes and calls by signed HTTP requests, through Crossbar's own bridge."""
