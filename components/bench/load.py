@@ -44,7 +44,7 @@ class Endpoints:
     """Where clients and publisher connect to, and how; what a system tells the load generator."""
 
     protocol: str
-    """What clients speak over WebSocket: ``wamp`` or ``nats``."""
+    """What clients speak over WebSocket: ``wamp``, ``plain`` or ``nats``."""
 
     port: int
     path: str

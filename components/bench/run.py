@@ -44,7 +44,7 @@ def run(
             os.sched_setaffinity(0, {both[1]})
         for number in range(rounds):
             for shape in shapes:
-                for name in turns(systems, number):
+                for name in turns([each for each in systems if SYSTEMS[each].takes(shape)], number):
                     stock_per_s = None if name == REFERENCE else saturation_of_stock(measurements, shape)
                     measurement = measure(SYSTEMS[name], name, shape, effort, binary, both, stock_per_s)
                     measurements.append(measurement)

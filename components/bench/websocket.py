@@ -5,12 +5,16 @@ from __future__ import annotations
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 
 
-def upgrade_request(host: str, path: str, more: str = "") -> bytes:
-    """Return the request that opens a connection for WAMP in JSON; ``more`` are further header lines, each with its CRLF."""
+def upgrade_request(host: str, path: str, more: str = "", protocol: str | None = "wamp.2.json") -> bytes:
+    """Return the request that opens a connection, for WAMP in JSON unless another subprotocol (or none) is named.
+
+    ``more`` are further header lines, each with its CRLF.
+    """
+    offered = "" if protocol is None else f"Sec-WebSocket-Protocol: {protocol}\r\n"
     return (
         f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         "Sec-WebSocket-Key: Y3Jvc3N0aWNrLWJlbmNoLg==\r\nSec-WebSocket-Version: 13\r\n"
-        f"Sec-WebSocket-Protocol: wamp.2.json\r\n{more}\r\n"
+        f"{offered}{more}\r\n"
     ).encode()
 
 

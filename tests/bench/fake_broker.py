@@ -1,6 +1,7 @@
-"""A WAMP broker over WebSocket that can be told to do wrong: what the load generator must notice.
+"""A broker over WebSocket that can be told to do wrong: what the load generator must notice.
 
-It knows one publisher and clients that subscribe to everything; a thread of its own runs it.
+It knows one publisher, which speaks WAMP, and clients that subscribe to everything, in WAMP or in plain JSON. A thread of its
+own runs it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """An EVENT: its argument and its details, as JSON."""
+    """An EVENT: its argument and its details, as JSON. Plain clients get the argument alone."""
 
     event: str
     details: str = "{}"
@@ -37,6 +38,8 @@ class FakeBroker:
         self._deliver = deliver
         self._deliveries = 0
         self._subscribers: set[asyncio.StreamWriter] = set()
+        self._plain: dict[asyncio.StreamWriter, bytes] = {}
+        """Those who speak plain JSON, with the path that they asked for."""
         self._writers: list[asyncio.StreamWriter] = []
         self._listening = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()))
@@ -65,7 +68,9 @@ class FakeBroker:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.append(writer)
         try:
-            await reader.readuntil(b"\r\n\r\n")
+            request = await reader.readuntil(b"\r\n\r\n")
+            if b"wamp.2" not in request:
+                self._plain[writer] = request.split()[1]
             writer.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
             while True:
                 self._take(await _read_text(reader), writer)
@@ -75,7 +80,18 @@ class FakeBroker:
         finally:
             writer.close()
 
+    @property
+    def plain_paths(self) -> set[bytes]:
+        """Return the paths that plain clients have asked for."""
+        return set(self._plain.values())
+
     def _take(self, message: str, writer: asyncio.StreamWriter) -> None:
+        if writer in self._plain:
+            request = json.loads(message)
+            if request["type"] == "subscribe":
+                self._subscribers.add(writer)
+                _send(writer, json.dumps({"type": "subscribed", "symbols": request["symbols"]}, separators=(",", ":")))
+            return
         kind = int(message[1 : message.index(",")])
         if kind == HELLO:
             _send(writer, CHALLENGE)
@@ -88,8 +104,17 @@ class FakeBroker:
             event = message[message.index("[{") + 1 : -2]
             for subscriber in self._subscribers:
                 self._deliveries += 1
-                for sent in self._deliver(self._deliveries, event):
-                    _send(subscriber, f"[36,7,1,{sent.details},[{sent.event}]]")
+                events = self._deliver(self._deliveries, event)
+                path = self._plain.get(subscriber)
+                if path is None:
+                    for sent in events:
+                        _send(subscriber, f"[36,7,1,{sent.details},[{sent.event}]]")
+                elif b"batched=1" in path:
+                    if events:
+                        _send(subscriber, f"[{','.join(sent.event for sent in events)}]")
+                else:
+                    for sent in events:
+                        _send(subscriber, sent.event)
 
 
 async def _read_text(reader: asyncio.StreamReader) -> str:

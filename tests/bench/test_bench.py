@@ -139,6 +139,12 @@ def test_an_unknown_shape_is_refused_with_the_known_ones() -> None:
     assert "100x100of400" in outcome.output
 
 
+def test_plain_clients_are_left_out_where_services_publish() -> None:
+    left_out = [name for name, system in SYSTEMS.items() for shape in SHAPES if not system.takes(shape)]
+    assert left_out == ["crosstick-plain", "crosstick-plain-batched"]
+    assert [shape.name for shape in SHAPES if not SYSTEMS["crosstick-plain"].takes(shape)] == ["100x100-external"]
+
+
 def test_figures_are_medians_with_least_and_greatest() -> None:
     shape = Shape("s", 1, 1, 1, offered_per_s=(10, 100))
     rounds = [

@@ -15,13 +15,15 @@ from click.testing import CliRunner
 
 from components.bench.hostile.attackers import unexpected
 from components.bench.hostile.catalogue import ATTACKS
-from components.bench.hostile.floods import BLOCK_BYTES, BLOCK_FRAMES, blocks
+from components.bench.hostile.floods import BLOCK_BYTES, BLOCK_FRAMES, MARK_EVERY, blocks, marked
 from components.bench.hostile.governor import Governor
+from components.bench.hostile.pace import Taken, within_limits
 from components.bench.hostile.proof import conditions, figures
 from components.bench.hostile.tickets import AUTHID, forgeries, public_pem
 from components.bench.proof import Phase
 from components.bench.systems.crosstick import create_rsa_key
 from components.bench.websocket import client_frame, take_server_frame
+from components.core.limits import Limits
 from components.core.websocket_frames import text_frame
 from components.tokens import TokenError, load_authority
 
@@ -137,6 +139,45 @@ def test_frames_of_a_client_have_the_shortest_length_and_a_mask(size: int) -> No
 def test_a_flood_is_sent_in_blocks_of_bounded_size() -> None:
     assert [len(block) for block in blocks(iter([b"a"] * (BLOCK_FRAMES + 1)))] == [BLOCK_FRAMES, 1]
     assert [len(block) for block in blocks(iter([bytes(BLOCK_BYTES)] * 2))] == [BLOCK_BYTES] * 2
+
+
+LIMITS = Limits(
+    messages_burst=100, messages_per_s=10, calls_burst=20, calls_per_s=1, refusals_burst=5, refusals_per_s=0.5
+)
+
+
+@pytest.mark.parametrize(
+    ("taken", "frames_per_pong", "within"),
+    [
+        (Taken(answers=200), 1, True),
+        (Taken(answers=201), 1, False),
+        (Taken(answers=101, pongs=100), 1, False),
+        (Taken(pongs=4), 50, True),
+        (Taken(pongs=5), 50, False),
+        # Marks stand for what is not answered; what is answered besides is among it.
+        (Taken(answers=100, pongs=4), 50, True),
+        (Taken(answers=30, of=Counter(calls=30)), 1, True),
+        (Taken(answers=31, of=Counter(calls=31)), 1, False),
+        (Taken(answers=1, refusals=10), 1, True),
+        (Taken(answers=1, refusals=11), 1, False),
+        (Taken(), 1, False),
+    ],
+)
+def test_who_is_left_open_has_been_answered_no_faster_than_its_limits_allow(
+    taken: Taken, frames_per_pong: int, within: bool
+) -> None:
+    assert within_limits(taken, LIMITS, frames_per_pong, 10.0) is within
+
+
+def test_without_a_limit_a_session_may_be_answered_as_fast_as_it_likes() -> None:
+    assert within_limits(Taken(answers=10**6), Limits(messages_per_s=None), 1, 1.0)
+
+
+def test_what_nobody_answers_has_pings_among_it() -> None:
+    frames = list(marked(iter([b"a"] * (2 * MARK_EVERY))))
+    assert frames.count(b"a") == 2 * MARK_EVERY
+    assert [number for number, frame in enumerate(frames, 1) if frame != b"a"] == [MARK_EVERY, 2 * MARK_EVERY]
+    assert frames[MARK_EVERY - 1] == client_frame(9, b"mark")
 
 
 def test_attackers_wait_for_one_another_when_their_share_is_used_up() -> None:

@@ -32,6 +32,15 @@ def test_a_ratio_to_stock_is_met_from_its_limit_on(delivered: float, met: bool) 
     assert verdict["met"] is met
 
 
+@pytest.mark.parametrize(("delivered", "met"), [(85.0, True), (84.0, False)])
+def test_plain_clients_are_judged_by_those_of_the_same_run_that_speak_wamp(delivered: float, met: bool) -> None:
+    figures = summary(delivered_per_s=100.0)
+    figures["100x100"]["crosstick-plain"] = {"delivered_per_s": delivered}
+    verdict = verdict_on("plain clients' delivered/s ≥ 0.85 × crosstick", figures)
+    assert verdict["measured"] == delivered / 100
+    assert verdict["met"] is met
+
+
 @pytest.mark.parametrize(("p99_ms", "met"), [(8.0, True), (8.1, False)])
 def test_latency_at_stocks_load_is_taken_from_that_load(p99_ms: float, met: bool) -> None:
     latency = [{"load": "200", "p99_ms": 1.0}, {"load": "1x_stock", "p99_ms": p99_ms}]
@@ -70,3 +79,4 @@ def test_every_target_is_a_figure_that_some_shape_and_system_has() -> None:
         load = target.figure.partition("@")[2]
         assert not load or load in shapes[target.shape].load_names()
         assert target.against is None or target.against in SYSTEMS
+        assert SYSTEMS[target.subject].takes(shapes[target.shape])

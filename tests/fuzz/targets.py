@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Annotated, Any
+from urllib.parse import unquote_plus
 
 import cbor2
 import jwt
@@ -19,8 +20,10 @@ import msgspec
 from autobahn.wamp import message
 from autobahn.wamp.exception import InvalidUriError
 from autobahn.wamp.serializer import JsonSerializer, MsgPackSerializer
+from twisted.logger import formatEvent
 from twisted.web.http import parse_qs
 
+from components.core import plain_json
 from components.core.arguments import InvalidArgument, NoArguments, checked
 from components.core.batch import Batch, MalformedBatch, decode_batch, encode_batch
 from components.core.client_address import TrustedProxies, client_address, header_values, network_key
@@ -31,7 +34,7 @@ from components.core.origins import OriginPolicy
 from components.core.proxy_protocol import InvalidProxyHeader, parse_proxy_header
 from components.core.topics import receives
 from components.core.uri_rules import MAX_URI_CHARS
-from components.router.bearer import BearerError, bearer_token
+from components.router.bearer import PROTOCOL_PREFIX, BearerError, bearer_token
 from components.router.bridge.signing import NotSigned, SignedRequests
 from components.router.engine.requests import CODECS, Publish, Subscribe, Unsubscribe, is_plain_json
 from components.router.http_api.cors import cors_headers
@@ -51,6 +54,7 @@ from tests.fuzz.world import (
     Wire,
     encoded,
     frame,
+    frames,
     mint,
     require,
     world,
@@ -151,6 +155,54 @@ def handshake(data: bytes) -> None:
     world().check_clean()
 
 
+def _plain_wire(choice: int) -> tuple[Wire, bool]:
+    batched, compressed = bool(choice % 2), bool(choice // 2 % 2)
+    return world().plain(ROLES[choice // 4 % 3], batched=batched, compressed=compressed), compressed
+
+
+def plain_frames(data: bytes) -> None:
+    """Frames of a plain client, of whatever kind, cut into reads wherever the input says."""
+    if len(data) < 2:
+        return
+    wire, _ = _plain_wire(data[0])
+    cut = data[1] or len(data)
+    for start in range(2, len(data), cut):
+        wire.feed(data[start : start + cut])
+        world().clock.advance(0.001)
+    _check_wire(wire)
+
+
+def plain_conversations(data: bytes) -> None:
+    """Lines that a plain client sends, each in a frame, with ticks between: it gets JSON, and an answer to each id."""
+    if not data:
+        return
+    wire, compressed = _plain_wire(data[0])
+    for number, line in enumerate(data[1:].split(b"\n")):
+        if _is_utf8(line):
+            wire.send(line)
+            if number % 3 == 2:
+                world().publish()
+            world().clock.advance(0.01)
+    if not compressed and wire.close_code() is None:
+        for octet, payload in frames(wire.transport.value()):
+            if octet & 0x0F == 1:
+                said = json.loads(payload)
+                for one in said if data[0] % 2 else [said]:
+                    require(type(one) is dict and ("type" in one or "seq" in one), f"neither object nor event: {one}")
+    _check_wire(wire)
+
+
+def plain_handshake(data: bytes) -> None:
+    """A connection to the plain endpoint from its first byte."""
+    wire = world().plain_http()
+    wire.feed(data)
+    world().clock.advance(0.01)
+    require(not any(_GENUINE in formatEvent(event) for event in world().log.events), "a token is logged")
+    wire.end()
+    world().check_log()
+    world().check_clean()
+
+
 def rawsocket(data: bytes) -> None:
     """A RawSocket connection from its first byte, in reads of as many bytes as the first one says."""
     if not data:
@@ -233,6 +285,40 @@ def requests(data: bytes) -> None:
             require(parsed.topic == recognised.topic, "topics differ")
             # NaN and infinities are no JSON, for msgspec.
             require(len(parsed.args) == 1 and not parsed.kwargs, "arguments differ")
+
+
+_RATES = {100: "every_100ms", 1_000: "every_1s"}
+_PLAIN_SYMBOL = re.compile("[A-Za-z0-9]{1,20}")
+
+
+def plain_requests(data: bytes) -> None:
+    """A plain request is what it says and no more; what is none is refused with an object, and the id that it has."""
+    if not _is_utf8(data):
+        # No text frame.
+        return
+    try:
+        request = plain_json.parse(data)
+        if isinstance(request, plain_json.Subscribe | plain_json.Unsubscribe):
+            named = plain_json.families(request, _RATES)
+            require(set(named) <= {"", "book", *_RATES.values()}, "a family that there is not")
+    except plain_json.RequestRefused as refused:
+        said = plain_json.error(refused.uri, str(refused), refused.id)
+        require(len(said) < 4_000, "a refusal without a bound")
+        shown = json.loads(said)
+        require(shown["type"] == "error" and "\n" not in said.decode(), "a refusal that is none")
+        require("id" not in shown or shown["id"] == json.loads(data)["id"], "another id")
+        return
+    said = json.loads(data)
+    fields = {name: value for name, value in said.items() if name != "type"}
+    require(said["type"] == type(request).__name__.lower(), "another type")
+    require(set(fields) <= set(request.__struct_fields__), "a field that there is not")
+    for name in request.__struct_fields__:
+        value = getattr(request, name)
+        require(value is plain_json.UNSET if name not in fields else value == fields[name], f"another {name}")
+    for symbol in fields.get("symbols", ()) if fields.get("symbols") != "*" else ():
+        require(_PLAIN_SYMBOL.fullmatch(symbol) is not None, "a symbol that is none")
+    for symbol, seq in fields.get("last", {}).items():
+        require(_PLAIN_SYMBOL.fullmatch(symbol) is not None and type(seq) is int and seq >= 0, "no seq of a symbol")
 
 
 def batches(data: bytes) -> None:
@@ -383,6 +469,34 @@ def token_claims(data: bytes) -> None:
         require(all(type(glob) is str for glob in globs), "a glob is no text")
 
 
+def bearer(data: bytes) -> None:
+    """A request's one token, against a reading of each place by itself; what is refused is said without a token.
+
+    The first line is the query, each other one a header's value or, after a blank, a subprotocol.
+    """
+    query, *lines = data.decode("latin-1").split("\n")
+    authorization = [line for line in lines if not line.startswith(" ")]
+    protocols = [line[1:] for line in lines if line.startswith(" ")]
+    pairs = [part.partition("=") for part in query.split("&")]
+    tokens = [unquote_plus(value) for name, _, value in pairs if unquote_plus(name) == "token"]
+    others = [value for value in authorization if value[:7].lower() != "bearer "]
+    tokens += [value[7:].strip() for value in authorization]
+    tokens += [name[len(PROTOCOL_PREFIX) :] for name in protocols if name.startswith(PROTOCOL_PREFIX)]
+    try:
+        found = bearer_token(query, authorization, protocols)
+    except BearerError as error:
+        require(bool(others) or len(tokens) > 1, "a request that names one token was refused")
+        require(str(error).isprintable() and len(str(error)) < 100, "a refusal that cannot be printed")
+        require(not any(len(token) > 20 and token in str(error) for token in tokens), "a refusal with a token")
+        return
+    require(not others and [found] == (tokens or [None]), "another token was taken, or one of several")
+    try:
+        claims = AUTHORITY.verify(found)
+    except TokenError:
+        return
+    require(claims == _GENUINE_CLAIMS, "a token that nobody signed was accepted")
+
+
 def _signed(payload: bytes, header: bytes = b'{"alg":"HS256","typ":"JWT"}') -> str:
     import hashlib
     import hmac
@@ -459,11 +573,28 @@ def _both(messages: list[bytes]) -> list[bytes]:
     return as_frames
 
 
+_PLAIN_REQUESTS = [
+    b'{"type":"subscribe","symbols":["BTCUSDT","ETHUSDT"],"streams":["tick","book"],"id":"a"}',
+    b'{"type":"subscribe","symbols":"*","every_ms":1000}',
+    b'{"type":"unsubscribe","symbols":"*","streams":["book"],"id":7}',
+    b'{"type":"unsubscribe","symbols":["BTCUSDT"],"every_ms":100}',
+    b'{"type":"list","id":-9007199254740992}',
+    b'{"type":"status"}',
+    b'{"type":"ping","id":"\\ud83d\\ude00"}',
+    b'{"type":"renew","token":"a.b.c"}',
+    b'{"type":"resume","epoch":1700000000000,"last":{"BTCUSDT":0,"ETHUSDT":42}}',
+    b'{"type":"resume","type":"ping","id":1.5}',
+    b'{"id":1,"type":"nothing","more":[{}]}',
+]
 _DEFLATED = b"\xca\x36\x36\xd2\x31\xd4\xa9\xae\x8d\x05\x00"
 _UPGRADE = (
     b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
     b"Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\nSec-WebSocket-Protocol: wamp.2.json\r\n"
     b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\nOrigin: http://a.b\r\nCookie: a=b\r\n\r\n"
+)
+_PLAIN_UPGRADE = (
+    b"GET %b HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n%b\r\n"
 )
 TARGETS = {
     "websocket_frames": Target(
@@ -503,6 +634,36 @@ TARGETS = {
             b"POST / HTTP/1.0\r\n\r\n",
         ],
     ),
+    "plain_frames": Target(
+        plain_frames,
+        [
+            bytes([choice, cut]) + b"".join(frame(0x81, one) for one in _PLAIN_REQUESTS)
+            for choice, cut in ((0, 0), (1, 7), (2, 0), (4, 50))
+        ]
+        + [
+            b"\0\0" + frame(0x01, b'{"type":"subscr') + frame(0x89, b"ping") + frame(0x80, b'ibe","symbols":"*"}'),
+            b"\x02\0" + frame(0xC1, _DEFLATED) + frame(0x82, b"\x90"),
+            b"\0\0" + frame(0x81, b'{"type":"ping"}') + frame(0x88, b"\x03\xe8bye"),
+        ],
+        3,
+    ),
+    "plain_conversations": Target(
+        plain_conversations,
+        [bytes([choice]) + b"\n".join(_PLAIN_REQUESTS) for choice in (0, 1, 2, 3, 5, 8)]
+        + [b"\0" + b"\n".join(reversed(_PLAIN_REQUESTS)), b"\1" + b"\n".join(_PLAIN_REQUESTS[:3] * 3)],
+        4,
+    ),
+    "plain_handshake": Target(
+        plain_handshake,
+        [
+            _PLAIN_UPGRADE % (b"/ws/trade?token=" + _GENUINE.encode(), b""),
+            _PLAIN_UPGRADE % (b"/ws/trade?batched=1&token=a.b.c", b""),
+            _PLAIN_UPGRADE % (b"/ws/trade", b"Authorization: Bearer " + _GENUINE.encode() + b"\r\n"),
+            _PLAIN_UPGRADE
+            % (b"/ws/trade", b"Sec-WebSocket-Protocol: crosstick.json, bearer." + _GENUINE.encode() + b"\r\n"),
+            _PLAIN_UPGRADE % (b"/ws/trade?token=%ff%00", b"Authorization: Basic YTpi\r\n"),
+        ],
+    ),
     "rawsocket": Target(
         rawsocket,
         [
@@ -524,6 +685,7 @@ TARGETS = {
         requests,
         [*_JOINED_MESSAGES, *(encoded(json.loads(one), "msgpack") for one in _JOINED_MESSAGES[:4])],
     ),
+    "plain_requests": Target(plain_requests, _PLAIN_REQUESTS),
     "batches": Target(batches, [encode_batch(Batch(1, 1, [("market.BTCUSDT", 1, b'{"seq":1}')])), b"\x93\x01\x01\x90"]),
     "arguments": Target(
         arguments,
@@ -586,6 +748,16 @@ TARGETS = {
             b'{"sub":"a","role":"viewer","realm":"market","aud":"crosstick","exp":4000000000,"symbols":["BTC*"]}',
             b'{"sub":"a","role":"viewer","realm":"market","aud":"crosstick","exp":4e99,"nbf":null,"iat":"x"}',
             b'{"sub":1,"role":[],"realm":{},"aud":["crosstick"],"exp":4000000000,"services":"x","tier":"\\u0000"}',
+        ],
+    ),
+    "bearer": Target(
+        bearer,
+        [
+            b"token=" + _GENUINE.encode(),
+            b"a=b&token=%65yJ.a+b.c&batched=1",
+            b"\nBearer " + _GENUINE.encode(),
+            b"token=&x\n crosstick.json\n bearer." + _GENUINE.encode(),
+            b"token=a\nBasic YTpi\nbearer  a.b.c ",
         ],
     ),
     "grants": Target(

@@ -27,18 +27,26 @@ from twisted.logger import LogLevel, globalLogBeginner, globalLogPublisher
 from twisted.python.failure import Failure
 from txaio import set_global_log_level
 
+from components.core.batch import Batch
 from components.core.client_frames import unmasked
 from components.core.grants import BOOK_FAMILY, Grants, grants_of
 from components.core.limits import RealmLimits
+from components.core.market import Market
 from components.core.outbox import Condenser, OutboxCounters
 from components.core.outbox_settings import OutboxSettings
 from components.core.payload import EncodedPayload
+from components.core.rates import parse_rates
 from components.core.replay import ReplaySettings, TickHistory
 from components.core.seats import Seats
 from components.router import gateway, runtime
 from components.router.engine.blocked import HoldLimits
+from components.router.http_api.access import ApiSettings
+from components.router.plain.entry import Entry
+from components.router.plain.market import MarketView
 from components.router.seam.client_session import GatewaySession
 from components.router.seam.connections import GatewayWebSocketProtocol, install_transports
+from components.router.seam.plain_session import WorkerSessions
+from components.router.seam.plain_socket import PlainSocketFactory
 from components.router.seam.rawsocket import GatewayRawSocketProtocol
 from components.router.seam.router_seam import RouterSeam
 from components.tokens import CLIENT_ROLES, TokenAuthority, TokenRules
@@ -49,6 +57,8 @@ SERIALIZERS = ("json", "msgpack", "cbor", "json.batched", "msgpack.batched", "cb
 MAX_MESSAGE_BYTES = 65_536
 ALLOWED_CLOSE_CODES = frozenset({1000, 1001, 1002, 1003, 1007, 1009, *range(4001, 4100)})
 HONEST_TOPIC = "market.BTCUSDT"
+SYMBOLS = ("BTCUSDT", "BTCEUR", "ETHUSDT")
+EPOCH = 1_700_000_000_000
 LIMITS = {"messages_per_s": None, "publishes_per_s": None, "calls_per_s": None, "refusals_per_s": 1e9}
 FAMILIES = frozenset({BOOK_FAMILY, "every_1s"})
 AUTHORITY = TokenAuthority.of_secret(KEY, TokenRules("crosstick"))
@@ -99,11 +109,12 @@ class LogWatch:
 
 
 class MarketComponent(ApplicationSession):  # type: ignore[misc]
-    """The market's procedures; every one answers with what it was given."""
+    """The market's procedures; every one but the status answers with what it was given."""
 
     async def onJoin(self, details: Any) -> None:
-        for name in ("symbols", "status", "snapshot"):
+        for name in ("symbols", "snapshot"):
             await self.register(self._answer, f"market.{name}", options=RegisterOptions(details_arg="details"))
+        await self.register(lambda *_, **__: {"state": "live"}, "market.status")
 
     @staticmethod
     def _answer(*args: Any, details: Any = None, **kwargs: Any) -> Any:
@@ -139,7 +150,8 @@ class World:
             lambda: None,
         )
         environment: Any = SimpleNamespace(authority=AUTHORITY)
-        runtime.install(runtime.Runtime(environment, list, TickHistory(ReplaySettings(), lambda: 0.0)))
+        history = TickHistory(ReplaySettings(), lambda: 0.0)
+        runtime.install(runtime.Runtime(environment, list, history))
         if runtime.gatekeeper("market") is None:
             runtime.add_gatekeeper("market", Seats(RealmLimits.from_mapping(LIMITS)))
         worker = SimpleNamespace(
@@ -155,6 +167,8 @@ class World:
         self._factory._reactor = self.clock
         self.router = Router(self._factory, realm, RouterOptions(uri_check=RouterOptions.URI_CHECK_LOOSE))
         self._factory._routers = {"market": self.router}
+        # Of whom the transport knows already, Crossbar asks whether the realm has the role; what it may, the seam says.
+        self.router._roles = dict.fromkeys(CLIENT_ROLES)
         self.router.authorize = self._authorize_component
         component = MarketComponent(ComponentConfig("market"))
         RouterApplicationSession(component, self.router, authid="gateway", authrole="gateway")
@@ -169,6 +183,12 @@ class World:
             0.005,
             HoldLimits(),
         )
+        self.seam.market = MarketView(_market(history), history, lambda: False, self._grants, parse_rates(["every_1s"]))
+        WorkerSessions.factory = self._session
+        self._plain = {
+            compressed: self._plain_factory(**({"compression": {"deflate": {}}} if compressed else {}))
+            for compressed in (False, True)
+        }
         self._websockets = self._websocket_factory()
         self._compressing = self._websocket_factory(compression={"deflate": {}})
         self._rawsockets = WampRawSocketServerFactory(self._session, _transport(max_message_size=MAX_MESSAGE_BYTES))
@@ -215,15 +235,38 @@ class World:
         """Return a connection that has not been upgraded."""
         return Wire(self, self._compressing.buildProtocol(None) if compressed else self._websockets.buildProtocol(None))
 
+    def plain(self, role: str, *, batched: bool = False, compressed: bool = False) -> Wire:
+        """Return a connection of the plain JSON protocol, open."""
+        wire = Wire(self, self._plain[compressed].buildProtocol(None))
+        extension = b"Sec-WebSocket-Extensions: permessage-deflate\r\n" if compressed else b""
+        wire.feed(
+            b"GET /ws/trade?%btoken=%b HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n%b\r\n"
+            % (b"batched=1&" if batched else b"", mint(role, "fuzz").encode(), extension)
+        )
+        require(wire.transport.value().startswith(b"HTTP/1.1 101"), "a genuine token was refused")
+        wire.transport.clear()
+        return wire
+
+    def plain_http(self) -> Wire:
+        """Return a connection of the plain JSON protocol that has not been upgraded."""
+        return Wire(self, self._plain[False].buildProtocol(None))
+
+    def _plain_factory(self, **options: Any) -> Any:
+        settings = ApiSettings(roles=sorted(CLIENT_ROLES))
+        factory = PlainSocketFactory(Entry(settings), {"max_message_size": MAX_MESSAGE_BYTES, **options})
+        # A listener would have answered before: see ``listeners.handshake``.
+        factory._templates = _TEMPLATES
+        factory.reactor = self.clock
+        return factory
+
     def raw(self) -> Wire:
         """Return a RawSocket connection, before its handshake."""
         return Wire(self, self._rawsockets.buildProtocol(None))
 
     def _websocket_factory(self, **options: Any) -> Any:
-        # A page that says who listens is all that is rendered.
-        templates = SimpleNamespace(get_template=lambda name: SimpleNamespace(render=lambda **values: "<html>"))
         config = _transport(max_message_size=MAX_MESSAGE_BYTES, **options)
-        factory = WampWebSocketServerFactory(self._session, ".", config, templates)
+        factory = WampWebSocketServerFactory(self._session, ".", config, _TEMPLATES)
         factory.protocol = GatewayWebSocketProtocol
         factory.reactor = self.clock
         return factory
@@ -244,6 +287,11 @@ class World:
     def _session(self) -> GatewaySession:
         return GatewaySession(self._factory)
 
+    def publish(self) -> None:
+        """Publish one more event to the honest client, and to whom else it concerns."""
+        self._published += 1
+        self.seam.publish(HONEST_TOPIC, EncodedPayload(b'{"seq":%d}' % self._published))
+
     def check_clean(self) -> None:
         """Require that all but the honest client has gone, and that it gets an event that is published now."""
         ids = self.router._session_id_to_session
@@ -259,8 +307,7 @@ class World:
         calls = [call for call in self.clock.getDelayedCalls() if call.active()]
         require(len(calls) <= 3, f"timers stayed: {calls}")
         self.honest.transport.clear()
-        self._published += 1
-        self.seam.publish(HONEST_TOPIC, EncodedPayload(b'{"seq":%d}' % self._published))
+        self.publish()
         self.clock.advance(1.0)
         events = self.honest.take_messages()
         require(
@@ -391,6 +438,22 @@ def _transport(**options: Any) -> dict[str, Any]:
         "config": {"realms": {"market": ["viewer", "service", "operator"]}},
     }
     return {"serializers": ["json", "msgpack", "cbor"], "options": options, "auth": {"ticket": ticket}}
+
+
+_TEMPLATES = SimpleNamespace(get_template=lambda name: SimpleNamespace(render=lambda **values: "<html>"))
+"""A page that says who listens is all that is rendered."""
+
+
+def _market(history: TickHistory) -> Market:
+    """Return a market of a few symbols, of one of which there are ticks to come back to."""
+    market = Market(lambda: 0.0, lambda: float(NOW_S))
+    status = {"epoch": EPOCH, "state": "live", "symbols": list(SYMBOLS), "stale": []}
+    market.take_status(json.dumps(status).encode())
+    events = [(HONEST_TOPIC, seq, b'{"symbol":"BTCUSDT","seq":%d}' % seq) for seq in (1, 2, 4, 5)]
+    batch = Batch(EPOCH, 1, events)
+    market.take_batch(batch)
+    history.take_batch(batch)
+    return market
 
 
 _logging_has_begun = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from twisted.internet.threads import deferToThread
 from components.bench.hostile.attackers import Attackers, Onslaught, unexpected
 from components.bench.hostile.catalogue import ATTACKS
 from components.bench.systems.crosstick import create_rsa_key
+from components.core.limits import RealmLimits
 from tests.harness.client import Client, Clients, follows, until
 from tests.harness.node import Node, component, with_limits
 
@@ -35,19 +37,28 @@ ONSLAUGHT = Onslaught(
     slack_s=12.0,
     niceness=0,
     cpu_share=0.5,
-    attacks=tuple(name for name in ATTACKS if name != TOO_SLOW),
+    attacks=tuple(name for name in ATTACKS if name != TOO_SLOW and not name.startswith("plain ")),
 )
+PLAIN = replace(
+    ONSLAUGHT,
+    seconds=20.0,
+    slack_s=10.0,
+    intensity=0.1,
+    # Who is deaf fills no buffer here either.
+    attacks=tuple(name for name in ATTACKS if name.startswith("plain ") and "deaf" not in name),
+)
+"""After it, on the same node: all at once would wait for one another rather than attack."""
+
 MAX_GROWN_BYTES = 96 * 2**20
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
+LIMITS = {"message_timeout": 10 * PATIENCE, "messages_burst": 300, "publishes_burst": 200}
+
+
 def impatient(config: dict[str, Any]) -> None:
     """Give a node short timeouts, and limits that a flood reaches soon."""
-    with_limits(
-        message_timeout=10 * PATIENCE,
-        messages_burst=300,
-        publishes_burst=200,
-    )(config)
+    with_limits(**LIMITS)(config)
     component(config, "listeners")["extra"] = {"listeners": {"public": {"request_timeout": 10 * PATIENCE}}}
     component(config, "gateway")["extra"] = {"fanout": {"stall_timeout": 10 * PATIENCE, "send_buffer_bytes": 16_384}}
 
@@ -92,7 +103,8 @@ async def test_attackers_of_all_kinds_at_once_cost_honest_clients_nothing_and_en
     router = node.worker("router")
     before = router.memory_info().rss
     topics = [f"market.{symbol}" for symbol in SYMBOLS]
-    with Attackers(ONSLAUGHT, node.port, topics, node.authority, tmp_path, None) as attackers:
+    limits = RealmLimits.from_mapping(LIMITS)
+    with Attackers(ONSLAUGHT, node.port, topics, node.authority, limits, tmp_path, None) as attackers:
         report = await deferToThread(attackers.report)
     grown = router.memory_info().rss - before
 
@@ -107,6 +119,12 @@ async def test_attackers_of_all_kinds_at_once_cost_honest_clients_nothing_and_en
     assert report["attackers"] >= 150
     assert unexpected(report["attacks"]) == []
     assert grown < MAX_GROWN_BYTES
+
+    with Attackers(PLAIN, node.port, topics, node.authority, limits, tmp_path, None) as attackers:
+        report_of_plain = await deferToThread(attackers.report)
+    assert report_of_plain["attackers"] >= 100
+    assert unexpected(report_of_plain["attacks"]) == []
+    assert not any(client.client.left.called for client in honest)
 
     log = node.log
     assert "Traceback" not in log

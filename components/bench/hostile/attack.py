@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from components.bench.hostile.governor import Governor
 from components.bench.hostile.wire import DEAF_BUFFER_BYTES, LEFT, READ_BYTES, Ended, Wire
 from components.bench.load import Account
+from components.core.limits import Limits
 
 REFUSED = "refused"
 """The connection did not come about."""
@@ -35,10 +36,10 @@ class Outcome:
 
     endings: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
-    """URIs of ERROR, by how often they came."""
+    """URIs of ERROR and codes of plain errors, by how often they came."""
 
     answers: Counter[str] = field(default_factory=Counter)
-    """Messages that came, by WAMP type."""
+    """Messages that came, by their type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,9 @@ class Field:
     service: Account
     tickets: Mapping[str, Account]
     """Tickets of a special kind, by its name."""
+
+    limits: Mapping[str, Limits]
+    """Of a session, by its role."""
 
     patience: float
     """The gateway's timeouts in this field, as a part of what they are by default."""
@@ -137,6 +141,10 @@ class Attacker:
     def topic(self) -> str:
         """Return one of the topics that honest clients follow."""
         return self.random.choice(self.field.topics)
+
+    def symbol(self) -> str:
+        """Return the symbol of one of them."""
+        return self.topic().rpartition(".")[2]
 
 
 Act = Callable[[Attacker], Awaitable[None]]

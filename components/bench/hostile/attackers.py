@@ -12,11 +12,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import msgspec
+
 from components.bench.errors import BenchError
 from components.bench.hostile.attack import OVER
 from components.bench.hostile.catalogue import ATTACKS
 from components.bench.hostile.tickets import AUTHID, SESSION_S, forgeries, public_pem
 from components.bench.processes import pinned
+from components.core.limits import RealmLimits
 from components.tokens import TokenAuthority
 
 VIEWERS = 64
@@ -65,14 +68,15 @@ class Attackers:
         port: int,
         topics: Sequence[str],
         authority: TokenAuthority,
+        limits: RealmLimits,
         directory: Path,
         core: int | None,
     ) -> None:
-        """Start it on ``core``, with its setup, which has tickets, in a file of ``directory``."""
+        """Start it on ``core``, with its setup, which has tickets, in a file of ``directory``; ``limits`` are the realm's."""
         self._onslaught = onslaught
         path = directory / "attack.setup"
         path.touch(mode=0o600)
-        path.write_text(json.dumps(_setup(onslaught, port, topics, authority)))
+        path.write_text(json.dumps(_setup(onslaught, port, topics, authority, limits)))
         command = [sys.executable, "-m", "components.bench.hostile.process", str(path)]
         self._process = subprocess.Popen(
             pinned(command, core), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -121,7 +125,9 @@ def unexpected(attacks: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return found
 
 
-def _setup(onslaught: Onslaught, port: int, topics: Sequence[str], authority: TokenAuthority) -> dict[str, Any]:
+def _setup(
+    onslaught: Onslaught, port: int, topics: Sequence[str], authority: TokenAuthority, limits: RealmLimits
+) -> dict[str, Any]:
     now_s = int(time.time())
 
     def account(sub: str, role: str = "viewer", ttl_s: int = TICKETS_LAST_S) -> tuple[str, str]:
@@ -141,6 +147,7 @@ def _setup(onslaught: Onslaught, port: int, topics: Sequence[str], authority: To
             "runs out": account("runs-out", ttl_s=SESSION_S),
             **{name: (AUTHID, ticket) for name, ticket in bad.items()},
         },
+        "limits": {role: msgspec.structs.asdict(limits.of(role, None)) for role in ("viewer", "service")},
         "seconds": onslaught.seconds,
         "intensity": onslaught.intensity,
         "repeat": onslaught.repeat,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,17 +17,19 @@ from components.bench.hostile.wire import (
     EOF,
     GOODBYE,
     LEFT,
-    OPEN,
+    PACED,
     PUBLISH,
     REGISTER,
     RESET,
     SUBSCRIBE,
     UNSUBSCRIBE,
     WELCOME,
+    Wire,
 )
 from components.bench.websocket import PING, PONG, TEXT, client_frame
 from components.uris import (
     CLOSE_LIMIT_EXCEEDED,
+    CLOSE_MESSAGE_TIMEOUT,
     CLOSE_NOT_JOINED,
     CLOSE_STALLED,
     CLOSE_TOO_MANY_BYTES,
@@ -48,18 +50,33 @@ FLOOD_S = 12.0
 DEAF_S = 14.0
 """Longer than buffers take to fill, and ``stall_timeout`` after it."""
 
+MARK_EVERY = 50
 LONG_BYTES = 60_000
 LONG_FRAMES = 40
 JOINS = 10
 STAY_S = 3.0
 
-_ENDED = frozenset({CLOSE_LIMIT_EXCEEDED, RESET, EOF})
+ENDED = frozenset({CLOSE_LIMIT_EXCEEDED, RESET, EOF})
 """Who is told why while it goes on sending may not get to hear it: what it sent last is answered with RST."""
+
+STOPPED = ENDED | {PACED}
+"""The same of one that reads what it is answered. It may also be taken slowly: what it sends waits for others' messages."""
 
 
 def message(*parts: Any) -> bytes:
     """Return a frame with a WAMP message."""
     return client_frame(TEXT, json.dumps(parts).encode())
+
+
+def marked(frames: Iterator[bytes]) -> Iterator[bytes]:
+    """Return frames that nobody answers with pings among them, so that each ``MARK_EVERY``th is one.
+
+    Its pong shows that those before it have been taken.
+    """
+    for number, frame in enumerate(frames, 1):
+        yield frame
+        if number % (MARK_EVERY - 1) == 0:
+            yield client_frame(PING, b"mark")
 
 
 def blocks(frames: Iterator[bytes]) -> Iterator[bytes]:
@@ -86,6 +103,12 @@ class Flood:
     """Whether nothing is read from the join on."""
 
     service: bool = False
+    joins: Callable[[Attacker, Wire], Awaitable[None]] = Attacker.joined
+    """How a viewer becomes a session."""
+
+    marked: bool = False
+    """Whether marks have to show how much is taken, since the frames are not answered."""
+
     leaves: bool = False
     """Whether the attacker goes away when it has sent everything."""
 
@@ -96,10 +119,15 @@ class Flood:
             if self.service:
                 await wire.join(attacker.field.path, attacker.field.service)
             else:
-                await attacker.joined(wire)
+                await self.joins(attacker, wire)
             if self.deaf:
                 wire.stop_listening()
-            for block in blocks(itertools.islice(self.frames(attacker), FLOOD_FRAMES)):
+            wire.limits = attacker.field.limits["service" if self.service else "viewer"]
+            frames = self.frames(attacker)
+            if self.marked:
+                frames = marked(frames)
+                wire.frames_per_pong = MARK_EVERY
+            for block in blocks(itertools.islice(frames, FLOOD_FRAMES)):
                 await wire.send(block)
                 await asyncio.sleep(max(BLOCK_S, len(block) / FLOOD_BYTES_PER_S))
             if self.deaf:
@@ -247,39 +275,44 @@ ATTACKS: tuple[Attack, ...] = (
     sessions_of_one_authid,
     deaf_to_all_ticks,
     *(
-        Attack(f"flood: {name}", Flood(frames), _ENDED | {CLOSE_TOO_MANY_BYTES}, 2, FLOOD_S)
+        Attack(f"flood: {name}", Flood(frames), STOPPED | {CLOSE_TOO_MANY_BYTES}, 2, FLOOD_S)
         for name, frames in {
             "CALL for everything": _call_for_everything,
             "CALL what there is not": _call_what_there_is_not,
         }.items()
     ),
     # What is never answered is never refused either, and bytes have no limit of their own.
-    Attack("flood: PUBLISH of 60 kB", Flood(_publish_long, leaves=True), _ENDED | {LEFT}, 2, FLOOD_S),
+    Attack("flood: PUBLISH of 60 kB", Flood(_publish_long, leaves=True), ENDED | {LEFT}, 2, FLOOD_S),
     *(
-        Attack(f"flood: {name}", Flood(frames), _ENDED, 2, FLOOD_S)
+        Attack(f"flood: {name}", Flood(frames), STOPPED, 2, FLOOD_S)
         for name, frames in {
             "SUBSCRIBE to one topic": _subscribe_to_one,
             "SUBSCRIBE to ever more topics": _subscribe_to_ever_more,
             "SUBSCRIBE to patterns": _subscribe_to_patterns,
             "SUBSCRIBE and UNSUBSCRIBE": _subscribe_and_unsubscribe,
-            "PUBLISH without leave": _publish_without_leave,
             "PUBLISH acknowledged": _publish_and_ask,
             "REGISTER": _register,
             "pings": _pings,
-            "pongs": _pongs,
-            "empty fragments": _empty_fragments,
-            "tiny fragments": _tiny_fragments,
         }.items()
     ),
     *(
+        Attack(f"flood: {name}", Flood(frames, marked=True), STOPPED, 2, FLOOD_S)
+        for name, frames in {
+            "PUBLISH without leave": _publish_without_leave,
+            "pongs": _pongs,
+        }.items()
+    ),
+    *(
+        # Taken slowly, a message in parts is not complete in time.
+        Attack(f"flood: {name}", Flood(frames, marked=True), STOPPED | {CLOSE_MESSAGE_TIMEOUT}, 2, FLOOD_S)
+        for name, frames in {"empty fragments": _empty_fragments, "tiny fragments": _tiny_fragments}.items()
+    ),
+    *(
         Attack(
-            f"deaf flood: {name}", Flood(frames, deaf=True), _ENDED | {CLOSE_STALLED, CLOSE_TOO_MANY_BYTES}, 2, FLOOD_S
+            f"deaf flood: {name}", Flood(frames, deaf=True), ENDED | {CLOSE_STALLED, CLOSE_TOO_MANY_BYTES}, 2, FLOOD_S
         )
         for name, frames in {"CALL for everything": _call_for_everything, "pings": _pings}.items()
     ),
-    *(
-        # What a gateway takes from one of many that send is less than a service may publish: it goes on, slowly.
-        Attack(f"service flood: {name}", Flood(frames, service=True), _ENDED | {OPEN}, 1, FLOOD_S)
-        for name, frames in {"PUBLISH": _publish_as_a_service, "REGISTER": _register_as_a_service}.items()
-    ),
+    Attack("service flood: PUBLISH", Flood(_publish_as_a_service, service=True, marked=True), STOPPED, 1, FLOOD_S),
+    Attack("service flood: REGISTER", Flood(_register_as_a_service, service=True), STOPPED, 1, FLOOD_S),
 )

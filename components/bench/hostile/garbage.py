@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
 from components.bench.hostile.attack import Attack, Attacker, attack
 from components.bench.hostile.slow import HELLO_S, MESSAGE_S, REQUEST_S
-from components.bench.hostile.wire import EOF, LEFT, RESET
+from components.bench.hostile.wire import EOF, LEFT, RESET, Wire
 from components.bench.websocket import BINARY, CLOSE, PING, TEXT, client_frame, client_header
 from components.uris import CLOSE_MESSAGE_TIMEOUT, CLOSE_NOT_JOINED
 
@@ -107,13 +108,16 @@ class Sent:
 
     data: bytes
     on: Literal["a new connection", "a WebSocket", "a session"]
+    joins: Callable[[Attacker, Wire], Awaitable[None]] = Attacker.joined
+    """How it becomes a session."""
+
     leaves: bool = False
     """Whether the attacker goes away when the gateway has not minded for a while."""
 
     async def __call__(self, attacker: Attacker) -> None:
         async with attacker.connection() as wire:
             if self.on == "a session":
-                await attacker.joined(wire)
+                await self.joins(attacker, wire)
             elif self.on == "a WebSocket":
                 await wire.upgrade(attacker.field.path)
             for begin in range(0, len(self.data), WRITE_BYTES):

@@ -14,10 +14,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from components.bench.hostile.attack import Attacker, Field, Outcome, run_attacker
 from components.bench.hostile.catalogue import ATTACKS
 from components.bench.hostile.governor import Governor
 from components.bench.load import Account
+from components.core.limits import Limits
 
 COME_WITHIN_S = 4.0
 """All attackers begin in this time."""
@@ -33,6 +36,7 @@ async def attack(setup: Mapping[str, Any]) -> dict[str, Any]:
         accounts=itertools.cycle(Account(*account) for account in setup["accounts"]),
         service=Account(*setup["service"]),
         tickets={name: Account(*account) for name, account in setup["tickets"].items()},
+        limits=msgspec.convert(setup["limits"], dict[str, Limits]),
         patience=setup["patience"],
         slack_s=setup["slack_s"],
         governor=governor,

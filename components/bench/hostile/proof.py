@@ -81,6 +81,7 @@ class Attack:
             proof.endpoints.port,
             self._plan.shape.topic_names(),
             proof.server.authority,
+            proof.server.limits,
             proof.directory,
             proof.load_core,
         )

@@ -147,12 +147,12 @@ async def guessing_tickets_on_one_connection(attacker: Attacker) -> None:
         await wire.gone()
 
 
-_FORGERIES = tuple(forgeries(lambda _: "a.b.c", "", b"", 0))
+FORGERIES = tuple(forgeries(lambda _: "a.b.c", "", b"", 0))
 
 ATTACKS: tuple[Attack, ...] = (
     *(
         Attack(f"ticket: {name}", Refused(name), frozenset({ERROR_AUTHENTICATION_FAILED}), 1, HELLO_S)
-        for name in _FORGERIES
+        for name in FORGERIES
     ),
     *(ticket_of_1_mb, ticket_that_runs_out, guessing_tickets_on_one_connection),
 )

@@ -12,20 +12,33 @@ from collections.abc import Callable
 from typing import Any
 
 from components.bench.hostile.governor import Governor
+from components.bench.hostile.pace import Taken, within_limits
 from components.bench.load import Account
 from components.bench.websocket import CLOSE, PING, PONG, TEXT, client_frame, take_server_frame, upgrade_request
+from components.core.limits import Limits
+from components.uris import ERROR_LIMIT_EXCEEDED
 
 HELLO, WELCOME, ABORT, CHALLENGE, AUTHENTICATE, GOODBYE, ERROR = 1, 2, 3, 4, 5, 6, 8
-PUBLISH, SUBSCRIBE, SUBSCRIBED, UNSUBSCRIBE, CALL, RESULT, REGISTER = 16, 32, 33, 34, 48, 50, 64
+PUBLISH, PUBLISHED, SUBSCRIBE, SUBSCRIBED, UNSUBSCRIBE, EVENT = 16, 17, 32, 33, 34, 36
+CALL, RESULT, REGISTER = 48, 50, 64
 
 RESET, EOF, OPEN = "reset", "eof", "open"
 """How a connection ends without a word: the gateway dropped it, closed it, or left it open for as long as it was looked at."""
+
+PACED = "paced"
+"""Left open like that; what it sent was answered, but no faster than its limits allow: who sends much waits for the others."""
 
 LEFT = "left"
 """The attacker went away, as it meant to."""
 
 _LAWFUL = ("wamp.close.goodbye_and_out", "wamp.close.normal")
 """Reasons of a GOODBYE that answers the attacker's own."""
+
+_OF = {CALL: "calls", RESULT: "calls", PUBLISH: "publishes", PUBLISHED: "publishes"}
+"""Which limit beside that of messages a request counts for, by its answer or by what an ERROR says that it answers."""
+
+_CALLED = ("symbols", "status", "renewed", "resumed")
+"""What plain requests that count as calls are answered with."""
 
 READ_BYTES = 65_536
 DEAF_BUFFER_BYTES = 16_384
@@ -41,15 +54,20 @@ class Wire:
     def __init__(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, governor: Governor, host: str
     ) -> None:
-        self.heard: Counter[int] = Counter()
-        """Messages by their WAMP type."""
+        self.heard: Counter[int | str] = Counter()
+        """Messages by their type: WAMP's, or a plain object's; a plain event is ``event``."""
 
         self.errors: Counter[str] = Counter()
-        """URIs of ERROR."""
+        """URIs of ERROR, and codes of plain errors."""
 
         self.status: int | None = None
         """Of the HTTP answer."""
 
+        self.taken = Taken()
+        self.limits: Limits | None = None
+        """Those of a session that sends without end; see ``PACED``."""
+
+        self.frames_per_pong = 1
         self.compressed = False
         """Whether permessage-deflate was agreed to."""
 
@@ -63,6 +81,7 @@ class Wire:
         self._writer = writer
         self._governor = governor
         self._host = host
+        self._began_s = asyncio.get_running_loop().time()
         self._buffer = bytearray()
         self._news = asyncio.Event()
         self._listening: asyncio.Task[None] | None = None
@@ -77,7 +96,11 @@ class Wire:
         why = self._told or self._close or answered
         if why is not None and self._dropped is None and not self._left:
             return f"{why} (not dropped)"
-        return why or self._dropped or (LEFT if self._left else OPEN)
+        return why or self._dropped or (LEFT if self._left else PACED if self._is_paced() else OPEN)
+
+    def _is_paced(self) -> bool:
+        seconds = asyncio.get_running_loop().time() - self._began_s
+        return self.limits is not None and within_limits(self.taken, self.limits, self.frames_per_pong, seconds)
 
     @property
     def dropped(self) -> bool:
@@ -114,9 +137,9 @@ class Wire:
         """Send a WAMP message."""
         await self.send(client_frame(TEXT, json.dumps(message).encode()))
 
-    async def upgrade(self, path: str, more: str = "") -> None:
+    async def upgrade(self, path: str, more: str = "", protocol: str | None = "wamp.2.json") -> None:
         """Become a WebSocket connection."""
-        await self.send(upgrade_request(self._host, path, more))
+        await self.send(upgrade_request(self._host, path, more, protocol))
         await self.until(lambda: self.status == 101)
 
     async def hello(self, account: Account, realm: str = "market") -> None:
@@ -209,17 +232,51 @@ class Wire:
                 self._note(payload)
             elif opcode == CLOSE:
                 self._close = self._close or f"close {int.from_bytes(payload[:2], 'big')}"
+            elif opcode == PONG:
+                self.taken.pongs += 1
             elif opcode == PING:
                 with contextlib.suppress(Ended):
                     await self.send(client_frame(PONG, payload))
 
     def _note(self, payload: bytes) -> None:
+        if payload.startswith(b"{"):
+            self._note_plain(payload)
+            return
         kind = int(payload[1 : payload.index(b",")])
         self.heard[kind] += 1
+        if kind in (EVENT, CHALLENGE, WELCOME):
+            return
+        request = kind
         if kind == ERROR:
-            self.errors[json.loads(payload)[4]] += 1
-        elif kind in (ABORT, GOODBYE):
+            _, request, _, _, error, *_ = json.loads(payload)
+            self.errors[error] += 1
+            if error == ERROR_LIMIT_EXCEEDED:
+                self.taken.refusals += 1
+                return
+        self.taken.answers += 1
+        if request in _OF:
+            self.taken.of[_OF[request]] += 1
+        if kind in (ABORT, GOODBYE):
             reason: str = json.loads(payload)[2]
             if kind == ABORT or reason not in _LAWFUL:
                 # What follows on a first reason is its consequence.
                 self._told = self._told or reason
+
+    def _note_plain(self, payload: bytes) -> None:
+        if not payload.startswith(b'{"type":'):
+            self.heard["event"] += 1
+            return
+        said = json.loads(payload)
+        kind: str = said["type"]
+        self.heard[kind] += 1
+        if kind == "closing":
+            self._told = self._told or said["code"]
+            return
+        if kind == "error":
+            self.errors[said["code"]] += 1
+            if said["code"] == ERROR_LIMIT_EXCEEDED:
+                self.taken.refusals += 1
+                return
+        self.taken.answers += 1
+        if kind in _CALLED:
+            self.taken.of["calls"] += 1

@@ -46,13 +46,18 @@ void client_start(Client *client, bool subscribe_at_once) {
     client->frame_left = client->stash_bytes = 0;
     tally.in_progress++;
     connection_open_tcp(connection, setup.host, setup.port);
-    websocket_request(connection, setup.host, setup.port, setup.path,
-                      setup.protocol == PROTOCOL_WAMP ? "wamp.2.json" : NULL);
+    char path[16384];
+    if (setup.protocol == PROTOCOL_PLAIN)
+        snprintf(path, sizeof path, "%s%stoken=%s", setup.path, strchr(setup.path, '?') ? "&" : "?",
+                 client->account->ticket);
+    else
+        snprintf(path, sizeof path, "%s", setup.path);
+    websocket_request(connection, setup.host, setup.port, path, setup.protocol == PROTOCOL_WAMP ? "wamp.2.json" : NULL);
     flush(client);
 }
 
 static void send_text(Client *client, const char *text) {
-    websocket_send(&client->connection, setup.protocol == PROTOCOL_WAMP ? OPCODE_TEXT : OPCODE_BINARY, text,
+    websocket_send(&client->connection, setup.protocol == PROTOCOL_NATS ? OPCODE_BINARY : OPCODE_TEXT, text,
                    strlen(text));
 }
 
@@ -69,10 +74,30 @@ static void hello(Client *client) {
     send_text(client, text);
 }
 
+/* One request for all symbols. */
+static void subscribe_plainly(Client *client) {
+    size_t room = 64;
+    for (int i = 0; i < client->account->topic_count; i++)
+        room += strlen(setup.topics[client->account->topics[i]].symbol) + 3;
+    char *text = malloc(room), *at = text;
+    if (!text) fail("out of memory");
+    at = stpcpy(at, "{\"type\":\"subscribe\",\"symbols\":[");
+    for (int i = 0; i < client->account->topic_count; i++)
+        at += sprintf(at, "%s\"%s\"", i ? "," : "", setup.topics[client->account->topics[i]].symbol);
+    stpcpy(at, "]}");
+    send_text(client, text);
+    free(text);
+}
+
 void client_subscribe(Client *client) {
     char text[512];
     client->state = CLIENT_SUBSCRIBING;
     tally.in_progress++;
+    if (setup.protocol == PROTOCOL_PLAIN) {
+        subscribe_plainly(client);
+        flush(client);
+        return;
+    }
     for (int i = 0; i < client->account->topic_count; i++) {
         const char *topic = setup.topics[client->account->topics[i]].name;
         if (setup.protocol == PROTOCOL_WAMP)
@@ -150,6 +175,45 @@ static void take_wamp(Client *client, const uint8_t *data, size_t bytes, uint64_
     }
 }
 
+static bool begins(const uint8_t *data, size_t bytes, const char *with) {
+    return bytes >= strlen(with) && !memcmp(data, with, strlen(with));
+}
+
+/* An event, or an object with a type, which is its first key. */
+static void take_object(Client *client, const uint8_t *data, size_t bytes, uint64_t read_us) {
+    if (!begins(data, bytes, "{\"type\":\"")) {
+        take_event(client, data, bytes, read_us);
+        return;
+    }
+    data += 9;
+    bytes -= 9;
+    bool refused = begins(data, bytes, "error\"");
+    if (refused && !tally.refused++)
+        snprintf(tally.first_loss, sizeof tally.first_loss, "refused: %.*s", (int)(bytes < 160 ? bytes : 160), data);
+    if (begins(data, bytes, "closing\""))
+        lose(client, "turned away", data, bytes);
+    else if (client->state == CLIENT_SUBSCRIBING && (refused || begins(data, bytes, "subscribed\"")))
+        subscribed(client);
+}
+
+/* One object, or an array of them. An object of an array has no objects within, nor a brace in a text. */
+static void take_plain(Client *client, const uint8_t *data, size_t bytes, uint64_t read_us) {
+    if (!bytes || *data != '[') {
+        take_object(client, data, bytes, read_us);
+        return;
+    }
+    const uint8_t *at = data + 1, *end = data + bytes;
+    while (at < end && client->state != CLIENT_LOST) {
+        const uint8_t *brace = memchr(at, '}', (size_t)(end - at));
+        if (!brace) {
+            tally.unreadable++;
+            return;
+        }
+        take_object(client, at, (size_t)(brace + 1 - at), read_us);
+        at = brace + 2; /* past the comma, or the bracket */
+    }
+}
+
 /* Bytes of the first whole protocol message in data, which is dealt with; 0: incomplete. */
 static size_t take_nats(Client *client, const uint8_t *data, size_t bytes, uint64_t read_us) {
     const uint8_t *line_end = memchr(data, '\n', bytes < STASH_BYTES / 2 ? bytes : STASH_BYTES / 2);
@@ -214,7 +278,11 @@ static void take_frame(Client *client, const Frame *frame, uint64_t read_us) {
     } else if (frame->opcode == OPCODE_CLOSE) {
         size_t text = bytes > 2 ? bytes - 2 : 0;
         lose(client, "closed by the server", frame->payload + 2, text);
-    } else if (frame->opcode != OPCODE_PONG) {
+    } else if (frame->opcode == OPCODE_PONG) {
+        return;
+    } else if (setup.protocol == PROTOCOL_PLAIN) {
+        take_plain(client, frame->payload, bytes, read_us);
+    } else {
         take_wamp(client, frame->payload, bytes, read_us);
     }
 }
@@ -229,6 +297,7 @@ static size_t take_bytes(Client *client, size_t bytes, uint64_t read_us) {
             if (answer <= 0) return 0;
             at = (size_t)answer;
             if (setup.protocol == PROTOCOL_WAMP) hello(client); /* NATS speaks first */
+            if (setup.protocol == PROTOCOL_PLAIN) joined(client);
         }
     }
     while (at < bytes && client->state != CLIENT_LOST) {

@@ -117,7 +117,7 @@ typedef struct {
     int topic_count;
 } Account;
 
-typedef enum { PROTOCOL_WAMP, PROTOCOL_NATS } Protocol;
+typedef enum { PROTOCOL_WAMP, PROTOCOL_PLAIN, PROTOCOL_NATS } Protocol;
 typedef enum { SOURCE_BUS, SOURCE_RAWSOCKET, SOURCE_WEBSOCKET, SOURCE_NATS, SOURCE_REDIS } Source;
 
 typedef struct {

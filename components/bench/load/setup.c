@@ -21,6 +21,15 @@ static int number(char **rest) {
     return value;
 }
 
+static int choice(char **rest, const char *const *names, int count, const char *what) {
+    char *name = text(rest);
+    int chosen = 0;
+    while (chosen < count && strcmp(name, names[chosen])) chosen++;
+    if (chosen == count) fail("setup: no %s %s", what, name);
+    free(name);
+    return chosen;
+}
+
 static void add_topic(char **rest) {
     setup.topics = realloc(setup.topics, (size_t)(setup.topic_count + 1) * sizeof *setup.topics);
     if (!setup.topics) fail("out of memory");
@@ -47,7 +56,8 @@ static void add_account(char **rest) {
 static void read_line(char *line) {
     char *rest = line, *word = strsep(&rest, " ");
     if (!strcmp(word, "protocol")) {
-        setup.protocol = strcmp(text(&rest), "nats") ? PROTOCOL_WAMP : PROTOCOL_NATS;
+        static const char *const names[] = {"wamp", "plain", "nats"};
+        setup.protocol = (Protocol)choice(&rest, names, 3, "protocol");
     } else if (!strcmp(word, "server")) {
         setup.host = text(&rest);
         setup.port = number(&rest);
@@ -60,11 +70,7 @@ static void read_line(char *line) {
         add_account(&rest);
     } else if (!strcmp(word, "source")) {
         static const char *const names[] = {"bus", "rawsocket", "websocket", "nats", "redis"};
-        char *name = text(&rest);
-        int source = 0;
-        while (source < 5 && strcmp(name, names[source])) source++;
-        if (source == 5) fail("setup: no source %s", name);
-        setup.source = (Source)source;
+        setup.source = (Source)choice(&rest, names, 5, "source");
     } else if (!strcmp(word, "source_tcp")) {
         setup.source_host = text(&rest);
         setup.source_port = number(&rest);

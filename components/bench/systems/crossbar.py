@@ -37,6 +37,11 @@ class StockCrossbar:
         """See ``System``."""
         return importlib.metadata.version("crossbar")
 
+    @classmethod
+    def takes(cls, shape: Shape) -> bool:
+        """See ``System``."""
+        return True
+
     def wait_until_listening(self) -> None:
         """See ``System``."""
         # Web paths are added after the port is open; without its path a WebSocket request is answered by 404.

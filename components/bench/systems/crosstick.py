@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from components.bench.load import Account, Endpoints
 from components.bench.processes import ServerProcess, free_port
 from components.bench.shapes import EXTERNAL_SERVICE, Shape
 from components.bench.systems.interface import http_status
+from components.core.limits import RealmLimits
 from components.tokens import TokenAuthority, create_development_key, load_authority, load_internal_authority
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -41,7 +42,7 @@ class NodeOptions:
 
 
 class Crosstick:
-    """A node of one router worker."""
+    """A node of one router worker; its clients speak WAMP."""
 
     def __init__(
         self,
@@ -56,7 +57,11 @@ class Crosstick:
         self._shape = shape
         self._port = free_port()
         (directory / "public").mkdir()
-        (directory / "config.yaml").write_text(yaml.safe_dump(_config(self._port, options)))
+        config = _config(self._port, options)
+        (directory / "config.yaml").write_text(yaml.safe_dump(config))
+        self.limits = RealmLimits.from_mapping(_gatekeeper_of_market(config)["extra"]["limits"])
+        """Those of the market's clients."""
+
         keys = {}
         if options.rsa:
             keys["CROSSTICK_TOKEN_KEY_FILE"] = str(create_rsa_key(directory))
@@ -71,6 +76,11 @@ class Crosstick:
     def version(cls) -> str:
         """See ``System``."""
         return importlib.metadata.version("crosstick")
+
+    @classmethod
+    def takes(cls, shape: Shape) -> bool:
+        """See ``System``."""
+        return True
 
     def wait_until_listening(self) -> None:
         """See ``System``."""
@@ -125,6 +135,27 @@ class Crosstick:
         self._server.stop()
 
 
+class CrosstickPlain(Crosstick):
+    """The same node; its clients speak plain JSON, and get an object per frame as WAMP's get an EVENT."""
+
+    path = "/ws/trade"
+
+    @classmethod
+    def takes(cls, shape: Shape) -> bool:
+        """See ``System``. Plain clients get the market, not what services publish."""
+        return not shape.external
+
+    def endpoints(self) -> Endpoints:
+        """See ``System``."""
+        return replace(super().endpoints(), protocol="plain", path=self.path)
+
+
+class CrosstickPlainBatched(CrosstickPlain):
+    """The same with frames that are arrays, of as many objects as there are at a time."""
+
+    path = "/ws/trade?batched=1"
+
+
 def create_rsa_key(directory: Path) -> Path:
     """Write an RSA private key (PEM, mode 0600) to a file in a directory, and return its path."""
     path = directory / "tokens.pem"
@@ -163,6 +194,12 @@ HIGH_LIMITS = (
     *("messages_per_s", "messages_burst", "publishes_per_s", "publishes_burst", "calls_per_s", "calls_burst"),
 )
 """Which limits a benchmark's clients must not meet. They are counted as ever."""
+
+
+def _gatekeeper_of_market(config: Mapping[str, Any]) -> dict[str, Any]:
+    [router] = config["workers"]
+    found: dict[str, Any] = next(entry for entry in router["components"] if entry["id"] == "market-gatekeeper")
+    return found
 
 
 def _config(port: int, options: NodeOptions) -> dict[str, Any]:

@@ -28,6 +28,10 @@ class System(Protocol):
             NotInstalled: the server is optional and not there.
         """
 
+    @classmethod
+    def takes(cls, shape: Shape) -> bool:
+        """Tell whether its clients can have what a shape gives them; else it is left out there."""
+
     def wait_until_listening(self) -> None:
         """Wait until the publisher may connect; raises ``BenchError`` when that does not come."""
 

@@ -43,6 +43,11 @@ class Nats:
         printed = subprocess.run([_binary(), "--version"], capture_output=True, text=True, check=True).stdout
         return printed.strip().rpartition("v")[2]
 
+    @classmethod
+    def takes(cls, shape: Shape) -> bool:
+        """See ``System``."""
+        return True
+
     def wait_until_listening(self) -> None:
         """See ``System``."""
         self._server.wait_until(lambda: all(map(_listens, (self._port, self._websocket_port))), "listening")
