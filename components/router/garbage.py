@@ -20,10 +20,13 @@ THRESHOLDS = (1_000, 5, 1_000_000)
 takes part of a millisecond."""
 
 MIN_GONE, MAX_GONE = 500, 5_000
-"""Connections that have gone, 15 kB each, before everything is gone through."""
+"""Connections that have gone before everything is gone through, where they leave something: 15 kB each, perhaps."""
 
 GONE_PER_S = 50_000
 """As many for each second that it took the last time: a worker that has much to go through does it less often."""
+
+FREED_GONE = 50_000
+"""As many where connections that have gone are freed without, as they should be."""
 
 INTERVAL_S = 600.0
 SETTLED_S = 2.0
@@ -39,7 +42,7 @@ class Garbage:
         """``clock`` is the reactor."""
         self._clock = clock
         self._gone = 0
-        self._enough = MIN_GONE
+        self._enough = MAX_GONE
         self._loop = LoopingCall(self.collect)
         self._loop.clock = clock
 
@@ -61,11 +64,14 @@ class Garbage:
 
     def collect(self) -> None:
         """Go through everything."""
-        self._gone = 0
+        gone, self._gone = self._gone, 0
         began_s = self._clock.seconds()
-        gc.collect()
+        found = gc.collect()
         took_s = self._clock.seconds() - began_s
-        self._enough = min(max(MIN_GONE, int(took_s * GONE_PER_S)), MAX_GONE)
+        if gone >= MIN_GONE:
+            # An object that is left of each, such as an error's frame, is none of a connection's.
+            leaves = found > gone
+            self._enough = min(max(MIN_GONE, int(took_s * GONE_PER_S)), MAX_GONE) if leaves else FREED_GONE
 
     def _stopped(self, failure: Failure) -> None:
         self.log.failure("garbage is collected no more but by number", failure=failure)

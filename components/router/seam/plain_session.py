@@ -21,9 +21,10 @@ from components.router.seam.gateway_router import GatewayRouter
 from components.router.seam.transports import TransportSettings
 from components.uris import ERROR_LIMIT_EXCEEDED, ERROR_NOT_READY
 
-TRY_AGAIN_LATER = 1013
-POLICY_VIOLATION = 1008
+NO_ROOM = 4010
+JOIN_REFUSED = 4011
 NORMAL = 1000
+"""Of close codes of their own, Autobahn lets an application send 1000 and those from 3000 on (RFC 6455 section 7.4.2)."""
 
 _ROLES = {"subscriber": RoleSubscriberFeatures(), "caller": RoleCallerFeatures()}
 _AUTHPROVIDER = "ticket"
@@ -121,5 +122,5 @@ def close_code(uri: str) -> int:
         return CLOSE_CODES[CloseReason(uri)]
     except ValueError:
         if uri in (ERROR_LIMIT_EXCEEDED, ERROR_NOT_READY):
-            return TRY_AGAIN_LATER
-        return POLICY_VIOLATION if "error" in uri else NORMAL
+            return NO_ROOM
+        return JOIN_REFUSED if "error" in uri else NORMAL
