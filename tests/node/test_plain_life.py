@@ -75,6 +75,16 @@ def test_another_token_goes_on_with_its_rights(trading: Node) -> None:
         )
 
 
+def test_a_gateway_that_is_a_moment_behind_catches_up_first(trading: Node) -> None:
+    with connected(trading, "first") as first, connected(trading, "second") as second:
+        epoch = first.reply("status", id=1)["epoch"]
+        first.ask("subscribe", symbols=["BTCUSDT"])
+        ahead = first.until(is_event)[-1]["seq"] + 40
+        second.ask("resume", epoch=epoch, last={"BTCUSDT": ahead})
+        assert second.next()["type"] == "resumed"
+        assert_whole([second.next() for _ in range(20)], ahead)
+
+
 @pytest.mark.parametrize("query", ["", "&batched=1"])
 def test_who_comes_back_gets_what_was_missed_and_nothing_twice(trading: Node, query: str) -> None:
     with connected(trading, query=query) as client:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, Protocol
 
 from autobahn.wamp import message
@@ -48,6 +48,11 @@ from components.uris import (
 
 RESUME_EVENTS = 200
 """Ticks that a client which comes back is sent in one step."""
+
+BEHIND_S = 1.0
+"""How long a gateway that has not yet what a client has had elsewhere is given to get it."""
+
+LOOK_AGAIN_S = 0.02
 
 MAX_GATHERED_BYTES = 65_536
 """Of what is to be said: with more it is written, and counts against a session that does not read."""
@@ -114,13 +119,18 @@ class Conversation:
         connection: Connection,
         session: Any,
         market: MarketView | None,
-        seconds: Callable[[], float],
+        clock: Any,
     ) -> None:
-        """Speak for a ``session`` that has joined; ``market`` is its realm's, ``None`` where that has none."""
+        """Speak for a ``session`` that has joined; ``market`` is its realm's, ``None`` where that has none.
+
+        ``clock`` has ``seconds`` and ``callLater``.
+        """
         self._connection = connection
         self._session = session
         self._market = market
-        self._seconds = seconds
+        self._clock = clock
+        self._look_again: Any = None
+        """When what is to be done waits for the gateway's own bus."""
         self._following = Following()
         self._work: deque[Work] = deque()
         self._running = False
@@ -198,7 +208,7 @@ class Conversation:
             elif waits:
                 self.is_held = True
                 return False
-            if self._seconds() >= until_s:
+            if self._clock.seconds() >= until_s:
                 break
         return bool(self._work)
 
@@ -217,6 +227,8 @@ class Conversation:
         """Be told that the connection closes, or has gone."""
         self._work.clear()
         self.is_held = False
+        if self._look_again is not None and self._look_again.active():
+            self._look_again.cancel()
         if self._market is not None:
             self._market.leave(self)
 
@@ -332,6 +344,7 @@ class Conversation:
         self, market: MarketView, symbol: str, epoch: int, after_seq: int, request_id: OptionalId
     ) -> Work:
         topic = plain_json.topic_of(symbol, "")
+        behind_until_s = self._clock.seconds() + BEHIND_S
         while True:
             while self._connection.is_blocked:
                 yield _HOLD
@@ -343,7 +356,12 @@ class Conversation:
             try:
                 page = market.page(symbol, epoch, after_seq, RESUME_EVENTS)
             except SeqAhead as ahead:
-                # This gateway is a moment behind the one that the client comes from.
+                # This gateway may be a moment behind the one that the client comes from.
+                if self._clock.seconds() < behind_until_s:
+                    if self._look_again is None or not self._look_again.active():
+                        self._look_again = self._clock.callLater(LOOK_AGAIN_S, self.released)
+                    yield _HOLD
+                    continue
                 text = f"{symbol}: {ahead}, was {after_seq}"
                 self._say(plain_json.error(ERROR_INVALID_ARGUMENT, text, request_id))
                 return

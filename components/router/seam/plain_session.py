@@ -83,7 +83,7 @@ class PlainTransport:
         if isinstance(msg, message.Welcome):
             seam = self._seam
             market = None if seam is None else seam.market
-            self._conversation = Conversation(self, self._session, market, TransportSettings.clock.seconds)  # type: ignore[arg-type]
+            self._conversation = Conversation(self, self._session, market, TransportSettings.clock)  # type: ignore[arg-type]
             if self.outlet is not None:
                 self.outlet.when_free = self._conversation.released
         elif isinstance(msg, message.Abort | message.Goodbye):

@@ -100,7 +100,8 @@ class PlainSocket(PlainTransport, GatewayWebSocketProtocol):
                 query, authorization, offered, self.client_address, self.network
             )
         except ApiError as problem:
-            self._problem = problem
+            # With its traceback it would refer to this connection for ever.
+            self._problem = problem.with_traceback(None)
             raise ConnectionDeny(problem.status) from None
         finally:
             self._is_deciding = False
