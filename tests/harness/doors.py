@@ -75,6 +75,7 @@ class Doors:
             compression={"deflate": {}},
         )
         site.resource.putChild(b"ws", WebSocketResource(websockets))
+        site.resource.putChild(b"trade", WebSocketResource(world._plain[False]))
         self.ports = {
             "http": self._listen(site),
             "https": self._listen(site, secure=True),
@@ -180,6 +181,16 @@ class Visitor:
         else:
             self.send(UPGRADE + b"".join(header + b"\r\n" for header in headers) + b"\r\n")
             assert b" 101 " in self.read_until(b"\r\n\r\n")
+
+    def ask_to_trade(self, token: str) -> bytes:
+        """Ask for a WebSocket that speaks plain JSON; return the answer's head."""
+        request = UPGRADE.replace(b"/ws ", b"/trade?token=%b " % token.encode())
+        self.send(request.replace(b"wamp.2.json", b"crosstick.json") + b"\r\n")
+        return self.read_until(b"\r\n\r\n")
+
+    def say_plainly(self, **request: Any) -> None:
+        """Send an object."""
+        self.send(frame(0x81, json.dumps(request).encode()))
 
     def say(self, *message: Any) -> None:
         """Send a WAMP message."""

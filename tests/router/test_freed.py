@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from types import CellType, FunctionType, MethodType
 from typing import Any
+from urllib.parse import SplitResult
 
 import pytest
 import pytest_twisted
@@ -23,8 +24,9 @@ from components.tokens.errors import TokenCause
 from tests.fuzz.world import AUTHORITY, Wire, World, encoded, frame, mint, spoil, world
 from tests.harness.doors import UPGRADE, Doors, Visitor
 
-OF_ALL = frozenset({tuple, list, dict, CellType})
-"""What everything has, so that it says nothing of what was left: there is more and less of it all the time."""
+OF_ALL = frozenset({tuple, list, dict, CellType, SplitResult})
+"""What everything has, so that it says nothing of what was left: there is more and less of it all the time. ``SplitResult``:
+urllib keeps those of the last 128 URLs, which Autobahn asks for."""
 
 VISITORS = 8
 """What there is more of by so many has been left by each of them."""
@@ -220,6 +222,40 @@ def begins_otherwise(visitor: Visitor) -> None:
 
 
 Visit = Callable[[Visitor], None]
+# In plain JSON
+
+
+def trades(visitor: Visitor) -> None:
+    assert b" 101 " in visitor.ask_to_trade(mint("viewer", "alice"))
+    for number, request in enumerate(("subscribe", "list", "status", "ping", "unsubscribe")):
+        symbols = {"symbols": ["BTCUSDT"]} if "subscribe" in request else {}
+        visitor.say_plainly(type=request, id=number, **symbols)
+        visitor.read_until(b'"id":%d' % number)
+    visitor.send(CLOSE)
+    visitor.read_close()
+    visitor.close()
+
+
+def trades_and_is_reset(visitor: Visitor) -> None:
+    visitor.ask_to_trade(mint("viewer", "alice"))
+    visitor.say_plainly(type="subscribe", id=1, symbols=["BTCUSDT"])
+    visitor.read_until(b'"id":1')
+    visitor.reset()
+
+
+def has_no_token(visitor: Visitor) -> None:
+    assert b" 401 " in visitor.ask_to_trade("none")
+    visitor.read_to_end()
+    visitor.close()
+
+
+def trades_nonsense(visitor: Visitor) -> None:
+    visitor.ask_to_trade(mint("viewer", "alice"))
+    visitor.say_plainly(type="nonsense", id=1)
+    visitor.read_until(b"error")
+    visitor.close()
+
+
 HTTP: tuple[Visit, ...] = (
     *(says_nothing, leaves_in_the_middle_of_a_request, leaves_in_the_middle_of_chunks, asks_for_pages),
     *(asks_for_more_than_it_reads, asks_for_what_is_no_request, sends_too_much),
@@ -238,6 +274,7 @@ WEBSOCKET: tuple[Visit, ...] = (
     *(*OPEN, opens_compressed, asks_before_it_has_joined, floods_before_it_has_joined, joins_and_is_reset),
     *(leaves_the_realm, closes, breaks_the_protocol, sends_no_message),
 )
+PLAIN: tuple[Visit, ...] = (trades, trades_and_is_reset, has_no_token, trades_nonsense)
 SOME: tuple[Visit, ...] = (
     says_nothing,
     asks_for_pages,
@@ -248,8 +285,8 @@ SOME: tuple[Visit, ...] = (
 )
 RAWSOCKET: tuple[Visit, ...] = (says_nothing, breaks_off_the_handshake, begins_otherwise, *OPEN, sends_no_message)
 VISITS = [
-    *(("http", visit) for visit in (*HTTP, *WEBSOCKET)),
-    *(("https", visit) for visit in (*SOME, joins_and_is_reset)),
+    *(("http", visit) for visit in (*HTTP, *WEBSOCKET, *PLAIN)),
+    *(("https", visit) for visit in (*SOME, joins_and_is_reset, trades, has_no_token)),
     *(("proxied", visit) for visit in SOME),
     *(("rawsocket", visit) for visit in RAWSOCKET),
     *(("secure rawsocket", visit) for visit in (says_nothing, asks_for_all_there_is)),

@@ -102,6 +102,7 @@ class Outlet:
         """Hold the connection no more: it is gone, and is freed with the last that mentions it."""
         self.close()
         self._write = self._write_message = self._give_up = _nothing
+        self.when_free = lambda: None
         self.subscriber = self._fanout = None
 
     # What the fan-out asks

@@ -96,6 +96,12 @@ class PlainTransport:
         router = self._session._router
         return router.seam if type(router) is GatewayRouter else None
 
+    def end_conversation(self) -> None:
+        """Do nothing more for the client, which has gone, and hold nothing of it."""
+        if self._conversation is not None:
+            self._conversation.close()
+            self._conversation = None
+
     def close_for(self, uri: str, text: str) -> None:
         """Say why, and close; of the transport."""
         raise NotImplementedError

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import msgspec
 from autobahn.wamp.exception import TransportLost
@@ -90,7 +90,8 @@ class PlainSocket(PlainTransport, GatewayWebSocketProtocol):
         return Deferred.fromCoroutine(self._admit(list(request.protocols), response_headers))
 
     async def _admit(self, offered: list[str], headers: dict[str, str]) -> tuple[str | None, dict[str, str]]:
-        query = urlsplit(self.http_request_uri).query
+        # Without urllib's cache, which would keep the token.
+        query = self.http_request_uri.partition("#")[0].partition("?")[2]
         protocol = choose_protocol(offered)
         self._is_batched = protocol == BATCHED or parse_qs(query).get("batched") == ["1"]
         self._is_deciding = True
@@ -242,8 +243,7 @@ class PlainSocket(PlainTransport, GatewayWebSocketProtocol):
         self.send_frames(self.plain_encoding.objects([last_object(reason)]))
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
-        if self._conversation is not None:
-            self._conversation.close()
+        self.end_conversation()
         super().onClose(wasClean, code, reason)
 
 

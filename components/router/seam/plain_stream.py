@@ -221,9 +221,8 @@ class StreamConnection(PlainTransport, ClientConnection, WampTransport):  # type
             self._heartbeat.cancel()
             self._heartbeat = None
         if self.outlet is not None:
-            self.outlet.close()
-        if self._conversation is not None:
-            self._conversation.close()
+            self.outlet.let_go()
+        self.end_conversation()
         session, self._session = self._session, None
         if session is not None:
             session.onClose(False)
