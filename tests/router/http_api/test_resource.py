@@ -44,7 +44,7 @@ class World:
         self.verified: Any = ALICE
         self.peers: list[str] = []
         self.seats = Seats(RealmLimits.from_mapping(limits))
-        self.market = Market(time.monotonic)
+        self.market = Market(time.monotonic, time.time)
         status = {"epoch": 5, "state": "live", "symbols": ["BTCUSDT"], "stale": []}
         self.market.take_status(json.dumps(status).encode())
         self.market.take_batch(Batch(5, 1, [("market.BTCUSDT", 7, TICK)]))
@@ -196,7 +196,7 @@ def test_a_gateway_that_is_not_ready_says_so(world: World, monkeypatch: pytest.M
     elif state == "no gatekeeper":
         monkeypatch.setattr(runtime, "_gatekeepers", {})
     else:
-        world.node.market = Market(time.monotonic)
+        world.node.market = Market(time.monotonic, time.time)
     status, headers, body = world.get("/api/ticks")
     assert (status, body["type"], headers["retry-after"]) == (503, "crosstick.error.not_ready", "1")
 
