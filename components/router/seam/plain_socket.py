@@ -70,11 +70,21 @@ class PlainSocket(PlainTransport, GatewayWebSocketProtocol):
     _is_deciding = False
     """Whether the token is being verified."""
 
+    _is_paused = False
+    """Whether nothing is read meanwhile."""
+
     _in_turn = False
     _off_turn = False
     """Whether it waits for the connection to take bytes again, rather than for its turn."""
 
     # The upgrade
+
+    def dataReceived(self, data: bytes) -> None:
+        super().dataReceived(data)
+        if self._is_deciding:
+            # Autobahn keeps what comes behind the request, however much that is.
+            self._is_paused = True
+            self.transport.pauseProducing()
 
     def processHandshake(self) -> None:
         if not self._is_deciding:
@@ -105,6 +115,10 @@ class PlainSocket(PlainTransport, GatewayWebSocketProtocol):
         finally:
             self._is_deciding = False
             self._forget_request()
+            if self._is_paused:
+                self._is_paused = False
+                if self.state == self.STATE_CONNECTING:
+                    self.transport.resumeProducing()
         return protocol, headers
 
     def _forget_request(self) -> None:
