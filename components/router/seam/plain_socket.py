@@ -132,11 +132,13 @@ class PlainSocket(PlainTransport, GatewayWebSocketProtocol):
             super().succeedHandshake(accepted)
 
     def failHandshake(self, reason: str, code: int = 400, responseHeaders: Any = None) -> None:
-        if self._problem is None:
+        # It refers to where it was raised, and so to this.
+        problem, self._problem = self._problem, None
+        if problem is None:
             super().failHandshake(reason, code, responseHeaders)
         elif self.state == self.STATE_CONNECTING:
-            headers = {name.decode(): value.decode() for name, value in self._problem.headers.items()}
-            self._answer_upgrade(code, self._problem.body(), {"Content-Type": PROBLEM_TYPE.decode(), **headers})
+            headers = {name.decode(): value.decode() for name, value in problem.headers.items()}
+            self._answer_upgrade(code, problem.body(), {"Content-Type": PROBLEM_TYPE.decode(), **headers})
 
     def onOpen(self) -> None:
         # The token may be one of the subprotocols.
@@ -255,8 +257,9 @@ class PlainSocket(PlainTransport, GatewayWebSocketProtocol):
         self.send_frames(self.plain_encoding.objects([last_object(reason)]))
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
-        if self._conversation is not None:
-            self._conversation.close()
+        conversation, self._conversation = self._conversation, None
+        if conversation is not None:
+            conversation.close()
         super().onClose(wasClean, code, reason)
 
 
