@@ -14,7 +14,6 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from components.core.replay import ReplayPage
-from components.core.topics import symbol_and_family
 from components.uris import BOOK_SUFFIX, ERROR_INVALID_ARGUMENT, ERROR_INVALID_MESSAGE, tick_topic
 
 MAX_ID_CHARS = 64
@@ -24,6 +23,9 @@ MAX_TEXT_CHARS = 300
 ALL = "*"
 TICK = "tick"
 BOOK = "book"
+
+_TICK_DOTS = tick_topic("").count(".")
+"""In a topic of ticks; in others there is one more, before the family."""
 
 _BOOK_FAMILY = BOOK_SUFFIX.removeprefix(".")
 
@@ -197,7 +199,11 @@ class Following:
         """Return the topics of families of symbols, or of all (``None``), that are followed."""
         named = tuple(named)
         if symbols is None:
-            return [topic for topic in self.topics if symbol_and_family(topic)[1] in named]
+            # There may be thousands, of which none is meant, so nothing is taken apart.
+            ends, ticks = tuple(f".{family}" for family in named if family), "" in named
+            return [
+                topic for topic in self.topics if (topic.endswith(ends) if topic.count(".") > _TICK_DOTS else ticks)
+            ]
         symbols = list(symbols)
         return [topic for family in named for symbol in symbols if (topic := topic_of(symbol, family)) in self.topics]
 
@@ -228,9 +234,9 @@ class Following:
             if symbol not in without and (topic := topic_of(symbol, family)) not in self.topics
         ]
 
-    def symbols(self) -> set[str]:
-        """Return the symbols of which something is followed."""
-        return {symbol_and_family(topic)[0] for topic in self.topics}
+    def follows(self, symbol: str, named: Iterable[str]) -> bool:
+        """Tell whether something of a symbol is followed; ``named`` are all families that there are."""
+        return any(topic_of(symbol, family) in self.topics for family in named)
 
 
 # Objects

@@ -55,7 +55,7 @@ class Outlet:
         self._closed = False
         self._parting: CloseReason | None = None
         """Why the connection is to be closed as soon as nothing waits for it."""
-        self.when_free: Callable[[], None] = lambda: None
+        self.when_free: Callable[[], None] = _no_one
         """Called when the connection takes bytes again, and what waited for it has been written."""
 
         self.given_up = False
@@ -102,7 +102,7 @@ class Outlet:
         """Hold the connection no more: it is gone, and is freed with the last that mentions it."""
         self.close()
         self._write = self._write_message = self._give_up = _nothing
-        self.when_free = lambda: None
+        self.when_free = _no_one
         self.subscriber = self._fanout = None
 
     # What the fan-out asks
@@ -173,6 +173,10 @@ class Outlet:
         if self._stall is not None:
             self._stall.cancel()
             self._stall = None
+
+
+def _no_one() -> None:
+    """Tell nobody: who would be told has gone."""
 
 
 def _nothing(_: Any) -> None:

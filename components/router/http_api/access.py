@@ -24,6 +24,7 @@ from components.router.authenticator import create_bearer_authenticator
 from components.router.bearer import BearerError, bearer_token
 from components.router.http_api.gates import Askers
 from components.router.http_api.problems import ApiError, draining, not_ready
+from components.router.http_api.request_headers import header_texts
 from components.router.listeners.connection import listener_of
 from components.router.listeners.listener import Listener
 from components.tokens import CLIENT_ROLES
@@ -113,7 +114,7 @@ class ApiAccess:
             raise draining()
         _ = self.seats, self.market
         try:
-            token = bearer_token(query_of(request), _headers(request, "Authorization"))
+            token = bearer_token(query_of(request), header_texts(request, "Authorization"))
         except BearerError as error:
             raise _unauthorized(str(error), "invalid_request") from None
         if token is None:
@@ -148,16 +149,14 @@ def query_of(request: Any) -> str:
     return query.decode("ascii", "replace")
 
 
-def _headers(request: Any, name: str) -> list[str]:
-    return list(request.requestHeaders.getRawHeaders(name, []))
-
-
 def _address(request: Any, listener: Listener | None) -> str:
     """Return where a client is, for the log."""
     peer = getattr(request.getClientAddress(), "host", LOCAL)
     if listener is None:
         return str(peer)
-    return client_address(peer, _headers(request, "X-Forwarded-For"), _headers(request, "Forwarded"), listener.proxies)
+    return client_address(
+        peer, header_texts(request, "X-Forwarded-For"), header_texts(request, "Forwarded"), listener.proxies
+    )
 
 
 def _unauthorized(detail: str, error: str | None) -> ApiError:

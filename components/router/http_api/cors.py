@@ -15,7 +15,8 @@ def cors_headers(
     policy: OriginPolicy, origin: str | None, host: str | None, *, secure: bool, preflight: bool = False
 ) -> dict[bytes, bytes]:
     """Return what lets a page read an answer, by its request's ``Origin`` and ``Host``; nothing for who may not."""
-    if origin is None or not policy.allows(origin, host, secure=secure):
+    # What is no ASCII is no origin of a browser's, and could not be sent back.
+    if origin is None or not origin.isascii() or not policy.allows(origin, host, secure=secure):
         return {}
     headers = {b"Access-Control-Allow-Origin": b"*" if policy.anything else origin.encode("ascii")}
     if preflight:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
@@ -29,6 +30,7 @@ from components.router.http_api.description import describe
 from components.router.http_api.negotiation import MIN_GZIP_BYTES, accepts_gzip, entity_tag, gzip, has_it, quoted
 from components.router.http_api.problems import PROBLEM_TYPE, ApiError, limit_exceeded, unknown_symbol
 from components.router.http_api.query import SYMBOLS, read_query
+from components.router.http_api.request_headers import header_text, header_texts
 from components.router.listeners.listener import REQUESTS_PER_S_PER_ADDRESS
 from components.uris import ERROR_METHOD_NOT_ALLOWED, ERROR_NOT_FOUND, ERROR_RUNTIME
 
@@ -58,10 +60,13 @@ class ApiResource(Resource):
 
     def render(self, request: Any) -> int:
         """Answer, at once or when the client's token is verified."""
-        Deferred.fromCoroutine(self._respond(request)).addErrback(
-            lambda failure: self.log.failure("an answer of the API could not be sent", failure=failure)
-        )
+        Deferred.fromCoroutine(self._respond(request)).addErrback(self._not_sent, request)
         return NOT_DONE_YET
+
+    def _not_sent(self, failure: Failure, request: Any) -> None:
+        """End a connection whose client would wait for an answer that does not come."""
+        self.log.failure("an answer of the API could not be sent", failure=failure)
+        request.loseConnection()
 
     async def _respond(self, request: Any) -> None:
         gone: list[bool] = []
@@ -101,11 +106,10 @@ class ApiResource(Resource):
 
     async def _send(self, request: Any, body: bytes, gone: list[bool]) -> None:
         tag = entity_tag(body)
-        headers = request.requestHeaders
-        gzipped = len(body) >= MIN_GZIP_BYTES and accepts_gzip(headers.getRawHeaders("Accept-Encoding", []))
+        gzipped = len(body) >= MIN_GZIP_BYTES and accepts_gzip(header_texts(request, "Accept-Encoding"))
         _mark(request, self.cache_control, self.vary)
         request.setHeader(b"ETag", quoted(tag, gzipped=gzipped))
-        if has_it(headers.getRawHeaders("If-None-Match", []), tag):
+        if has_it(header_texts(request, "If-None-Match"), tag):
             request.setResponseCode(304)
             request.finish()
             return
@@ -291,8 +295,8 @@ def _mark(request: Any, cache_control: bytes, vary: bytes) -> None:
 def _cors(request: Any, *, preflight: bool = False) -> dict[bytes, bytes]:
     return cors_headers(
         request.channel.policy.origins,
-        request.getHeader("Origin"),
-        request.getHeader("Host"),
+        header_text(request, "Origin"),
+        header_text(request, "Host"),
         secure=request.isSecure(),
         preflight=preflight,
     )

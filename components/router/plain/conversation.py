@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, ClassVar, Protocol
 
 from autobahn.wamp import message
@@ -300,10 +301,11 @@ class Conversation:
         families = plain_json.families(request, market.rates)
         everything = request.symbols == ALL
         symbols = [] if everything else list(dict.fromkeys(request.symbols))
-        known = (
-            self._following.symbols() if everything else {*market.granted(self._session), *self._following.symbols()}
+        self._check_known(
+            symbols,
+            lambda symbol: market.grants(self._session, symbol) or self._following.follows(symbol, market.families),
+            request.id,
         )
-        self._check_known(symbols, known, request.id)
         gone = self._following.gone(None if everything else symbols, families)
         if not self._afford(max(len(symbols), 1) * len(families), 0, request.id):
             return
@@ -321,7 +323,7 @@ class Conversation:
     def _resume(self, request: plain_json.Resume) -> Work:
         market = self._ready_market(request.id)
         symbols = list(request.last)
-        self._check_known(symbols, set(market.granted(self._session)), request.id)
+        self._check_known(symbols, partial(market.grants, self._session), request.id)
         if market.awaits_history():
             # The client would take what is not here yet for gone.
             raise RequestRefused(ERROR_NOT_READY, "the bus's history is being read", request.id)
@@ -348,6 +350,10 @@ class Conversation:
         while True:
             while self._connection.is_blocked:
                 yield _HOLD
+            if not market.grants(self._session, symbol):
+                # Its token is another one meanwhile.
+                self._say(plain_json.error(ERROR_UNKNOWN_SYMBOL, f"unknown symbol {symbol}", request_id))
+                return
             if epoch != market.epoch:
                 self._say(plain_json.gap(symbol, after_seq + 1, None, "epoch"))
                 self._follow(topic, request_id)
@@ -398,17 +404,16 @@ class Conversation:
         return self._market
 
     def _symbols(self, market: MarketView, wanted: Any, request_id: OptionalId) -> list[str]:
-        granted = market.granted(self._session)
         if wanted == ALL:
-            return granted
+            return market.granted(self._session)
         symbols = list(dict.fromkeys(wanted))
-        self._check_known(symbols, set(granted), request_id)
+        self._check_known(symbols, partial(market.grants, self._session), request_id)
         return symbols
 
     @staticmethod
-    def _check_known(symbols: Iterable[str], known: set[str], request_id: OptionalId) -> None:
+    def _check_known(symbols: Iterable[str], is_known: Callable[[str], bool], request_id: OptionalId) -> None:
         for symbol in symbols:
-            if symbol not in known:
+            if not is_known(symbol):
                 raise RequestRefused(ERROR_UNKNOWN_SYMBOL, f"unknown symbol {symbol}", request_id)
 
     def _afford(self, messages: int, subscriptions: int, request_id: OptionalId) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from components.core.grants import Grants
+from components.core.grants import BOOK_FAMILY, Grants
 from components.core.market import Market
 from components.core.rates import Rate
 from components.core.replay import ReplayPage, TickHistory
@@ -37,8 +37,12 @@ class MarketView:
         self._grants_of = grants_of
         self.rates = {rate.interval_ms: rate.name for rate in rates}
         """Names by interval in ms."""
+        self.families = ("", BOOK_FAMILY, *self.rates.values())
+        """What there is of a symbol."""
         self._listeners: dict[ListedListener, None] = {}
         self._symbols: list[str] = []
+        self._listed: tuple[list[str], frozenset[str]] = ([], frozenset())
+        """The market's list, and the same as a set."""
 
     @property
     def is_known(self) -> bool:
@@ -54,6 +58,15 @@ class MarketView:
         """Return the symbols that there are and a session may see."""
         grants = self._grants_of(session)
         return [symbol for symbol in self._market.symbols if grants.grants_symbol(symbol)]
+
+    def grants(self, session: Any, symbol: str) -> bool:
+        """Tell whether there is a symbol, and a session may see it: what a request for one symbol costs has nothing to do with
+        how many there are.
+        """
+        symbols = self._market.symbols
+        if symbols is not self._listed[0]:
+            self._listed = symbols, frozenset(symbols)
+        return symbol in self._listed[1] and self._grants_of(session).grants_symbol(symbol)
 
     def page(self, symbol: str, epoch: int, after_seq: int, most_events: int) -> ReplayPage:
         """Return what followed a tick; see ``TickHistory.page``."""

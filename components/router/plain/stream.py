@@ -25,6 +25,7 @@ from components.router.authenticator import Principal
 from components.router.http_api.access import ApiSettings, query_of
 from components.router.http_api.cors import cors_headers
 from components.router.http_api.problems import ApiError, draining, limit_exceeded, not_ready, unknown_symbol
+from components.router.http_api.request_headers import header_text, header_texts
 from components.router.http_api.resource import ApiResource
 from components.router.listeners.connection import ListenerConnection, connection_of, listener_of
 from components.router.listeners.listener import MAX_CONNECTIONS, retry_after_s
@@ -110,7 +111,7 @@ class Stream(ApiResource):
             raise draining()
         address = _address(request, connection)
         network = network_key(address)
-        authorization = list(request.requestHeaders.getRawHeaders("Authorization", []))
+        authorization = header_texts(request, "Authorization")
         principal = await self._entry.admit(query_of(request), authorization, (), address, network)
         if gone:
             return
@@ -146,7 +147,7 @@ class Stream(ApiResource):
             request.setHeader(name, value)
         policy, secure = request.channel.policy, request.isSecure()
         request.cors = cors_headers(
-            policy.origins, request.getHeader("Origin"), request.getHeader("Host"), secure=secure
+            policy.origins, header_text(request, "Origin"), header_text(request, "Host"), secure=secure
         )
         StreamConnection(request, connection, address, network).begin(principal, requests)
 
@@ -154,8 +155,7 @@ class Stream(ApiResource):
 def _address(request: Any, connection: ListenerConnection | None) -> str:
     if connection is None:
         return LOCAL
-    headers = request.requestHeaders
-    x_forwarded_for, forwarded = (list(headers.getRawHeaders(name, [])) for name in ("X-Forwarded-For", "Forwarded"))
+    x_forwarded_for, forwarded = (header_texts(request, name) for name in ("X-Forwarded-For", "Forwarded"))
     proxies = connection.listener.proxies
     if connection.address not in proxies:
         x_forwarded_for = forwarded = []

@@ -70,11 +70,21 @@ class PlainSocket(PlainTransport, GatewayWebSocketProtocol):
     _is_deciding = False
     """Whether the token is being verified."""
 
+    _is_paused = False
+    """Whether nothing is read meanwhile."""
+
     _in_turn = False
     _off_turn = False
     """Whether it waits for the connection to take bytes again, rather than for its turn."""
 
     # The upgrade
+
+    def dataReceived(self, data: bytes) -> None:
+        super().dataReceived(data)
+        if self._is_deciding:
+            # Autobahn keeps what comes behind the request, however much that is.
+            self._is_paused = True
+            self.transport.pauseProducing()
 
     def processHandshake(self) -> None:
         if not self._is_deciding:
@@ -107,6 +117,10 @@ class PlainSocket(PlainTransport, GatewayWebSocketProtocol):
         finally:
             self._is_deciding = False
             self._forget_request()
+            if self._is_paused:
+                self._is_paused = False
+                if self.state == self.STATE_CONNECTING:
+                    self.transport.resumeProducing()
         return protocol, headers
 
     def _forget_request(self) -> None:
@@ -120,11 +134,13 @@ class PlainSocket(PlainTransport, GatewayWebSocketProtocol):
             super().succeedHandshake(accepted)
 
     def failHandshake(self, reason: str, code: int = 400, responseHeaders: Any = None) -> None:
-        if self._problem is None:
+        # It refers to where it was raised, and so to this.
+        problem, self._problem = self._problem, None
+        if problem is None:
             super().failHandshake(reason, code, responseHeaders)
         elif self.state == self.STATE_CONNECTING:
-            headers = {name.decode(): value.decode() for name, value in self._problem.headers.items()}
-            self._answer_upgrade(code, self._problem.body(), {"Content-Type": PROBLEM_TYPE.decode(), **headers})
+            headers = {name.decode(): value.decode() for name, value in problem.headers.items()}
+            self._answer_upgrade(code, problem.body(), {"Content-Type": PROBLEM_TYPE.decode(), **headers})
 
     def onOpen(self) -> None:
         # The token may be one of the subprotocols.

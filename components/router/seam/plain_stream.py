@@ -45,10 +45,9 @@ class StreamConnection(PlainTransport, ClientConnection, WampTransport):  # type
 
     def __init__(self, request: Any, connection: ListenerConnection | None, address: str, network: str) -> None:
         """Take over the connection of a request that may be answered; its head has been set."""
-        self.factory = self
+        self.factory: Any = self
         self._config: dict[str, Any] = {}
         self.connection, self.client_address, self.network = connection, address, network
-        self._request = request
         self._channel = request.channel
         self._session = None
         self._serializer = JsonSerializer()
@@ -221,10 +220,14 @@ class StreamConnection(PlainTransport, ClientConnection, WampTransport):  # type
             self._heartbeat.cancel()
             self._heartbeat = None
         if self.outlet is not None:
-            self.outlet.let_go()
+            self.outlet.close()
         self.end_conversation()
         session, self._session = self._session, None
         if session is not None:
             session.onClose(False)
+        if self.outlet is not None:
+            self.outlet.let_go()
+        # What refers to itself is freed by no count of references.
+        self.factory = self._channel = None
         TransportSettings.open_connections.closed(self)
         TransportSettings.on_gone()

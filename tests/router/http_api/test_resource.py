@@ -22,11 +22,11 @@ from components.core.replay import ReplaySettings, TickHistory
 from components.core.seats import Seats
 from components.router import runtime
 from components.router.authenticator import refusal
-from components.router.http_api import access
+from components.router.http_api import access, resource
 from components.router.http_api.resource import Api, ApiResource
 from components.router.listeners.listener import Listener
 from components.router.listeners.settings import ListenerSettings
-from tests.router.listeners.web.site import HardenedSite
+from tests.router.listeners.web.site import HardenedSite, parse
 
 TICK = b'{"symbol":"BTCUSDT","price":1.50,"seq":7}'
 ALICE = {
@@ -44,7 +44,7 @@ class World:
         self.verified: Any = ALICE
         self.peers: list[str] = []
         self.seats = Seats(RealmLimits.from_mapping(limits))
-        self.market = Market(time.monotonic)
+        self.market = Market(time.monotonic, time.time)
         status = {"epoch": 5, "state": "live", "symbols": ["BTCUSDT"], "stale": []}
         self.market.take_status(json.dumps(status).encode())
         self.market.take_batch(Batch(5, 1, [("market.BTCUSDT", 7, TICK)]))
@@ -196,7 +196,7 @@ def test_a_gateway_that_is_not_ready_says_so(world: World, monkeypatch: pytest.M
     elif state == "no gatekeeper":
         monkeypatch.setattr(runtime, "_gatekeepers", {})
     else:
-        world.node.market = Market(time.monotonic)
+        world.node.market = Market(time.monotonic, time.time)
     status, headers, body = world.get("/api/ticks")
     assert (status, body["type"], headers["retry-after"]) == (503, "crosstick.error.not_ready", "1")
 
@@ -250,3 +250,38 @@ def test_head_is_get_without_the_body(world: World) -> None:
     assert {name: head[1][name] for name in head[1] if name != "date"} == {
         name: got[1][name] for name in got[1] if name != "date"
     }
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        (b"Origin: \xff", 200),
+        (b"Origin: http://\xe9.example\r\nHost: \xe9.example", 200),
+        (b"Accept-Encoding: gz\xff", 200),
+        (b'If-None-Match: "\xff"', 200),
+        (b"X-Forwarded-For: \xff", 200),
+        (b"Forwarded: for=\xff", 200),
+        (b"Authorization: \xff", 401),
+    ],
+)
+def test_headers_may_have_any_bytes(world: World, header: bytes, expected: int) -> None:
+    head = b"GET /api/ticks/BTCUSDT?token=t HTTP/1.1\r\n"
+    host = b"" if b"Host" in header else b"Host: node.example\r\n"
+    status, headers, _ = parse(world.hardened.connect().send(head + host + header + b"\r\n\r\n"))
+    assert status == expected
+    assert "access-control-allow-origin" not in headers
+
+
+def test_an_answer_that_cannot_be_sent_ends_the_connection(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    failures: list[Failure] = []
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(resource, "problem_body", fail)
+    log = SimpleNamespace(failure=lambda text, failure=None: failures.append(failure))
+    monkeypatch.setattr(ApiResource, "log", log)
+    connection = world.hardened.connect()
+    connection.send(b"GET /api/nothing HTTP/1.1\r\nHost: node.example\r\n\r\n")
+    assert not connection.open
+    assert failures[-1].check(ZeroDivisionError)
