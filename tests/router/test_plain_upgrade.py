@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import txaio
 from twisted.internet.defer import Deferred
 
 from components.router.authenticator import refusal
@@ -36,7 +37,9 @@ def wire(verified: Deferred[Any], monkeypatch: pytest.MonkeyPatch) -> Wire:
     monkeypatch.setattr(entry, "create_bearer_authenticator", lambda config: lambda *asked: verified)
     monkeypatch.setattr(WorkerSessions, "factory", inside._session)
     monkeypatch.setattr(inside.router, "has_role", lambda role: True)
-    factory = PlainSocketFactory(entry.Entry(ApiSettings()), {})
+    monkeypatch.setattr(txaio.config, "loop", inside.clock)
+    options = {"auto_ping_interval": 20_000, "auto_ping_timeout": 20_000, "auto_ping_size": 12}
+    factory = PlainSocketFactory(entry.Entry(ApiSettings()), options)
     factory.reactor = inside.clock
     made = Wire(inside, factory.buildProtocol(None))
     made.feed(UPGRADE)
@@ -70,4 +73,24 @@ def test_who_has_gone_meanwhile_is_not_read_again(wire: Wire, verified: Deferred
     verified.callback(PRINCIPAL)
     assert wire.transport.producerState == "paused"
     assert wire.transport.value() == b""
+    wire.world.check_clean()
+
+
+@pytest.mark.parametrize("is_held", [True, False])
+def test_what_is_not_read_while_a_request_is_done_is_not_waited_for(
+    wire: Wire, verified: Deferred[Any], is_held: bool
+) -> None:
+    """Neither the answer to a ping, nor the end of a message."""
+    verified.callback(PRINCIPAL)
+    protocol = wire.protocol
+    held = iter([True] * 1_000)
+    wire.feed(PING[:5])
+    assert protocol._begun_s is not None
+    if is_held:
+        protocol._conversation._later(held)
+        assert wire.transport.producerState == "paused"
+    for _ in range(60):
+        wire.world.clock.advance(1.0)
+    assert wire.transport.ended is not is_held
+    wire.end()
     wire.world.check_clean()

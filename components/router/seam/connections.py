@@ -269,6 +269,9 @@ class GatewayWebSocketProtocol(
         self._message_deadline = None
         if self._begun_s is None or self._gate is None:
             return
+        if self._is_busy():
+            # It may be what is being done, and of another one nothing is read meanwhile.
+            self._begun_s = TransportSettings.clock.seconds()
         left_s = self._begun_s + self._gate.limits.message_timeout - TransportSettings.clock.seconds()
         if left_s > 0:
             self._message_deadline = TransportSettings.clock.callLater(left_s, self._look_at_message)

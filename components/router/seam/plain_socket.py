@@ -212,6 +212,14 @@ class PlainSocket(PlainTransport, GatewayWebSocketProtocol):
             conversation.refuse([payload])
         self.go_on()
 
+    def onAutoPingTimeout(self) -> None:
+        if self._is_busy():
+            # Its answer is not read meanwhile; who does not read what is sent is closed for that.
+            timer = self.factory._batched_timer
+            self.autoPingTimeoutCall = timer.call_later(self.autoPingTimeout, self.onAutoPingTimeout)
+        else:
+            super().onAutoPingTimeout()
+
     # What the conversation asks
 
     @property
