@@ -101,13 +101,12 @@ def test_a_stream_that_has_gone_is_gone(
     received = connection.send(WHOLE)
     assert b"text/event-stream" in received
     assert len(begun) == 3
-    transport = connection.channel.transport
+    transport = connection.transport
     connection.channel.connectionLost(Failure(ConnectionDone()))
+    inside.clock.advance(30.0)
+    hardened.site.reactor.advance(30.0)
     # As a real one does.
     transport.protocol = transport.producer = None
-    del transport
-    inside.clock.advance(30.0)
-    del connection
-    hardened.site.reactor.advance(30.0)
+    del connection, transport
     assert [each() for each in begun if each() is not None] == []
     inside.check_clean()
