@@ -114,7 +114,7 @@ async def make_exchange() -> AsyncIterator[Callable[..., Awaitable[SimulatedExch
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--no-skips", action="store_true", help="count a skipped test as failed")
-    parser.addoption("--soak-minutes", type=float, default=0.1, help="how long the soak test lasts")
+    parser.addoption("--soak-minutes", type=float, default=0.2, help="how long the soak test lasts")
 
 
 LONGEST_FIRST = ("tests/cluster/test_faults.py", "tests/node/test_s", "tests/node/", "tests/clients/", "tests/bus/")

@@ -44,7 +44,7 @@ def read_until_ready(process: subprocess.Popen[str]) -> list[str]:
 
 
 def test_it_makes_a_key_prints_the_page_and_ends_cleanly(make_node: Callable[..., Node]) -> None:
-    node = make_node(with_key=False)
+    node = make_node(with_key=False, as_shipped=True)
     process = start(node)
     lines = read_until_ready(process)
     address = re.search(r"^Open (http://127\.0\.0\.1:\d+)/#token=(\S+)$", "".join(lines), re.MULTILINE)
@@ -69,7 +69,7 @@ def test_it_makes_a_key_prints_the_page_and_ends_cleanly(make_node: Callable[...
 
 
 def test_a_port_that_is_taken_is_said_and_nothing_is_left(make_node: Callable[..., Node]) -> None:
-    first = make_node()
+    first = make_node(as_shipped=True)
     first.start()
     process = start(first)
     output, _ = process.communicate(timeout=60)

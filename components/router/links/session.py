@@ -57,6 +57,15 @@ class PeerSession(ApplicationSession):  # type: ignore[misc]  # Autobahn ships n
     def onChallenge(self, challenge: Challenge) -> str:
         return self._token()
 
+    def onMessage(self, msg: Any) -> None:
+        is_answer = isinstance(msg, message.Result) or (
+            isinstance(msg, message.Error) and msg.request_type == message.Call.MESSAGE_TYPE
+        )
+        if is_answer and msg.request not in self._call_reqs:
+            # A call that was cancelled while its callee answered has two answers; Autobahn would end the link for it.
+            return
+        super().onMessage(msg)
+
     def onJoin(self, details: SessionDetails) -> None:
         if not self.joined.called:
             self.joined.callback(None)
