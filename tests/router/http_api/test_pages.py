@@ -26,7 +26,7 @@ def granting(symbols: Sequence[str] | None = None) -> Grants:
 @pytest.fixture
 def market() -> Market:
     """Return a market of two symbols, of which one has had events."""
-    made = Market(lambda: 0.0)
+    made = Market(lambda: 0.0, lambda: 0.0)
     status = {"epoch": 5, "state": "live", "symbols": ["BTCUSDT", "ETHUSDT"], "stale": ["ETHUSDT"]}
     made.take_status(json.dumps(status).encode())
     made.take_batch(Batch(5, 1, [("market.BTCUSDT", 7, TICK), ("market.BTCUSDT.book", 3, BOOK)]))
@@ -69,7 +69,7 @@ def test_an_unknown_symbol_and_one_that_is_not_granted_look_alike(market: Market
 
 
 def test_before_the_feed_has_told_its_symbols_nothing_is_unknown() -> None:
-    empty = Market(lambda: 0.0)
+    empty = Market(lambda: 0.0, lambda: 0.0)
     for ask in (lambda: pages.ticks(empty, granting(), Query()), lambda: pages.tick(empty, granting(), "NOPE")):
         with pytest.raises(ApiError) as caught:
             ask()
