@@ -17,6 +17,9 @@ ALL = "*"
 SYMBOLS_PATTERN = r"^(\*|[A-Za-z0-9]{1,20}(,[A-Za-z0-9]{1,20})*)$"
 """What the parameter may be."""
 
+RESUME_PATTERN = r"^([0-9]{1,16}):([A-Za-z0-9]{1,20}=[0-9]{1,16}(?:,[A-Za-z0-9]{1,20}=[0-9]{1,16})*)$"
+"""What a stream's ``resume`` may be: the epoch, and of symbols the last ``seq``."""
+
 _SYMBOLS = re.compile(SYMBOLS_PATTERN.strip("^$"))
 
 

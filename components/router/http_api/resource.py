@@ -7,7 +7,7 @@ listener has for what is below ``/api``. A client that has gone before its token
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, ClassVar
 
@@ -46,9 +46,10 @@ THREAD_BYTES = 65_536
 
 
 class ApiResource(Resource):
-    """Answers GET, HEAD and OPTIONS; what an answer is, a subclass says."""
+    """Answers its methods; what an answer is, a subclass says."""
 
     isLeaf = True
+    methods: tuple[bytes, ...] = METHODS
     cache_control: bytes = REVALIDATE
     vary: bytes = b"Authorization, Accept-Encoding, Origin"
     log: ClassVar[Logger] = Logger()
@@ -70,7 +71,7 @@ class ApiResource(Resource):
         try:
             self._check_method(request)
             if request.method == b"OPTIONS":
-                _options(request)
+                _options(request, self.methods)
                 return
             await self._answer(request, gone)
         except ApiError as error:
@@ -96,8 +97,8 @@ class ApiResource(Resource):
         """
 
     def _check_method(self, request: Any) -> None:
-        if request.method not in METHODS:
-            raise ApiError(ERROR_METHOD_NOT_ALLOWED, headers={b"Allow": b", ".join(METHODS)})
+        if request.method not in self.methods:
+            raise ApiError(ERROR_METHOD_NOT_ALLOWED, headers={b"Allow": b", ".join(self.methods)})
 
     async def _send(self, request: Any, body: bytes, gone: list[bool]) -> None:
         tag = entity_tag(body)
@@ -272,9 +273,9 @@ def too_many_requests(request: Any) -> ApiError:
     return limit_exceeded(REQUESTS_PER_S_PER_ADDRESS, request.channel.policy.requests_per_s, 1.0)
 
 
-def _options(request: Any) -> None:
+def _options(request: Any, methods: Iterable[bytes]) -> None:
     request.setResponseCode(204)
-    request.setHeader(b"Allow", b", ".join(METHODS))
+    request.setHeader(b"Allow", b", ".join(methods))
     request.setHeader(b"Vary", b"Origin")
     request.cors = _cors(request, preflight=True)
     request.finish()

@@ -44,7 +44,7 @@ class World:
         self.verified: Any = ALICE
         self.peers: list[str] = []
         self.seats = Seats(RealmLimits.from_mapping(limits))
-        self.market = Market(time.monotonic)
+        self.market = Market(time.monotonic, time.time)
         status = {"epoch": 5, "state": "live", "symbols": ["BTCUSDT"], "stale": []}
         self.market.take_status(json.dumps(status).encode())
         self.market.take_batch(Batch(5, 1, [("market.BTCUSDT", 7, TICK)]))
@@ -122,6 +122,12 @@ def test_a_method_that_there_is_not_is_refused_with_those_that_there_are(world: 
         assert body["type"] == "crosstick.error.method_not_allowed"
 
 
+@pytest.mark.parametrize("method", ["POST", "HEAD", "OPTIONS"])
+def test_a_stream_has_no_head(world: World, method: str) -> None:
+    status, headers, _ = world.get("/api/stream?symbols=*", method=method)
+    assert (status, headers["allow"]) == (204 if method == "OPTIONS" else 405, "GET, OPTIONS")
+
+
 def test_past_a_limit_a_client_is_told_which_and_when_to_come_again(world: World) -> None:
     assert [world.get("/api/status")[0] for _ in range(2)] == [200, 200]
     status, headers, body = world.get("/api/status")
@@ -196,7 +202,7 @@ def test_a_gateway_that_is_not_ready_says_so(world: World, monkeypatch: pytest.M
     elif state == "no gatekeeper":
         monkeypatch.setattr(runtime, "_gatekeepers", {})
     else:
-        world.node.market = Market(time.monotonic)
+        world.node.market = Market(time.monotonic, time.time)
     status, headers, body = world.get("/api/ticks")
     assert (status, body["type"], headers["retry-after"]) == (503, "crosstick.error.not_ready", "1")
 
