@@ -168,6 +168,12 @@ def test_a_request_without_one_token_is_challenged(world: World, path: str, head
     status, answered, _ = world.hardened.connect().get(path, *headers)
     assert (status, answered["www-authenticate"]) == (401, f'Bearer realm="crosstick"{error}')
     assert not world.peers, "nothing was verified"
+    assert world.node.refused_tickets == ({} if error else {"missing": 1})
+
+
+def test_a_stream_without_a_token_is_counted_too(world: World) -> None:
+    assert world.hardened.connect().get("/api/stream?symbols=*")[0] == 401
+    assert world.node.refused_tickets == {"missing": 1}
 
 
 def test_a_token_whose_key_is_just_coming_waits_for_it(world: World) -> None:
