@@ -5,7 +5,8 @@ The URIs are those that WAMP clients are told (``components.uris``); none may ch
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from math import ceil
@@ -31,10 +32,12 @@ NOT_READY_RETRY_AFTER_S = 1.0
 """A gateway that starts is ready some seconds later, and a balancer has another one."""
 
 MAX_SYMBOL_CHARS = 20
+_NAME = re.compile(r"[a-z_]{1,20}")
+"""What a parameter or field may look like; no token does."""
 
 PROBLEMS: Mapping[str, tuple[HTTPStatus, str]] = {
     ERROR_INVALID_ARGUMENT: (HTTPStatus.BAD_REQUEST, "Invalid argument"),
-    ERROR_AUTHENTICATION_FAILED: (HTTPStatus.UNAUTHORIZED, "Token missing or not accepted"),
+    ERROR_AUTHENTICATION_FAILED: (HTTPStatus.UNAUTHORIZED, "Not authenticated"),
     ERROR_NOT_AUTHORIZED: (HTTPStatus.FORBIDDEN, "Not granted"),
     ERROR_NOT_FOUND: (HTTPStatus.NOT_FOUND, "No such path"),
     ERROR_UNKNOWN_SYMBOL: (HTTPStatus.NOT_FOUND, "Unknown symbol"),
@@ -98,6 +101,15 @@ def unknown_symbol(symbol: str) -> ApiError:
     """
     could_be = symbol.isascii() and symbol.isalnum() and len(symbol) <= MAX_SYMBOL_CHARS
     return ApiError(ERROR_UNKNOWN_SYMBOL, f"unknown symbol {symbol}" if could_be else "unknown symbol")
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> ApiError:
+    """Return the answer for a parameter or field (``kind``) that there is not; ``known`` are those that there are.
+
+    What does not look like one is not repeated: it may be a secret in the wrong place.
+    """
+    shown = f" {name}" if _NAME.fullmatch(name) else ""
+    return ApiError(ERROR_INVALID_ARGUMENT, f"unknown {kind}{shown}; known are {', '.join(known)}")
 
 
 def limit_exceeded(limit: str, value: float | None, wait_s: float, *, close: bool = False) -> ApiError:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
-from components.router.http_api.problems import ApiError
+from components.router.http_api.problems import ApiError, unknown_name
 from components.router.market_api import MAX_SNAPSHOT_SYMBOLS
 from components.uris import ERROR_INVALID_ARGUMENT
 
@@ -42,8 +42,7 @@ def read_query(text: str, names: Collection[str]) -> Query:
         if name == TOKEN:
             continue
         if name not in names:
-            known = ", ".join((*names, TOKEN))
-            raise ApiError(ERROR_INVALID_ARGUMENT, f"a parameter is unknown; known are {known}")
+            raise unknown_name("parameter", name, (*names, TOKEN))
         if name in values:
             raise ApiError(ERROR_INVALID_ARGUMENT, f"{name} is there twice; several symbols have commas between")
         values[name] = value

@@ -27,7 +27,7 @@ from components.router.http_api.access import ApiAccess, ApiSettings, query_of
 from components.router.http_api.cors import cors_headers
 from components.router.http_api.description import describe
 from components.router.http_api.negotiation import MIN_GZIP_BYTES, accepts_gzip, entity_tag, gzip, has_it, quoted
-from components.router.http_api.problems import PROBLEM_TYPE, ApiError, limit_exceeded, unknown_symbol
+from components.router.http_api.problems import PROBLEM_TYPE, ApiError, limit_exceeded
 from components.router.http_api.query import SYMBOLS, read_query
 from components.router.listeners.listener import REQUESTS_PER_S_PER_ADDRESS
 from components.uris import ERROR_METHOD_NOT_ALLOWED, ERROR_NOT_FOUND, ERROR_RUNTIME
@@ -154,15 +154,13 @@ class _Ticks(_MarketPage):
     async def body(self, request: Any) -> bytes:
         if not request.postpath:
             return await super().body(request)
+        name, *below = request.postpath
+        if below or not name:
+            raise ApiError(ERROR_NOT_FOUND)
         client = await self._access.client(request)
         self._access.count(client)
         read_query(query_of(request), ())
-        symbol = b"/".join(request.postpath).decode("utf-8", "replace")
-        if not symbol:
-            raise ApiError(ERROR_NOT_FOUND)
-        if "/" in symbol:
-            raise unknown_symbol(symbol)
-        return pages.tick(self._access.market, client.grants, symbol)
+        return pages.tick(self._access.market, client.grants, name.decode("utf-8", "replace"))
 
 
 class _Description(ApiResource):

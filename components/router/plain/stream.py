@@ -24,7 +24,14 @@ from components.router import runtime
 from components.router.authenticator import Principal
 from components.router.http_api.access import ApiSettings, query_of
 from components.router.http_api.cors import cors_headers
-from components.router.http_api.problems import ApiError, draining, limit_exceeded, not_ready, unknown_symbol
+from components.router.http_api.problems import (
+    ApiError,
+    draining,
+    limit_exceeded,
+    not_ready,
+    unknown_name,
+    unknown_symbol,
+)
 from components.router.http_api.query import RESUME_PATTERN
 from components.router.http_api.resource import ApiResource
 from components.router.listeners.connection import ListenerConnection, connection_of, listener_of
@@ -47,11 +54,10 @@ def read_stream_query(text: str, rates: Sequence[Rate]) -> list[plain_json.Reque
     for name, value in parse_qsl(text, keep_blank_values=True):
         if name == "token":
             continue
-        if name not in NAMES or name in values:
-            known = ", ".join(NAMES)
-            raise ApiError(
-                ERROR_INVALID_ARGUMENT, f"a parameter is unknown, or there twice; known are {known} and token"
-            )
+        if name not in NAMES:
+            raise unknown_name("parameter", name, (*NAMES, "token"))
+        if name in values:
+            raise ApiError(ERROR_INVALID_ARGUMENT, f"{name} is there twice; several symbols have commas between")
         values[name] = value
     if "symbols" not in values:
         raise ApiError(ERROR_INVALID_ARGUMENT, "symbols must be * or names with commas between")

@@ -106,7 +106,9 @@ def test_a_client_that_has_the_body_is_told_so_until_it_changes(world: World) ->
     assert changed["etag"] != headers["etag"]
 
 
-@pytest.mark.parametrize("path", ["/api", "/api/", "/api/nothing", "/api/ticks/", "/api/symbols/", "/api/..%2fx"])
+@pytest.mark.parametrize(
+    "path", ["/api", "/api/", "/api/nothing", "/api/ticks/", "/api/ticks/BTCUSDT/", "/api/symbols/", "/api/..%2fx"]
+)
 def test_where_there_is_nothing_that_is_a_problem(world: World, path: str) -> None:
     status, headers, body = world.get(path)
     assert (status, body["type"]) == (404, "crosstick.error.not_found")
