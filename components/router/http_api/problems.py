@@ -83,15 +83,25 @@ class ApiError(Exception):
 
     def body(self) -> bytes:
         """Return the problem's JSON."""
-        details = ProblemDetails(
-            type=self.uri,
-            title=PROBLEMS[self.uri][1],
-            status=self.status,
-            detail=self.detail,
-            limit=self.limit,
-            value=self.value,
+        return _encoded(
+            ProblemDetails(
+                type=self.uri,
+                title=PROBLEMS[self.uri][1],
+                status=self.status,
+                detail=self.detail,
+                limit=self.limit,
+                value=self.value,
+            )
         )
-        return msgspec.json.encode(details) + b"\n"
+
+
+def _encoded(details: ProblemDetails) -> bytes:
+    return msgspec.json.encode(details) + b"\n"
+
+
+def problem_of_status(status: HTTPStatus, detail: str | None) -> bytes:
+    """Return the JSON of a problem of which the status says all there is to say (RFC 9457 section 4.2.1)."""
+    return _encoded(ProblemDetails(type="about:blank", title=status.phrase, status=status.value, detail=detail))
 
 
 def unknown_symbol(symbol: str) -> ApiError:
