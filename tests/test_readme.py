@@ -117,13 +117,20 @@ def test_a_token_is_printed(node: Node, line: str) -> None:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on this machine")
-@pytest.mark.parametrize("line", [line for line in shell_lines() if line.startswith("curl ") and "/api/" in line])
+@pytest.mark.parametrize("line", [line for line in shell_lines() if re.match("curl .*/api/(?!stream)", line)])
 def test_the_market_is_asked_by_curl(node: Node, line: str) -> None:
     line = line.replace("http://127.0.0.1:8080", node.url)
     printed = subprocess.run(
         ["bash", "-c", line], cwd=REPOSITORY, env=environ_of(node), capture_output=True, text=True, check=True
     )
     assert {"symbols", "symbol", "openapi"} & set(json.loads(printed.stdout))
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on this machine")
+def test_a_stream_is_followed_by_curl(node: Node) -> None:
+    [line] = [line for line in shell_lines() if "/api/stream" in line]
+    with started(["bash", "-c", line.replace("http://127.0.0.1:8080", node.url)], environ_of(node)) as process:
+        wait_for(process, r'^data: ?\{"symbol":"BTCUSDT","price":')
 
 
 @pytest.mark.parametrize("line", [line for line in shell_lines() if line.startswith("CROSSTICK_TOKEN=")])
@@ -166,6 +173,14 @@ def test_the_python_program_prints_prices(node: Node) -> None:
     environ = environ_of(node) | {"CROSSTICK_TOKEN": node.token("alice")}
     with started([sys.executable, "-c", program], environ) as process:
         wait_for(process, r"^\d+\.\d+$")
+
+
+def test_the_python_program_without_wamp_prints_ticks(node: Node) -> None:
+    [program] = [block for block in blocks("python") if "/ws/trade" in block]
+    program = program.replace("ws://127.0.0.1:8080/ws", node.ws_url)
+    environ = environ_of(node) | {"CROSSTICK_TOKEN": node.token("alice")}
+    with started([sys.executable, "-c", program], environ) as process:
+        wait_for(process, r'^\{"symbol":"BTCUSDT","price":')
 
 
 @pytest.mark.skipif(NODE is None, reason="no node.js on this machine")

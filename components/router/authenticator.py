@@ -123,6 +123,13 @@ def _check(claims: Claims, realm: str | None, authid: str | None, realms: Mappin
         raise TokenError(TokenCause.ROLE_OUT_OF_PLACE)
 
 
+def count_missing_token() -> None:
+    """Count a request that had no token to verify."""
+    node = runtime.current()
+    if node is not None:
+        node.refused_tickets[TokenCause.MISSING.value] += 1
+
+
 def check_not_revoked(claims: Claims) -> None:
     """Raise a ``TokenError`` for a token that an operator has revoked.
 
@@ -147,4 +154,4 @@ def noted(claims: Claims) -> dict[str, Any]:
 
 def refusal() -> ApplicationError:
     """Return the one answer to every token that is not accepted."""
-    return ApplicationError(ERROR_AUTHENTICATION_FAILED, "ticket not accepted")
+    return ApplicationError(ERROR_AUTHENTICATION_FAILED, "token not accepted")

@@ -47,7 +47,7 @@ def test_wrong_use_is_told_in_a_line_that_quotes_no_token(
 def test_what_the_gateway_refuses_or_does_not_answer_is_told(node: Node) -> None:
     environ = {"CROSSTICK_URL": node.ws_url, "CROSSTICK_TOKEN": node.token("alice")}
     refused = revoke("--sub", "mallory", **environ)
-    assert (refused.returncode, refused.stderr) == (1, "Error: ticket not accepted\n")
+    assert (refused.returncode, refused.stderr) == (1, "Error: token not accepted\n")
     operator = node.token("olga", "operator", realm="ops")
     wrong = revoke("--sub", "x" * 300, **environ | {"CROSSTICK_TOKEN": operator})
     assert wrong.returncode == 1

@@ -37,7 +37,13 @@ def set_listeners(config: dict[str, Any], **listeners: dict[str, Any]) -> None:
 
 
 def refused_by(limit: str, value: float) -> dict[str, Any]:
-    return {"code": "crosstick.error.limit_exceeded", "limit": limit, "value": value}
+    status = 503 if limit == "max_connections" else 429
+    kind = "crosstick.error.limit_exceeded"
+    return {"type": kind, "title": "Limit exceeded", "status": status, "limit": limit, "value": value}
+
+
+def no_handshake(detail: str) -> dict[str, Any]:
+    return {"type": "wamp.error.invalid_argument", "title": "Invalid argument", "status": 400, "detail": detail}
 
 
 class Upgrades:
@@ -66,6 +72,7 @@ class Upgrades:
             return 101, None
         with answer:
             body = json.loads(answer.read())
+            assert answer.headers["Content-Type"] == "application/problem+json"
         connection.close()
         assert answer.reason == http.client.responses[answer.status]
         assert (answer.status in (429, 503)) == (int(answer.headers.get("Retry-After", "0")) > 0)
@@ -131,17 +138,19 @@ def test_a_header_hidden_in_anothers_value_is_none(direct_node: tuple[Node, int]
     assert upgrade(source="127.0.0.9", X_Forwarded_For="203.0.113.5", X_Other=hidden[1])[0] == 429
 
 
-def test_what_a_bad_handshake_says_is_neither_in_the_answers_line_nor_in_the_log(
+def test_what_a_bad_handshake_says_is_neither_in_the_answer_nor_in_the_log(
     direct_node: tuple[Node, int], stack: ExitStack
 ) -> None:
     node, second_port = direct_node
     upgrade = Upgrades(stack, second_port)
     evil = "evil\x1b[31m, evil\x1b[31m"
-    reason = 'duplicate protocol "evil\x1b[31m" specified in HTTP Sec-WebSocket-Protocol header'
-    assert upgrade(Sec_WebSocket_Protocol=evil) == (400, {"message": reason})
-    assert upgrade(Sec_WebSocket_Version="evil") == (
+    assert upgrade(Sec_WebSocket_Protocol=evil) == (
         400,
-        {"message": 'could not parse HTTP Sec-WebSocket-Version header "evil" in opening handshake request'},
+        no_handshake("duplicate protocol … specified in HTTP Sec-WebSocket-Protocol header"),
+    )
+    assert upgrade(Sec_WebSocket_Version='"evil" evil') == (
+        400,
+        no_handshake("could not parse HTTP Sec-WebSocket-Version header … in opening handshake request"),
     )
     assert upgrade(Sec_WebSocket_Version="12")[0] == 400
     # Those did not count; the first that is let in does.

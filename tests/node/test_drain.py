@@ -99,7 +99,8 @@ async def test_sigterm_turns_readiness_then_tells_the_clients_one_by_one_then_en
     status, body, _ = await deferToThread(ask, before[0], "/readyz")
     assert (status, body["because"][0]) == (503, "draining")
     assert await deferToThread(ask, before[0], "/healthz") == (200, {"alive": True}, None)
-    assert await deferToThread(ask, before[0], "/ws", **UPGRADE) == (503, {"code": DRAINING}, "1")
+    status, body, retry_after = await deferToThread(ask, before[0], "/ws", **UPGRADE)
+    assert (status, body["type"], retry_after) == (503, DRAINING, "1")
 
     # The feed goes on for those who are still there.
     await late.hear(36)

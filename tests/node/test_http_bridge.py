@@ -107,7 +107,7 @@ async def test_the_readmes_program_publishes(node: Node, clients: Clients) -> No
     viewer = await clients.join(node.ws_url, authid="w", ticket=node.token("w", services=["quotes"]))
     seen: list[Any] = []
     await viewer.subscribe(seen.append, "services.quotes.price")
-    environ = {"BRIDGE_URL": f"{node.url}/bridge", "BRIDGE_SECRET": SECRET}
+    environ = {"BRIDGE_URL": f"{node.url}/bridge", "CROSSTICK_BRIDGE_SECRET": SECRET}
 
     def run() -> str:
         command = [sys.executable, "-W", "error", "-c", program]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import pairwise
 from typing import Any
 
@@ -219,7 +221,22 @@ def test_who_has_no_good_token_gets_a_401(trading: Node) -> None:
 def test_pages_of_other_origins_may_not_connect(trading: Node) -> None:
     with PlainClient(trading) as client:
         client.open(f"token={trading.token('alice')}", Origin="https://elsewhere.example")
-        assert client.status == 403
+        assert (client.status, json.loads(client.body)["type"]) == (403, "wamp.error.not_authorized")
+        assert client.headers["content-type"] == "application/problem+json"
+
+
+def test_an_upgrade_that_is_none_is_a_problem_without_the_token(trading: Node) -> None:
+    token = trading.token("alice")
+    for method, offered, status in (("POST", "crosstick.json", 405), ("GET", f"bearer.{token}, bearer.{token}", 400)):
+        asked = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+        connection = http.client.HTTPConnection("127.0.0.1", trading.port, timeout=5)
+        with closing(connection):
+            connection.request(method, f"/ws/trade?token={token}", headers=asked | {"Sec-WebSocket-Protocol": offered})
+            answer = connection.getresponse()
+            body = answer.read()
+        assert (answer.status, json.loads(body)["status"], b"eyJ" in body) == (status, status, False)
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert answer.headers["Allow"] == ("GET" if status == 405 else None)
 
 
 def test_a_full_realm_says_when_to_come_again(trading: Node) -> None:

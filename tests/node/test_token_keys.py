@@ -13,7 +13,7 @@ from tests.harness.node import Node, free_port
 from tests.tokens.jwks_server import JwksServer
 from tests.tokens.keyring import claims, jwks, public_jwk, signing_key
 
-REFUSAL = ("crosstick.error.authentication_failed", "ticket not accepted")
+REFUSAL = ("crosstick.error.authentication_failed", "token not accepted")
 
 
 @pytest_twisted.async_yield_fixture

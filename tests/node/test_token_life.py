@@ -19,7 +19,7 @@ from tests.harness.node import Node, free_port, with_limits
 
 EXPIRED = ("crosstick.close.token_expired", 4004)
 REVOKED = ("crosstick.close.token_revoked", 4005)
-REFUSED = ("crosstick.error.authentication_failed", "ticket not accepted")
+REFUSED = ("crosstick.error.authentication_failed", "token not accepted")
 
 
 def with_rawsocket(port: int, grace_s: float) -> Any:

@@ -92,13 +92,13 @@ def test_a_ticket_whose_key_does_not_come_is_refused_and_counted_once(
         issuer.clock.advance(EARLY_WAIT_S)
     refusal = outcome(waiting).value
     assert isinstance(refusal, ApplicationError)
-    assert (refusal.error, refusal.args) == ("crosstick.error.authentication_failed", ("ticket not accepted",))
+    assert (refusal.error, refusal.args) == ("crosstick.error.authentication_failed", ("token not accepted",))
     assert dict(node.refused_tickets) == {TokenCause.UNKNOWN_KEY: 1}
 
 
 def test_what_no_key_could_mend_does_not_wait(node: runtime.Runtime, issuer: Issuer) -> None:
     issuer.requests[0].callback(jwks(public_jwk("ES256", 0, kid="old")))
-    with pytest.raises(ApplicationError, match="ticket not accepted"):
+    with pytest.raises(ApplicationError, match="token not accepted"):
         authenticate("old", 1)
     assert dict(node.refused_tickets) == {TokenCause.SIGNATURE: 1}
     assert len(issuer.requests) == 1

@@ -12,7 +12,7 @@ import pytest_twisted
 from tests.harness.client import Clients, Refused
 from tests.harness.node import Node
 
-REFUSAL = ("crosstick.error.authentication_failed", "ticket not accepted")
+REFUSAL = ("crosstick.error.authentication_failed", "token not accepted")
 
 
 async def refusal(clients: Clients, node: Node, **join: Any) -> tuple[str, str]:

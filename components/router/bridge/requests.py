@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from components.core.entries import InvalidEntry
 from components.core.grants import Grants, grants_of
-from components.router.http_api.problems import ApiError
+from components.router.http_api.problems import ApiError, unknown_name
 from components.uris import ERROR_INVALID_ARGUMENT, ERROR_NOT_AUTHORIZED, SERVICES_PREFIX
 
 Action = Literal["publish", "call"]
@@ -31,9 +31,10 @@ def check_request(event: dict[str, Any], action: Action, grants: Grants) -> None
         ApiError: it is not.
     """
     target = TARGETS[action]
-    unknown = set(event) - {target, "args", "kwargs"}
-    if unknown:
-        raise ApiError(ERROR_INVALID_ARGUMENT, f"a field is unknown; known are {target}, args, kwargs")
+    known = (target, "args", "kwargs")
+    unknown = next((name for name in event if name not in known), None)
+    if unknown is not None:
+        raise unknown_name("field", unknown, known)
     uri = event.get(target)
     if not isinstance(uri, str):
         raise ApiError(ERROR_INVALID_ARGUMENT, f"{target} must be a text")

@@ -20,7 +20,7 @@ from components.core.grants import Grants, grants_of
 from components.core.market import Market
 from components.core.seats import Seats
 from components.router import runtime
-from components.router.authenticator import create_bearer_authenticator
+from components.router.authenticator import count_missing_token, create_bearer_authenticator
 from components.router.bearer import BearerError, bearer_token
 from components.router.http_api.gates import Askers
 from components.router.http_api.problems import ApiError, draining, not_ready
@@ -118,6 +118,7 @@ class ApiAccess:
         except BearerError as error:
             raise _unauthorized(str(error), "invalid_request") from None
         if token is None:
+            count_missing_token()
             raise _unauthorized("a token is needed: Authorization: Bearer <token>", None)
         try:
             verified = self._authenticate(token, self.realm, _address(request, listener))

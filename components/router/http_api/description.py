@@ -12,7 +12,7 @@ import msgspec
 
 from components.core.limits import Limits
 from components.router.http_api.problems import PROBLEM_TYPE, PROBLEMS, ProblemDetails
-from components.router.http_api.query import SYMBOLS_PATTERN
+from components.router.http_api.query import RESUME_PATTERN, SYMBOLS_PATTERN
 from components.router.http_api.schemas import Status, Symbols, SymbolTicks, Ticks
 from components.uris import (
     CLOSE_DRAINING,
@@ -132,6 +132,14 @@ def _stream() -> dict[str, Any]:
             "in": "query",
             "description": "One of the node's rates: trades of so many milliseconds in one tick",
             "schema": {"type": "integer", "minimum": 10, "maximum": 3_600_000},
+        },
+        {
+            "name": "resume",
+            "in": "query",
+            "description": "The epoch, and of symbols that are asked for the `seq` after which their ticks are to come first; "
+            "not together with `every_ms`",
+            "schema": {"type": "string", "pattern": RESUME_PATTERN},
+            "examples": {"two": {"value": "1700000000000:BTCUSDT=41,ETHUSDT=17"}},
         },
     ]
     return {

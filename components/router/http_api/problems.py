@@ -5,7 +5,8 @@ The URIs are those that WAMP clients are told (``components.uris``); none may ch
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from math import ceil
@@ -31,10 +32,12 @@ NOT_READY_RETRY_AFTER_S = 1.0
 """A gateway that starts is ready some seconds later, and a balancer has another one."""
 
 MAX_SYMBOL_CHARS = 20
+_NAME = re.compile(r"[a-z_]{1,20}")
+"""What a parameter or field may look like; no token does."""
 
 PROBLEMS: Mapping[str, tuple[HTTPStatus, str]] = {
     ERROR_INVALID_ARGUMENT: (HTTPStatus.BAD_REQUEST, "Invalid argument"),
-    ERROR_AUTHENTICATION_FAILED: (HTTPStatus.UNAUTHORIZED, "Token missing or not accepted"),
+    ERROR_AUTHENTICATION_FAILED: (HTTPStatus.UNAUTHORIZED, "Not authenticated"),
     ERROR_NOT_AUTHORIZED: (HTTPStatus.FORBIDDEN, "Not granted"),
     ERROR_NOT_FOUND: (HTTPStatus.NOT_FOUND, "No such path"),
     ERROR_UNKNOWN_SYMBOL: (HTTPStatus.NOT_FOUND, "Unknown symbol"),
@@ -80,15 +83,25 @@ class ApiError(Exception):
 
     def body(self) -> bytes:
         """Return the problem's JSON."""
-        details = ProblemDetails(
-            type=self.uri,
-            title=PROBLEMS[self.uri][1],
-            status=self.status,
-            detail=self.detail,
-            limit=self.limit,
-            value=self.value,
+        return _encoded(
+            ProblemDetails(
+                type=self.uri,
+                title=PROBLEMS[self.uri][1],
+                status=self.status,
+                detail=self.detail,
+                limit=self.limit,
+                value=self.value,
+            )
         )
-        return msgspec.json.encode(details) + b"\n"
+
+
+def _encoded(details: ProblemDetails) -> bytes:
+    return msgspec.json.encode(details) + b"\n"
+
+
+def problem_of_status(status: HTTPStatus, detail: str | None) -> bytes:
+    """Return the JSON of a problem of which the status says all there is to say (RFC 9457 section 4.2.1)."""
+    return _encoded(ProblemDetails(type="about:blank", title=status.phrase, status=status.value, detail=detail))
 
 
 def unknown_symbol(symbol: str) -> ApiError:
@@ -98,6 +111,15 @@ def unknown_symbol(symbol: str) -> ApiError:
     """
     could_be = symbol.isascii() and symbol.isalnum() and len(symbol) <= MAX_SYMBOL_CHARS
     return ApiError(ERROR_UNKNOWN_SYMBOL, f"unknown symbol {symbol}" if could_be else "unknown symbol")
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> ApiError:
+    """Return the answer for a parameter or field (``kind``) that there is not; ``known`` are those that there are.
+
+    What does not look like one is not repeated: it may be a secret in the wrong place.
+    """
+    shown = f" {name}" if _NAME.fullmatch(name) else ""
+    return ApiError(ERROR_INVALID_ARGUMENT, f"unknown {kind}{shown}; known are {', '.join(known)}")
 
 
 def limit_exceeded(limit: str, value: float | None, wait_s: float, *, close: bool = False) -> ApiError:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
-from components.router.http_api.problems import ApiError
+from components.router.http_api.problems import ApiError, unknown_name
 from components.router.market_api import MAX_SNAPSHOT_SYMBOLS
 from components.uris import ERROR_INVALID_ARGUMENT
 
@@ -16,6 +16,9 @@ SYMBOLS = "symbols"
 ALL = "*"
 SYMBOLS_PATTERN = r"^(\*|[A-Za-z0-9]{1,20}(,[A-Za-z0-9]{1,20})*)$"
 """What the parameter may be."""
+
+RESUME_PATTERN = r"^([0-9]{1,16}):([A-Za-z0-9]{1,20}=[0-9]{1,16}(?:,[A-Za-z0-9]{1,20}=[0-9]{1,16})*)$"
+"""What a stream's ``resume`` may be: the epoch, and of symbols the last ``seq``."""
 
 _SYMBOLS = re.compile(SYMBOLS_PATTERN.strip("^$"))
 
@@ -39,8 +42,7 @@ def read_query(text: str, names: Collection[str]) -> Query:
         if name == TOKEN:
             continue
         if name not in names:
-            known = ", ".join((*names, TOKEN))
-            raise ApiError(ERROR_INVALID_ARGUMENT, f"a parameter is unknown; known are {known}")
+            raise unknown_name("parameter", name, (*names, TOKEN))
         if name in values:
             raise ApiError(ERROR_INVALID_ARGUMENT, f"{name} is there twice; several symbols have commas between")
         values[name] = value

@@ -7,7 +7,7 @@ listener has for what is below ``/api``. A client that has gone before its token
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, ClassVar
 
@@ -28,7 +28,7 @@ from components.router.http_api.access import ApiAccess, ApiSettings, query_of
 from components.router.http_api.cors import cors_headers
 from components.router.http_api.description import describe
 from components.router.http_api.negotiation import MIN_GZIP_BYTES, accepts_gzip, entity_tag, gzip, has_it, quoted
-from components.router.http_api.problems import PROBLEM_TYPE, ApiError, limit_exceeded, unknown_symbol
+from components.router.http_api.problems import PROBLEM_TYPE, ApiError, limit_exceeded
 from components.router.http_api.query import SYMBOLS, read_query
 from components.router.http_api.request_headers import header_text, header_texts
 from components.router.listeners.listener import REQUESTS_PER_S_PER_ADDRESS
@@ -48,9 +48,10 @@ THREAD_BYTES = 65_536
 
 
 class ApiResource(Resource):
-    """Answers GET, HEAD and OPTIONS; what an answer is, a subclass says."""
+    """Answers its methods; what an answer is, a subclass says."""
 
     isLeaf = True
+    methods: tuple[bytes, ...] = METHODS
     cache_control: bytes = REVALIDATE
     vary: bytes = b"Authorization, Accept-Encoding, Origin"
     log: ClassVar[Logger] = Logger()
@@ -75,7 +76,7 @@ class ApiResource(Resource):
         try:
             self._check_method(request)
             if request.method == b"OPTIONS":
-                _options(request)
+                _options(request, self.methods)
                 return
             await self._answer(request, gone)
         except ApiError as error:
@@ -101,8 +102,8 @@ class ApiResource(Resource):
         """
 
     def _check_method(self, request: Any) -> None:
-        if request.method not in METHODS:
-            raise ApiError(ERROR_METHOD_NOT_ALLOWED, headers={b"Allow": b", ".join(METHODS)})
+        if request.method not in self.methods:
+            raise ApiError(ERROR_METHOD_NOT_ALLOWED, headers={b"Allow": b", ".join(self.methods)})
 
     async def _send(self, request: Any, body: bytes, gone: list[bool]) -> None:
         tag = entity_tag(body)
@@ -157,15 +158,13 @@ class _Ticks(_MarketPage):
     async def body(self, request: Any) -> bytes:
         if not request.postpath:
             return await super().body(request)
+        name, *below = request.postpath
+        if below or not name:
+            raise ApiError(ERROR_NOT_FOUND)
         client = await self._access.client(request)
         self._access.count(client)
         read_query(query_of(request), ())
-        symbol = b"/".join(request.postpath).decode("utf-8", "replace")
-        if not symbol:
-            raise ApiError(ERROR_NOT_FOUND)
-        if "/" in symbol:
-            raise unknown_symbol(symbol)
-        return pages.tick(self._access.market, client.grants, symbol)
+        return pages.tick(self._access.market, client.grants, name.decode("utf-8", "replace"))
 
 
 class _Description(ApiResource):
@@ -276,9 +275,9 @@ def too_many_requests(request: Any) -> ApiError:
     return limit_exceeded(REQUESTS_PER_S_PER_ADDRESS, request.channel.policy.requests_per_s, 1.0)
 
 
-def _options(request: Any) -> None:
+def _options(request: Any, methods: Iterable[bytes]) -> None:
     request.setResponseCode(204)
-    request.setHeader(b"Allow", b", ".join(METHODS))
+    request.setHeader(b"Allow", b", ".join(methods))
     request.setHeader(b"Vary", b"Origin")
     request.cors = _cors(request, preflight=True)
     request.finish()

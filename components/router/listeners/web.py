@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 from autobahn.twisted.resource import WebSocketResource
@@ -18,6 +19,7 @@ from twisted.web.server import Site
 from twisted.web.static import File
 
 from components.core.client_address import LOCAL
+from components.router.http_api.problems import PROBLEM_TYPE, problem_of_status
 from components.router.listeners.headers import SERVER
 from components.router.listeners.http_channel import BoundedHttpChannel, HttpPolicy
 
@@ -25,19 +27,20 @@ _NOT_FOUND = 404
 
 
 class PlainAnswer(Resource):
-    """One status and its name as text: nothing of the request, nothing of the node."""
+    """One status and its name, as text unless the headers say otherwise: nothing of the request, nothing of the node."""
 
     isLeaf = True
 
-    def __init__(self, code: int, text: str, headers: dict[bytes, bytes] | None = None) -> None:
+    def __init__(self, code: int, text: bytes, headers: dict[bytes, bytes] | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted has no types here
         self.code = code
-        self._text = text.encode() + b"\n"
+        self._text = text
         self._headers = headers or {}
 
     def render(self, request: Any) -> bytes:
         """Answer."""
-        request.setResponseCode(self.code)
+        # Twisted does not know the phrases of all.
+        request.setResponseCode(self.code, HTTPStatus(self.code).phrase.encode())
         request.setHeader(b"Content-Type", b"text/plain; charset=utf-8")
         request.setHeader(b"Cache-Control", b"no-store")
         for name, value in self._headers.items():
@@ -47,11 +50,13 @@ class PlainAnswer(Resource):
         return self._text
 
 
-NOT_FOUND = PlainAnswer(404, "Not found")
-NOT_ALLOWED = PlainAnswer(405, "Method not allowed", {b"Allow": b"GET, HEAD"})
-TOO_MANY = PlainAnswer(429, "Too many requests", {b"Retry-After": b"1"})
+NOT_FOUND = PlainAnswer(404, b"Not found\n")
+NOT_ALLOWED = PlainAnswer(405, b"Method not allowed\n", {b"Allow": b"GET, HEAD"})
+TOO_MANY = PlainAnswer(429, b"Too many requests\n", {b"Retry-After": b"1"})
 UPGRADE_REQUIRED = PlainAnswer(
-    426, "WebSocket connections only", {b"Upgrade": b"websocket", b"Connection": b"Upgrade, close"}
+    426,
+    problem_of_status(HTTPStatus.UPGRADE_REQUIRED, "WebSocket connections only"),
+    {b"Upgrade": b"websocket", b"Connection": b"Upgrade, close", b"Content-Type": PROBLEM_TYPE},
 )
 
 _REFUSALS: Mapping[int, Resource] = {404: NOT_FOUND, 429: TOO_MANY}

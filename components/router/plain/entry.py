@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 
 from components.core.limits import Refusal
 from components.router import runtime
-from components.router.authenticator import Principal, create_bearer_authenticator
+from components.router.authenticator import Principal, count_missing_token, create_bearer_authenticator
 from components.router.bearer import BearerError, bearer_token
 from components.router.http_api.access import ApiSettings
 from components.router.http_api.problems import ApiError, not_ready, retry_after
@@ -61,6 +61,7 @@ class Entry:
         except BearerError as error:
             raise _unauthorized(str(error), "invalid_request") from None
         if token is None:
+            count_missing_token()
             raise _unauthorized("a token is needed: ?token=, Authorization: Bearer, or a subprotocol bearer.<token>")
         try:
             verified = self._authenticate(token, realm, address)

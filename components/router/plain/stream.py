@@ -24,17 +24,25 @@ from components.router import runtime
 from components.router.authenticator import Principal
 from components.router.http_api.access import ApiSettings, query_of
 from components.router.http_api.cors import cors_headers
-from components.router.http_api.problems import ApiError, draining, limit_exceeded, not_ready, unknown_symbol
+from components.router.http_api.problems import (
+    ApiError,
+    draining,
+    limit_exceeded,
+    not_ready,
+    unknown_name,
+    unknown_symbol,
+)
+from components.router.http_api.query import RESUME_PATTERN
 from components.router.http_api.request_headers import header_text, header_texts
 from components.router.http_api.resource import ApiResource
 from components.router.listeners.connection import ListenerConnection, connection_of, listener_of
 from components.router.listeners.listener import MAX_CONNECTIONS, retry_after_s
 from components.router.plain.entry import Entry, RealmFull
 from components.router.seam.plain_stream import StreamConnection
-from components.uris import ERROR_INVALID_ARGUMENT, ERROR_LIMIT_EXCEEDED, ERROR_METHOD_NOT_ALLOWED, ERROR_NOT_FOUND
+from components.uris import ERROR_INVALID_ARGUMENT, ERROR_LIMIT_EXCEEDED, ERROR_NOT_FOUND
 
 NAMES = ("symbols", "streams", "every_ms", "resume")
-_RESUME = re.compile(r"([0-9]{1,16}):([A-Za-z0-9]{1,20}=[0-9]{1,16}(?:,[A-Za-z0-9]{1,20}=[0-9]{1,16})*)")
+_RESUME = re.compile(RESUME_PATTERN)
 
 
 def read_stream_query(text: str, rates: Sequence[Rate]) -> list[plain_json.Request]:
@@ -47,11 +55,10 @@ def read_stream_query(text: str, rates: Sequence[Rate]) -> list[plain_json.Reque
     for name, value in parse_qsl(text, keep_blank_values=True):
         if name == "token":
             continue
-        if name not in NAMES or name in values:
-            known = ", ".join(NAMES)
-            raise ApiError(
-                ERROR_INVALID_ARGUMENT, f"a parameter is unknown, or there twice; known are {known} and token"
-            )
+        if name not in NAMES:
+            raise unknown_name("parameter", name, (*NAMES, "token"))
+        if name in values:
+            raise ApiError(ERROR_INVALID_ARGUMENT, f"{name} is there twice; several symbols have commas between")
         values[name] = value
     if "symbols" not in values:
         raise ApiError(ERROR_INVALID_ARGUMENT, "symbols must be * or names with commas between")
@@ -89,6 +96,8 @@ def _resumed(text: str | None, subscribe: Subscribe) -> list[Resume]:
 class Stream(ApiResource):
     """The resource; a child ``stream`` of ``/api``, or a path of its own."""
 
+    methods = (b"GET", b"OPTIONS")
+
     def __init__(self, extra: Any = None) -> None:
         """Be made with ``realm`` and ``roles``, as for ``/api``."""
         super().__init__()
@@ -103,8 +112,6 @@ class Stream(ApiResource):
     async def _answer(self, request: Any, gone: list[bool]) -> None:
         if request.postpath:
             raise ApiError(ERROR_NOT_FOUND)
-        if request.method != b"GET":
-            raise ApiError(ERROR_METHOD_NOT_ALLOWED, headers={b"Allow": b"GET, OPTIONS"})
         connection = connection_of(request.transport)
         listener = listener_of(request.transport)
         if listener is not None and listener.has_stopped:

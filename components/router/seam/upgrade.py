@@ -1,21 +1,39 @@
-"""The WebSocket upgrade of a client: whether there is room, and how it is told that there is none; see ``connections``."""
+"""The WebSocket upgrade of a client: whether there is room, and how it is told that there is none; see ``connections``.
+
+Every refusal is a problem, as those of ``/api`` are.
+"""
 
 from __future__ import annotations
 
-import json
+import re
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 from autobahn.websocket.types import ConnectionDeny
 
 from components.core.admission import Refused
+from components.router.http_api.problems import PROBLEM_TYPE, ApiError, draining, limit_exceeded, problem_of_status
 from components.router.listeners.connection import listener_of
 from components.router.listeners.listener import HANDSHAKE, MAX_CONNECTIONS, retry_after_s
+from components.router.plain.entry import RealmFull
 from components.router.seam.transports import ClientConnection
-from components.uris import CLOSE_DRAINING, ERROR_LIMIT_EXCEEDED
+from components.uris import ERROR_INVALID_ARGUMENT, ERROR_METHOD_NOT_ALLOWED, ERROR_NOT_AUTHORIZED
 
-DRAINING_RETRY_AFTER_S = 1
-"""By then a balancer has found another node."""
+_TYPES: Mapping[int, str] = {
+    HTTPStatus.BAD_REQUEST: ERROR_INVALID_ARGUMENT,
+    HTTPStatus.FORBIDDEN: ERROR_NOT_AUTHORIZED,
+    HTTPStatus.METHOD_NOT_ALLOWED: ERROR_METHOD_NOT_ALLOWED,
+}
+"""Of the statuses with which Autobahn refuses; of others the status says all."""
+
+_HEADERS: Mapping[int, Mapping[str, str]] = {
+    HTTPStatus.METHOD_NOT_ALLOWED: {"Allow": "GET"},
+    HTTPStatus.UPGRADE_REQUIRED: {"Upgrade": "websocket", "Connection": "Upgrade, close"},
+}
+
+_QUOTED = re.compile('".*"', re.DOTALL)
+"""From the first to the last quotation mark: what the client sent may have some, too."""
 
 
 class AdmittedUpgrade(ClientConnection):
@@ -46,29 +64,23 @@ class AdmittedUpgrade(ClientConnection):
         headers = dict(responseHeaders or ())
         listener = listener_of(self.transport)
         if listener is not None and listener.has_stopped:
-            headers["Retry-After"] = str(DRAINING_RETRY_AFTER_S)
-            self._refuse_upgrade(code, {"code": CLOSE_DRAINING}, headers)
-            return
-        if self._refused is None:
+            self._refuse_upgrade(draining())
+        elif self._refused is not None:
+            self._refuse_upgrade(_no_room(self._refused))
+        else:
             # Whose connection it is has not been found out where the request is not one for an upgrade.
             if listener is not None:
                 listener.count_refusal(HANDSHAKE)
-            self._refuse_upgrade(code, {"message": reason}, headers)
-            return
-        limit = self._refused.limit
-        headers["Retry-After"] = str(retry_after_s(self._refused))
-        self._refuse_upgrade(code, {"code": ERROR_LIMIT_EXCEEDED, "limit": limit.name, "value": limit.value}, headers)
+            self._answer_upgrade(code, _problem(code, reason), {**_HEADERS.get(code, {}), **headers})
 
-    def _refuse_upgrade(self, status: int, body: dict[str, Any], headers: dict[str, str]) -> None:
-        """Answer the opening handshake with an error, and close.
-
-        What the client sent may be in the body, where JSON escapes it: never in the response's line or in the log.
-        """
-        self._answer_upgrade(status, json.dumps(body).encode() + b"\n", headers)
+    def _refuse_upgrade(self, error: ApiError) -> None:
+        headers = {name.decode(): value.decode() for name, value in error.headers.items()}
+        self._answer_upgrade(error.status, error.body(), headers)
 
     def _answer_upgrade(self, status: int, content: bytes, headers: dict[str, str]) -> None:
+        """Answer the opening handshake with an error, and close."""
         headers = {
-            "Content-Type": "application/json",
+            "Content-Type": PROBLEM_TYPE.decode(),
             "Content-Length": str(len(content)),
             "Cache-Control": "no-store",
             "X-Content-Type-Options": "nosniff",
@@ -82,3 +94,22 @@ class AdmittedUpgrade(ClientConnection):
         self.wasClean = True
         self.wasNotCleanReason = "the opening handshake was refused"
         self.dropConnection(abort=False)
+
+
+def _no_room(refused: Refused) -> ApiError:
+    limit = refused.limit
+    error = limit_exceeded(limit.name, limit.value, retry_after_s(refused))
+    if limit.name == MAX_CONNECTIONS:
+        return RealmFull(error.uri, limit=limit.name, value=limit.value, headers=error.headers)
+    return error
+
+
+def _problem(status: int, reason: str) -> bytes:
+    """Return the body for a handshake that Autobahn refuses.
+
+    What Autobahn quotes of the request, a token perhaps, is left out.
+    """
+    detail = _QUOTED.sub("…", reason) if reason else None
+    if status in _TYPES:
+        return ApiError(_TYPES[status], detail).body()
+    return problem_of_status(HTTPStatus(status), detail)

@@ -74,6 +74,12 @@ def test_what_is_no_request_is_an_invalid_argument(event: dict[str, Any]) -> Non
     assert caught.value.uri == ERROR_INVALID_ARGUMENT
 
 
+def test_a_field_that_there_is_not_is_named() -> None:
+    with pytest.raises(ApiError) as caught:
+        check_request({"topic": "services.quotes.a", "retain": True}, "publish", GRANTS)
+    assert caught.value.detail == "unknown field retain; known are topic, args, kwargs"
+
+
 @pytest.mark.parametrize("name", ["", "a.b", "a b", "ü", "*"])
 def test_a_service_has_a_name(name: str) -> None:
     with pytest.raises(InvalidEntry, match=r"bridge\.service"):

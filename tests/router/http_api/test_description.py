@@ -8,6 +8,7 @@ from typing import Any
 from components.core.limits import Limits
 from components.router.http_api.description import describe
 from components.router.http_api.problems import PROBLEMS, ApiError, ProblemDetails, limit_exceeded, unknown_symbol
+from components.router.plain.stream import NAMES
 
 
 def described(limits: Limits = Limits()) -> dict[str, Any]:  # noqa: B008  it cannot change
@@ -34,6 +35,11 @@ def test_every_status_of_a_problem_is_described() -> None:
     assert {str(status.value) for status, _ in PROBLEMS.values()} - {"403"} <= statuses
     kinds = described()["components"]["schemas"]["ProblemDetails"]["properties"]["type"]["enum"]
     assert set(kinds) == set(PROBLEMS) - {"wamp.error.not_authorized"}
+
+
+def test_every_parameter_of_a_stream_is_described() -> None:
+    parameters = described()["paths"]["/api/stream"]["get"]["parameters"]
+    assert [parameter["name"] for parameter in parameters] == list(NAMES)
 
 
 def test_the_limits_are_those_of_the_realm() -> None:

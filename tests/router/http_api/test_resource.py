@@ -106,7 +106,9 @@ def test_a_client_that_has_the_body_is_told_so_until_it_changes(world: World) ->
     assert changed["etag"] != headers["etag"]
 
 
-@pytest.mark.parametrize("path", ["/api", "/api/", "/api/nothing", "/api/ticks/", "/api/symbols/", "/api/..%2fx"])
+@pytest.mark.parametrize(
+    "path", ["/api", "/api/", "/api/nothing", "/api/ticks/", "/api/ticks/BTCUSDT/", "/api/symbols/", "/api/..%2fx"]
+)
 def test_where_there_is_nothing_that_is_a_problem(world: World, path: str) -> None:
     status, headers, body = world.get(path)
     assert (status, body["type"]) == (404, "crosstick.error.not_found")
@@ -120,6 +122,12 @@ def test_a_method_that_there_is_not_is_refused_with_those_that_there_are(world: 
         status, headers, body = world.get(path, method=method)
         assert (status, headers["allow"]) == (405, "GET, HEAD, OPTIONS")
         assert body["type"] == "crosstick.error.method_not_allowed"
+
+
+@pytest.mark.parametrize("method", ["POST", "HEAD", "OPTIONS"])
+def test_a_stream_has_no_head(world: World, method: str) -> None:
+    status, headers, _ = world.get("/api/stream?symbols=*", method=method)
+    assert (status, headers["allow"]) == (204 if method == "OPTIONS" else 405, "GET, OPTIONS")
 
 
 def test_past_a_limit_a_client_is_told_which_and_when_to_come_again(world: World) -> None:
@@ -162,6 +170,12 @@ def test_a_request_without_one_token_is_challenged(world: World, path: str, head
     status, answered, _ = world.hardened.connect().get(path, *headers)
     assert (status, answered["www-authenticate"]) == (401, f'Bearer realm="crosstick"{error}')
     assert not world.peers, "nothing was verified"
+    assert world.node.refused_tickets == ({} if error else {"missing": 1})
+
+
+def test_a_stream_without_a_token_is_counted_too(world: World) -> None:
+    assert world.hardened.connect().get("/api/stream?symbols=*")[0] == 401
+    assert world.node.refused_tickets == {"missing": 1}
 
 
 def test_a_token_whose_key_is_just_coming_waits_for_it(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 from pathlib import Path
 from typing import Any
 
@@ -293,7 +294,8 @@ def test_origins_can_be_listed(static: Path) -> None:
 @pytest.mark.parametrize("path", ["/ws", "/ws?redirect=https%3A%2F%2Fevil.example", "/ws?redirect=x&after=1"])
 def test_a_request_that_is_no_websocket_is_told_so_and_led_nowhere(with_websocket: HardenedSite, path: str) -> None:
     status, headers, body = with_websocket.connect().get(path)
-    assert (status, body) == (426, b"WebSocket connections only\n")
+    assert (status, json.loads(body)["detail"]) == (426, "WebSocket connections only")
+    assert headers["content-type"] == "application/problem+json"
     assert headers["upgrade"] == "websocket"
     assert "location" not in headers
 
