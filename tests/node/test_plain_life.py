@@ -119,9 +119,26 @@ def test_what_cannot_be_had_any_more_is_a_gap_in_its_place(trading: Node) -> Non
         got = [client.next() for _ in range(40)]
         assert got[1] == {"type": "gap", "symbol": "BTCUSDT", "from_seq": 42, "to_seq": None, "reason": "epoch"}
         assert_whole(of(got, "BTCUSDT")[1:], of(got, "BTCUSDT")[0]["seq"])
+
+
+def test_who_is_ahead_of_the_gateway_begins_with_the_newest_and_other_symbols_go_on(trading: Node) -> None:
     with connected(trading) as client:
-        client.ask("resume", id=3, epoch=epoch, last={"BTCUSDT": 2**40})
-        assert client.until(lambda each: each["type"] == "error")[-1]["code"] == "wamp.error.invalid_argument"
+        epoch = client.reply("status", id=1)["epoch"]
+        client.ask("subscribe", symbols=["ETHUSDT"])
+        last = client.until(is_event)[-1]["seq"]
+    ahead = 2**40
+    gap = {"type": "gap", "symbol": "BTCUSDT", "from_seq": ahead + 1, "to_seq": None, "reason": "ahead"}
+    with connected(trading) as client:
+        client.ask("resume", epoch=epoch, last={"BTCUSDT": ahead, "ETHUSDT": last})
+        got = [client.next() for _ in range(100)]
+    query = f"symbols=BTCUSDT,ETHUSDT&resume={epoch}:BTCUSDT={ahead},ETHUSDT={last}&token={trading.token('alice')}"
+    with EventStream(trading, query) as stream:
+        streamed = [event[1] for _ in range(100) if (event := stream.next())]
+    assert len(streamed) == 100
+    for objects in (got, streamed):
+        assert (objects[0]["type"], objects[1]) == ("resumed", gap)
+        assert of(objects, "BTCUSDT")
+        assert_whole(of(objects, "ETHUSDT"), last)
 
 
 def test_a_session_ends_with_its_token(trading: Node) -> None:

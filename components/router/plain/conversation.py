@@ -337,33 +337,30 @@ class Conversation:
             self._refused(refusal, request.id)
             return
         self._say(plain_json.typed("resumed", request.id, symbols=symbols))
+        behind_until_s = self._clock.seconds() + BEHIND_S
         for symbol, after_seq in request.last.items():
-            yield from self._resume_symbol(market, symbol, request.epoch, after_seq, request.id)
+            yield from self._resume_symbol(market, symbol, request, after_seq, behind_until_s)
 
     def _resume_symbol(
-        self, market: MarketView, symbol: str, epoch: int, after_seq: int, request_id: OptionalId
+        self, market: MarketView, symbol: str, request: plain_json.Resume, after_seq: int, behind_until_s: float
     ) -> Work:
         topic = plain_json.topic_of(symbol, "")
-        behind_until_s = self._clock.seconds() + BEHIND_S
         while True:
             while self._connection.is_blocked:
                 yield _HOLD
-            if epoch != market.epoch:
-                self._say(plain_json.gap(symbol, after_seq + 1, None, "epoch"))
-                self._follow(topic, request_id)
-                yield not _HOLD
+            if request.epoch != market.epoch:
+                yield from self._begin_afresh(symbol, after_seq, "epoch", request.id)
                 return
             try:
-                page = market.page(symbol, epoch, after_seq, RESUME_EVENTS)
-            except SeqAhead as ahead:
+                page = market.page(symbol, request.epoch, after_seq, RESUME_EVENTS)
+            except SeqAhead:
                 # This gateway may be a moment behind the one that the client comes from.
                 if self._clock.seconds() < behind_until_s:
                     if self._look_again is None or not self._look_again.active():
                         self._look_again = self._clock.callLater(LOOK_AGAIN_S, self.released)
                     yield _HOLD
                     continue
-                text = f"{symbol}: {ahead}, was {after_seq}"
-                self._say(plain_json.error(ERROR_INVALID_ARGUMENT, text, request_id))
+                yield from self._begin_afresh(symbol, after_seq, "ahead", request.id)
                 return
             objects = [payload for _, payload in plain_json.replayed(symbol, page)]
             if objects:
@@ -372,11 +369,16 @@ class Conversation:
                 self._flush()
             if not page.more:
                 # What is published from here on is not in the page, and all that was is.
-                self._follow(topic, request_id, retained=False)
+                self._follow(topic, request.id, retained=False)
                 yield not _HOLD
                 return
             after_seq = page.to_seq
             yield not _HOLD
+
+    def _begin_afresh(self, symbol: str, after_seq: int, reason: str, request_id: OptionalId) -> Work:
+        self._say(plain_json.gap(symbol, after_seq + 1, None, reason))
+        self._follow(plain_json.topic_of(symbol, ""), request_id)
+        yield not _HOLD
 
     def listed(self) -> None:
         """Be told that other symbols are listed than before."""
