@@ -19,11 +19,18 @@ from tests.harness.plain import Closed, Object, PlainClient, is_event
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "SOLUSDT"]
 
 
+TIERS = {
+    "alone": {"max_sessions_per_authid": 1},
+    "none": {"max_sessions": 1},
+    "one": {"max_subscriptions": 1},
+}
+
+
 def shape(config: dict[str, Any]) -> None:
     component(config, "gateway")["extra"] = {
         "fanout": {"stall_timeout": 1, "send_buffer_bytes": 16_384, "replay": {"max_events_per_symbol": 300}}
     }
-    with_limits(expiry_grace=0, tiers={"alone": {"max_sessions_per_authid": 1}, "none": {"max_sessions": 1}})(config)
+    with_limits(expiry_grace=0, tiers=TIERS)(config)
 
 
 @pytest.fixture(scope="module")
@@ -266,6 +273,14 @@ def test_a_full_realm_has_no_streams(trading: Node) -> None:
         with EventStream(trading, query) as first, EventStream(trading, query) as second:
             assert first.answer.status == 200
             assert (second.answer.status, second.answer.headers["Retry-After"]) == (status, "5")
+
+
+def test_an_error_in_a_stream_is_no_event_that_browsers_take_for_a_lost_line(trading: Node) -> None:
+    with EventStream(trading, f"symbols=*&token={trading.token('alice', tier='one')}") as stream:
+        problem = stream.next()
+        assert problem is not None
+        assert (problem[0], problem[1]["type"], problem[1]["limit"]) == ("problem", "error", "max_subscriptions")
+        assert stream.next() is None
 
 
 def test_a_stream_ends_with_its_token_and_says_so(trading: Node) -> None:
