@@ -155,6 +155,7 @@ def test_requests_in_fragments_and_many_in_one_read_are_done_in_order(client: Pl
 def test_batched_frames_are_arrays(trading: Node) -> None:
     for query, headers, agreed in (
         (f"batched=1&token={trading.token('a')}", {}, None),
+        (f"token={trading.token('a')}&batched=true", {}, None),
         (
             f"token={trading.token('a')}",
             {"Sec_WebSocket_Protocol": "x, crosstick.json.batched"},
@@ -216,10 +217,29 @@ def test_who_has_no_good_token_gets_a_401(trading: Node) -> None:
             assert client.headers["www-authenticate"].startswith("Bearer ")
 
 
-def test_pages_of_other_origins_may_not_connect(trading: Node) -> None:
-    with PlainClient(trading) as client:
-        client.open(f"token={trading.token('alice')}", Origin="https://elsewhere.example")
-        assert client.status == 403
+def test_what_is_no_opening_is_a_problem_that_repeats_nothing_of_it(trading: Node) -> None:
+    token = trading.token("alice")
+    twice = f"bearer.{token}, bearer.{token}"
+    invalid = "wamp.error.invalid_argument"
+    for query, target, headers, status, kind in (
+        (f"token={token}&secret=sesame", "GET /ws/trade", {}, 400, invalid),
+        (f"token={token}&symbols=sesame", "GET /ws/trade", {}, 400, invalid),
+        (f"token={token}&batched=sesame", "GET /ws/trade", {}, 400, invalid),
+        (f"token={token}&batched=1&batched=1", "GET /ws/trade", {}, 400, invalid),
+        (f"token={token}", "GET /ws/trade/sesame", {}, 404, "crosstick.error.not_found"),
+        (f"token={token}", "POST /ws/trade", {}, 405, "crosstick.error.method_not_allowed"),
+        ("", "GET /ws/trade", {"Sec_WebSocket_Protocol": twice}, 401, "crosstick.error.authentication_failed"),
+        (f"token={token}", "GET /ws/trade", {"Sec_WebSocket_Protocol": "sesame, sesame"}, 400, invalid),
+        (f"token={token}", "GET /ws/trade", {"Origin": "https://sesame.example"}, 403, "wamp.error.not_authorized"),
+        (f"token={token}", "GET /ws/trade", {"Origin": "sesame"}, 400, invalid),
+    ):
+        with PlainClient(trading) as client:
+            client.open(query, target=target, **headers)
+            problem = json.loads(client.body)
+            assert (client.status, problem["status"], problem["type"]) == (status, status, kind), (target, headers)
+            assert client.headers["content-type"] == "application/problem+json"
+            assert b"sesame" not in client.body
+            assert b"eyJ" not in client.body
 
 
 def test_a_full_realm_says_when_to_come_again(trading: Node) -> None:
@@ -298,9 +318,12 @@ def test_the_sessions_are_counted_and_gone_when_their_connections_are(trading: N
 
 def test_nothing_is_below_but_what_is_there(trading: Node) -> None:
     assert trading.get("/ws")[0] == 426
-    assert trading.get("/ws/trade")[0] == 426
+    status, headers, body = trading.get("/ws/trade")
+    assert (status, headers["content-type"]) == (426, "application/problem+json")
+    assert json.loads(body)["status"] == 426
     assert trading.get("/ws/other")[0] == 404
-    assert trading.get("/ws/trade/other")[0] in (404, 426)
+    assert trading.get("/ws/trade/other")[0] == 404
+    assert trading.get("/ws/trade/")[0] == 426
 
 
 def test_no_token_is_in_the_log(trading: Node) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 from autobahn.twisted.resource import WebSocketResource
@@ -37,7 +38,8 @@ class PlainAnswer(Resource):
 
     def render(self, request: Any) -> bytes:
         """Answer."""
-        request.setResponseCode(self.code)
+        # Twisted does not know the names of all.
+        request.setResponseCode(self.code, HTTPStatus(self.code).phrase.encode())
         request.setHeader(b"Content-Type", b"text/plain; charset=utf-8")
         request.setHeader(b"Cache-Control", b"no-store")
         for name, value in self._headers.items():
@@ -103,13 +105,15 @@ def _resource_for(site: Any, policy: HttpPolicy, request: Any) -> Any:
         return refusals[429]
     if isinstance(resource, WebSocketResource):
         # Autobahn would show a page with its version, or redirect to wherever the request says.
-        return UPGRADE_REQUIRED
+        return getattr(resource, "upgrade_required", UPGRADE_REQUIRED)
     if isinstance(resource, File):
         if resource.isdir():
             # Twisted would redirect to where the request's Host header says.
             return NOT_FOUND
         # For the file that goes between here and its being opened.
         resource.childNotFound = NOT_FOUND  # type: ignore[assignment]  # any resource will do
+    if isinstance(resource, PlainAnswer):
+        return resource
     if isinstance(resource, Resource404) or getattr(resource, "code", None) == _NOT_FOUND:
         # Crossbar's page names its version, process and folders.
         return NOT_FOUND

@@ -5,10 +5,12 @@ Knows nothing of sockets; what is wrong is a problem (``http_api.problems``) tha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import parse_qsl
 
 from autobahn.wamp import ApplicationError
 from twisted.internet.defer import Deferred
@@ -16,10 +18,17 @@ from twisted.internet.defer import Deferred
 from components.core.limits import Refusal
 from components.router import runtime
 from components.router.authenticator import Principal, create_bearer_authenticator
-from components.router.bearer import BearerError, bearer_token
+from components.router.bearer import SEVERAL, BearerError, bearer_token
 from components.router.http_api.access import ApiSettings
 from components.router.http_api.problems import ApiError, not_ready, retry_after
-from components.uris import ERROR_AUTHENTICATION_FAILED, ERROR_LIMIT_EXCEEDED
+from components.uris import (
+    ERROR_AUTHENTICATION_FAILED,
+    ERROR_INVALID_ARGUMENT,
+    ERROR_LIMIT_EXCEEDED,
+    ERROR_METHOD_NOT_ALLOWED,
+    ERROR_NOT_AUTHORIZED,
+    ERROR_RUNTIME,
+)
 
 FULL_RETRY_AFTER_S = 5.0
 """When somebody may have left."""
@@ -33,6 +42,59 @@ class RealmFull(ApiError):
     def status(self) -> int:
         """The answer's HTTP status."""
         return HTTPStatus.SERVICE_UNAVAILABLE.value
+
+
+@dataclass(frozen=True)
+class UpgradeRequired(ApiError):
+    """What is a WebSocket was asked for as if it were a page."""
+
+    @property
+    def status(self) -> int:
+        """The answer's HTTP status."""
+        return HTTPStatus.UPGRADE_REQUIRED.value
+
+
+_BATCHED = {"1": True, "true": True, "0": False, "false": False}
+
+
+def reads_batched(query: str) -> bool:
+    """Return whether a URL's query, without ``?``, wants arrays of objects.
+
+    Raises:
+        ApiError: it has something else than that and the token. What it has may be secret, and is not repeated.
+    """
+    batched: bool | None = None
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name == "token":
+            continue
+        if name != "batched" or batched is not None:
+            detail = "a parameter is unknown, or there twice; known are batched and token"
+            raise ApiError(ERROR_INVALID_ARGUMENT, detail)
+        batched = _BATCHED.get(value)
+        if batched is None:
+            raise ApiError(ERROR_INVALID_ARGUMENT, "batched must be one of 1, 0, true, false")
+    return bool(batched)
+
+
+def handshake_problem(status: int, reason: str) -> ApiError:
+    """Return the problem of an opening handshake for which Autobahn has a status and a reason.
+
+    Of the reason is shown what comes before the first part of the request that it quotes: that may be a token.
+    """
+    if status == HTTPStatus.FORBIDDEN:
+        return ApiError(ERROR_NOT_AUTHORIZED, "pages of this origin may not connect")
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        return ApiError(ERROR_METHOD_NOT_ALLOWED, headers={b"Allow": b"GET"})
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.HTTP_VERSION_NOT_SUPPORTED:
+        return ApiError(ERROR_RUNTIME)
+    if reason.startswith('duplicate protocol "bearer.'):
+        return _unauthorized(SEVERAL, "invalid_request")
+    if reason.startswith("duplicate protocol"):
+        return ApiError(ERROR_INVALID_ARGUMENT, "a subprotocol is offered twice")
+    return ApiError(ERROR_INVALID_ARGUMENT, _QUOTED.split(reason, maxsplit=1)[0].strip())
+
+
+_QUOTED = re.compile(r"[\"':]")
 
 
 class Entry:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
 from autobahn.wamp.exception import TransportLost
@@ -28,8 +28,10 @@ from components.router.engine.encodings import PLAIN, PlainEncoding
 from components.router.engine.events import Encoding
 from components.router.engine.requests import RequestCodec
 from components.router.http_api.access import ApiSettings
-from components.router.http_api.problems import PROBLEM_TYPE, ApiError
-from components.router.plain.entry import Entry
+from components.router.http_api.problems import PROBLEM_TYPE, ApiError, draining
+from components.router.listeners.listener import MAX_CONNECTIONS
+from components.router.listeners.web import PlainAnswer
+from components.router.plain.entry import Entry, RealmFull, UpgradeRequired, handshake_problem, reads_batched
 from components.router.seam.connections import GatewayWebSocketProtocol
 from components.router.seam.plain_session import (
     NoSessions,
@@ -40,6 +42,7 @@ from components.router.seam.plain_session import (
     session_factory,
 )
 from components.router.seam.socket_paths import SocketResource
+from components.uris import CLOSE_DRAINING, ERROR_INVALID_ARGUMENT, ERROR_NOT_FOUND
 
 JSON = "crosstick.json"
 BATCHED = "crosstick.json.batched"
@@ -92,13 +95,13 @@ class PlainSocket(PlainTransport, GatewayWebSocketProtocol):
     async def _admit(self, offered: list[str], headers: dict[str, str]) -> tuple[str | None, dict[str, str]]:
         query = urlsplit(self.http_request_uri).query
         protocol = choose_protocol(offered)
-        self._is_batched = protocol == BATCHED or parse_qs(query).get("batched") == ["1"]
         self._is_deciding = True
         try:
             authorization = header_values(self.http_request_data, "authorization")
             self._principal = await self.factory.entry.admit(
                 query, authorization, offered, self.client_address, self.network
             )
+            self._is_batched = reads_batched(query) or protocol == BATCHED
         except ApiError as problem:
             # With its traceback it would refer to this connection for ever.
             self._problem = problem.with_traceback(None)
@@ -122,8 +125,24 @@ class PlainSocket(PlainTransport, GatewayWebSocketProtocol):
         if self._problem is None:
             super().failHandshake(reason, code, responseHeaders)
         elif self.state == self.STATE_CONNECTING:
-            headers = {name.decode(): value.decode() for name, value in self._problem.headers.items()}
-            self._answer_upgrade(code, self._problem.body(), {"Content-Type": PROBLEM_TYPE.decode(), **headers})
+            self._answer_problem(self._problem, {})
+
+    def _refuse_upgrade(self, status: int, body: dict[str, Any], headers: dict[str, str]) -> None:
+        problem: ApiError
+        if "message" in body:
+            problem = handshake_problem(status, body["message"])
+        elif body["code"] == CLOSE_DRAINING:
+            problem = draining()
+        else:
+            # Of the listener, as opposed to the client's own.
+            kind = RealmFull if body["limit"] == MAX_CONNECTIONS else ApiError
+            problem = kind(body["code"], limit=body["limit"], value=body["value"])
+        self._answer_problem(problem, headers)
+
+    def _answer_problem(self, problem: ApiError, headers: dict[str, str]) -> None:
+        own = {name.decode(): value.decode() for name, value in problem.headers.items()}
+        content_type = {"Content-Type": PROBLEM_TYPE.decode()}
+        self._answer_upgrade(problem.status, problem.body(), {**content_type, **headers, **own})
 
     def onOpen(self) -> None:
         # The token may be one of the subprotocols.
@@ -269,8 +288,26 @@ class PlainSocketFactory(WampWebSocketServerFactory):  # type: ignore[misc]
         self.entry = entry
 
 
+def _answer(problem: ApiError) -> PlainAnswer:
+    headers = {b"Content-Type": PROBLEM_TYPE, **problem.headers}
+    return PlainAnswer(problem.status, problem.body().decode().rstrip(), headers)
+
+
+_NO_UPGRADE: ApiError = UpgradeRequired(
+    ERROR_INVALID_ARGUMENT,
+    "WebSocket connections only",
+    headers={b"Upgrade": b"websocket", b"Connection": b"Upgrade, close"},
+)
+
+
 class TradeSocket(SocketResource):
     """The resource of the configuration: ``extra`` has ``realm``, ``roles`` and ``options``."""
+
+    isLeaf = False
+    upgrade_required = _answer(_NO_UPGRADE)
+    """What is answered to who asks for a page."""
+
+    _nothing = _answer(ApiError(ERROR_NOT_FOUND))
 
     def __init__(self, extra: Any = None) -> None:
         try:
@@ -283,3 +320,6 @@ class TradeSocket(SocketResource):
             refuse_to_start(f"/ws/trade: {error}")
         factory.startFactory()
         super().__init__(factory)
+
+    def getChildWithDefault(self, name: bytes, request: Any) -> Any:
+        return self if name == b"" else self._nothing
