@@ -161,6 +161,13 @@ def families(request: Subscribe | Unsubscribe, rates: Mapping[int, str]) -> tupl
     return tuple(named)
 
 
+def replaced(named: Iterable[str], rates: Mapping[int, str]) -> tuple[str, ...]:
+    """Return the families that a subscription to others ends: ticks of a symbol come at one rate, or all of them."""
+    ticks = ("", *rates.values())
+    named = set(named)
+    return tuple(family for family in ticks if family not in named) if named.intersection(ticks) else ()
+
+
 def streams_of(request: Subscribe | Unsubscribe) -> list[str]:
     """Return the streams that a request names, or those that it means by naming none."""
     if request.streams is not UNSET:

@@ -75,6 +75,12 @@ def test_the_end_of_subscriptions_is_that_of_all_unless_it_says_which() -> None:
     assert plain_json.families(Unsubscribe(symbols="*", every_ms=100), RATES) == ("every_100ms",)
 
 
+def test_a_subscription_to_ticks_ends_those_at_other_rates() -> None:
+    assert plain_json.replaced(["", "book"], RATES) == ("every_100ms", "every_1s")
+    assert plain_json.replaced(["every_1s"], RATES) == ("", "every_100ms")
+    assert plain_json.replaced(["book"], RATES) == ()
+
+
 def test_a_rate_that_there_is_not_is_refused_with_those_that_there_are() -> None:
     with pytest.raises(RequestRefused, match="must be one of 100, 1000, was 7"):
         plain_json.families(Subscribe(symbols="*", every_ms=7), RATES)

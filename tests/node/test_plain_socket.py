@@ -24,6 +24,7 @@ def shape(config: dict[str, Any]) -> None:
                 "small": {"max_subscriptions": 2, "messages_per_s": 1, "messages_burst": 8, "refusals_burst": 5},
                 "alone": {"max_sessions_per_authid": 1},
                 "none": {"max_sessions": 1},
+                "two": {"max_subscriptions": 2},
             }
         }
     }
@@ -83,6 +84,24 @@ def test_streams_and_rates_are_told_apart(client: PlainClient) -> None:
     assert client.reply("subscribe", id=4, symbols=["BTCUSDT"], every_ms=7)["code"] == "wamp.error.invalid_argument"
     client.ask("subscribe", id=5, symbols=["BTCUSDT"], streams=["book"], every_ms=100)
     assert client.until(lambda each: each.get("id") == 5)[-1]["code"] == "wamp.error.invalid_argument"
+
+
+def test_another_rate_replaces_the_one_before(trading: Node) -> None:
+    with PlainClient(trading) as client:
+        # There is room for two subscriptions.
+        client.open(f"token={trading.token('alice', tier='two')}")
+        client.reply("subscribe", id=1, symbols=["BTCUSDT", "ETHUSDT"], every_ms=1000)
+        client.reply("subscribe", id=2, symbols=["BTCUSDT"])
+        merged = [each for each in (client.next() for _ in range(60)) if each["symbol"] == "BTCUSDT"]
+        assert all(after["seq"] == before["seq"] + after.get("merged", 1) for before, after in pairwise(merged))
+        assert client.reply("subscribe", id=3, symbols=["BTCUSDT", "ETHUSDT"], every_ms=100)["every_ms"] == 100
+        ticks = [client.next() for _ in range(20)]
+        for symbol in ("BTCUSDT", "ETHUSDT"):
+            of_symbol = [tick for tick in ticks if tick["symbol"] == symbol]
+            assert len(of_symbol) > 2
+            assert all(after["seq"] == before["seq"] + after.get("merged", 1) for before, after in pairwise(of_symbol))
+        assert client.reply("unsubscribe", id=4, symbols="*", every_ms=1000)["symbols"] == []
+        assert client.reply("unsubscribe", id=5, symbols="*")["symbols"] == ["BTCUSDT", "ETHUSDT"]
 
 
 def test_what_is_followed_twice_comes_once(client: PlainClient) -> None:

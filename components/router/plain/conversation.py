@@ -9,6 +9,7 @@ Rules:
 - A request that does what a thousand WAMP messages would counts as a thousand.
 - A reply comes before the events of what it says, and events that were published before it come before it. What is said in one
   turn is written at once.
+- Ticks of a symbol come at one rate, or all of them: who asks for another one follows the one before no more.
 - Who comes back gets of each symbol what was missed, and follows it from there in the same step as the last of that: nothing is
   missing, and nothing comes twice. A connection that takes no more gets no more of it until it does.
 
@@ -279,9 +280,15 @@ class Conversation:
         symbols = self._symbols(market, request.symbols, request.id)
         everything = request.symbols == ALL
         missing = self._following.missing(symbols, families)
-        if not self._afford(len(symbols) * len(families), len(missing), request.id):
+        others = plain_json.replaced(families, market.rates)
+        gone = self._following.gone(None if everything else symbols, others)
+        if not self._afford(len(symbols) * len(families), len(missing) - len(gone), request.id):
             return
+        self._following.end(None if everything else symbols, others)
         self._following.begin(symbols, families, everything=everything)
+        for topic in gone:
+            self._unfollow(topic)
+            yield not _HOLD
         self._say(
             plain_json.typed(
                 "subscribed",
@@ -329,13 +336,19 @@ class Conversation:
         if len(topics) < len(symbols):
             text = "resume comes before subscribe: ticks of some of these are followed"
             raise RequestRefused(ERROR_INVALID_ARGUMENT, text, request.id)
-        if not self._afford(len(symbols), len(topics), request.id):
+        others = plain_json.replaced([""], market.rates)
+        gone = self._following.gone(symbols, others)
+        if not self._afford(len(symbols), len(topics) - len(gone), request.id):
             return
         gate: Gate | None = self._session.gate
         refusal = None if gate is None else gate.call(len(self._calls))
         if refusal is not None:
             self._refused(refusal, request.id)
             return
+        self._following.end(symbols, others)
+        for topic in gone:
+            self._unfollow(topic)
+            yield not _HOLD
         self._say(plain_json.typed("resumed", request.id, symbols=symbols))
         behind_until_s = self._clock.seconds() + BEHIND_S
         for symbol, after_seq in request.last.items():
@@ -414,12 +427,12 @@ class Conversation:
                 raise RequestRefused(ERROR_UNKNOWN_SYMBOL, f"unknown symbol {symbol}", request_id)
 
     def _afford(self, messages: int, subscriptions: int, request_id: OptionalId) -> bool:
-        """Tell whether the session's limits have room for so many messages and new subscriptions; else say that not."""
+        """Tell whether the session's limits have room for so many messages and subscriptions more; else say that not."""
         gate: Gate | None = self._session.gate
         if gate is None:
             return True
         refusal = None
-        if subscriptions and not gate.room_for_subscription(len(self._following.topics) + subscriptions - 1):
+        if subscriptions > 0 and not gate.room_for_subscription(len(self._following.topics) + subscriptions - 1):
             refusal = gate.refuse("max_subscriptions")
         refusal = refusal or gate.pay(messages)
         if refusal is not None:
