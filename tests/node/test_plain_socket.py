@@ -140,7 +140,7 @@ def test_list_status_and_ping_are_answered(client: PlainClient) -> None:
         ("[" * 60_000, "crosstick.error.invalid_message", None),
         ('{"type":"buy","id":1}', "crosstick.error.invalid_message", 1),
         ('{"type":"ping","id":2,"extra":0}', "crosstick.error.invalid_message", 2),
-        ('{"type":"ping","id":null}', "crosstick.error.invalid_message", None),
+        ('{"type":"list","id":null,"extra":0}', "crosstick.error.invalid_message", None),
         ('{"type":"ping","id":"%s"}' % ("x" * 65), "crosstick.error.invalid_message", None),
         ('{"type":"subscribe","symbols":[],"id":3}', "crosstick.error.invalid_message", 3),
         ('{"type":"subscribe","symbols":["BTC USDT"],"id":4}', "crosstick.error.invalid_message", 4),

@@ -237,7 +237,7 @@ class Conversation:
 
     def _handle(self, text: bytes) -> Work:
         try:
-            request = plain_json.parse(text)
+            request = plain_json.parse(text, () if self._market is None else self._market.rates)
         except RequestRefused as refused:
             self._fault(refused)
             return
