@@ -26,6 +26,7 @@ BOOK = "book"
 
 _TICK_DOTS = tick_topic("").count(".")
 """In a topic of ticks; in others there is one more, before the family."""
+STREAMS = (TICK, BOOK)
 
 _BOOK_FAMILY = BOOK_SUFFIX.removeprefix(".")
 
@@ -33,7 +34,9 @@ Whole = Annotated[int, Meta(ge=0, le=2**53)]
 """What a JavaScript client can count to."""
 
 Id = Annotated[str, Meta(max_length=MAX_ID_CHARS)] | Annotated[int, Meta(ge=-(2**53), le=2**53)]
-OptionalId = Id | UnsetType
+OptionalId = Id | None | UnsetType
+"""``null`` is as none."""
+
 Symbol = Annotated[str, Meta(pattern=r"^[A-Za-z0-9]{1,20}\Z")]
 Symbols = Annotated[list[Symbol], Meta(min_length=1)] | Literal["*"]
 Streams = Annotated[list[Literal["tick", "book"]], Meta(min_length=1, max_length=2)]
@@ -101,35 +104,83 @@ class RequestRefused(ValueError):
         self.id = request_id
 
 
+_KINDS: dict[str, Any] = {
+    str(kind.__struct_config__.tag): kind for kind in (Subscribe, Unsubscribe, List, Status, Ping, Renew, Resume)
+}
 _decode = msgspec.json.Decoder(Request).decode
 _decode_id = msgspec.json.Decoder(_OnlyId).decode
 NOT_TEXT = b"\0"
 """Stands for a message in a binary frame."""
 
+_BROKEN = "a message is a request in JSON, one to a text frame"
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
-def parse(message: bytes) -> Request:
-    """Return the request that a message is.
+def parse(message: bytes, rates: Iterable[int] = ()) -> Request:
+    """Return the request that a message is; ``rates``, the node's in ms, are named where something else is in their place.
 
     Raises:
         RequestRefused: it is none, ``crosstick.error.invalid_message``.
     """
     try:
         request: Request = _decode(message)
-    except _UNREADABLE as error:
-        text = "it is binary" if message == NOT_TEXT else str(error)
-        text = f"a message is a request in JSON, one to a text frame: {text}"
-        raise RequestRefused(ERROR_INVALID_MESSAGE, text, id_of(message)) from None
+    except _UNREADABLE:
+        raise RequestRefused(ERROR_INVALID_MESSAGE, _explained(message, rates), id_of(message)) from None
     return request
+
+
+def _explained(message: bytes, rates: Iterable[int]) -> str:
+    """Return for people why a message is no request."""
+    if message == NOT_TEXT:
+        return f"{_BROKEN}; this is a binary one"
+    try:
+        # All of it: the error is that of the first part.
+        said = msgspec.json.decode(message)
+    except _UNREADABLE:
+        return f"{_BROKEN}; this is no JSON"
+    if not isinstance(said, dict):
+        return f"{_BROKEN}, an object"
+    kind = _KINDS.get(str(said.get("type")))
+    if kind is None:
+        return f"type must be one of {', '.join(_KINDS)}"
+    fields = {each.name: each for each in msgspec.structs.fields(kind)}
+    if not said.keys() <= {"type", *fields}:
+        return f"{kind.__struct_config__.tag} has a field that is unknown; known are {', '.join(['type', *fields])}"
+    for name, each in fields.items():
+        if name in said:
+            try:
+                msgspec.convert(said[name], Id | None if name == "id" else each.type)
+            except msgspec.ValidationError:
+                return _rule(name, rates)
+        elif each.required:
+            return _rule(name, rates)
+    return _BROKEN
+
+
+def _rule(name: str, rates: Iterable[int]) -> str:
+    if name == "every_ms" and rates:
+        return f"every_ms must be one of {', '.join(map(str, sorted(rates)))}"
+    return f"{name} must be {_RULES[name]}"
+
+
+_RULES = {
+    "id": f"text of up to {MAX_ID_CHARS} characters or an integer",
+    "symbols": 'a list of symbols or "*"',
+    "streams": f"a list of one or more of {', '.join(STREAMS)}",
+    "every_ms": "a number of milliseconds",
+    "token": "text",
+    "epoch": "a whole number",
+    "last": "an object with the last seq by symbol",
+}
 
 
 def id_of(message: bytes) -> OptionalId:
     """Return the id of a message that may be no request, as far as it has one."""
     try:
-        return _decode_id(message).id
+        request_id = _decode_id(message).id
     except _UNREADABLE:
         return UNSET
+    return UNSET if request_id is None else request_id
 
 
 # What is followed
@@ -147,11 +198,11 @@ def families(request: Subscribe | Unsubscribe, rates: Mapping[int, str]) -> tupl
     every_ms = request.every_ms
     if every_ms is not UNSET and every_ms not in rates:
         known = ", ".join(map(str, sorted(rates))) or "none"
-        raise RequestRefused(ERROR_INVALID_ARGUMENT, f"every_ms: must be one of {known}, was {every_ms}", request.id)
+        raise RequestRefused(ERROR_INVALID_ARGUMENT, f"every_ms must be one of {known}", request.id)
     ends = isinstance(request, Unsubscribe)
     streams = streams_of(request)
     if every_ms is not UNSET and TICK not in streams:
-        raise RequestRefused(ERROR_INVALID_ARGUMENT, 'every_ms: is for streams with "tick"', request.id)
+        raise RequestRefused(ERROR_INVALID_ARGUMENT, 'every_ms is for streams with "tick"', request.id)
     named: list[str] = []
     for stream in streams:
         if stream == BOOK:
@@ -161,6 +212,13 @@ def families(request: Subscribe | Unsubscribe, rates: Mapping[int, str]) -> tupl
         else:
             named += ["", *rates.values()] if ends else [""]
     return tuple(named)
+
+
+def replaced(named: Iterable[str], rates: Mapping[int, str]) -> tuple[str, ...]:
+    """Return the families that a subscription to others ends: ticks of a symbol come at one rate, or all of them."""
+    ticks = ("", *rates.values())
+    named = set(named)
+    return tuple(family for family in ticks if family not in named) if named.intersection(ticks) else ()
 
 
 def streams_of(request: Subscribe | Unsubscribe) -> list[str]:
@@ -244,7 +302,7 @@ class Following:
 
 def typed(kind: str, request_id: OptionalId = UNSET, **fields: Any) -> bytes:
     """Return an object of a type, with the id of what it answers if that had one; fields that are ``UNSET`` are left out."""
-    said = {"type": kind, "id": request_id, **fields}
+    said = {"type": kind, "id": UNSET if request_id is None else request_id, **fields}
     return msgspec.json.encode({name: value for name, value in said.items() if value is not UNSET})
 
 

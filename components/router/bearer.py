@@ -13,6 +13,9 @@ PROTOCOL_PREFIX = "bearer."
 _SCHEME = "bearer "
 
 
+SEVERAL = "one token is enough: in the URL, a header or a subprotocol"
+
+
 class BearerError(ValueError):
     """It is not clear which token is meant; the text may be shown to the client, and has nothing of a token."""
 
@@ -33,5 +36,5 @@ def bearer_token(query: str, authorization: Sequence[str], protocols: Sequence[s
         found.append(value[len(_SCHEME) :].strip())
     found += [name.removeprefix(PROTOCOL_PREFIX) for name in protocols if name.startswith(PROTOCOL_PREFIX)]
     if len(found) > 1:
-        raise BearerError("one token is enough: in the URL, a header or a subprotocol")
+        raise BearerError(SEVERAL)
     return found[0] if found else None

@@ -75,8 +75,49 @@ def test_the_end_of_subscriptions_is_that_of_all_unless_it_says_which() -> None:
     assert plain_json.families(Unsubscribe(symbols="*", every_ms=100), RATES) == ("every_100ms",)
 
 
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        ({"type": "nope"}, "type must be one of subscribe, unsubscribe, list, status, ping, renew, resume"),
+        ({"id": 1}, "type must be one of subscribe, unsubscribe, list, status, ping, renew, resume"),
+        ({"type": 1}, "type must be one of subscribe, unsubscribe, list, status, ping, renew, resume"),
+        ([], "a message is a request in JSON, one to a text frame, an object"),
+        ({"type": "subscribe", "symbols": "BTCUSDT"}, 'symbols must be a list of symbols or "*"'),
+        ({"type": "subscribe", "symbols": ["*"]}, 'symbols must be a list of symbols or "*"'),
+        ({"type": "unsubscribe"}, 'symbols must be a list of symbols or "*"'),
+        ({"type": "subscribe", "symbols": "*", "every_ms": "1000"}, "every_ms must be one of 100, 1000"),
+        ({"type": "ping", "id": "x" * 65}, "id must be text of up to 64 characters or an integer"),
+        ({"type": "ping", "id": 1.5}, "id must be text of up to 64 characters or an integer"),
+        ({"type": "ping", "extra": 1}, "ping has a field that is unknown; known are type, id"),
+        ({"type": "renew", "token": 1}, "token must be text"),
+        ({"type": "resume", "epoch": 1, "last": {}}, "last must be an object with the last seq by symbol"),
+        ({"type": "resume", "last": {"A": 1}}, "epoch must be a whole number"),
+    ],
+)
+def test_what_is_wrong_is_said_with_what_there_is(message: object, text: str) -> None:
+    with pytest.raises(RequestRefused) as refused:
+        plain_json.parse(json.dumps(message).encode(), RATES)
+    assert (refused.value.uri, str(refused.value)) == (ERROR_INVALID_MESSAGE, text)
+
+
+def test_the_streams_that_there_are_are_named() -> None:
+    with pytest.raises(RequestRefused, match=", ".join(plain_json.STREAMS)):
+        plain_json.parse(b'{"type":"subscribe","symbols":"*","streams":["trade"]}')
+
+
+def test_an_id_of_null_is_none() -> None:
+    request = plain_json.parse(b'{"type":"ping","id":null}')
+    assert plain_json.typed("pong", request.id) == b'{"type":"pong"}'
+
+
+def test_a_subscription_to_ticks_ends_those_at_other_rates() -> None:
+    assert plain_json.replaced(["", "book"], RATES) == ("every_100ms", "every_1s")
+    assert plain_json.replaced(["every_1s"], RATES) == ("", "every_100ms")
+    assert plain_json.replaced(["book"], RATES) == ()
+
+
 def test_a_rate_that_there_is_not_is_refused_with_those_that_there_are() -> None:
-    with pytest.raises(RequestRefused, match="must be one of 100, 1000, was 7"):
+    with pytest.raises(RequestRefused, match="must be one of 100, 1000"):
         plain_json.families(Subscribe(symbols="*", every_ms=7), RATES)
     with pytest.raises(RequestRefused, match="tick"):
         plain_json.families(Subscribe(symbols="*", every_ms=100, streams=["book"]), RATES)

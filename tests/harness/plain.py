@@ -23,11 +23,11 @@ class PlainClient(Wire):
         self.headers: dict[str, str] = {}
         self.body = b""
 
-    def open(self, query: str = "", **headers: str) -> PlainClient:
-        """Ask for the upgrade, with a query and headers (``_`` for ``-``); ``status`` says what came of it."""
-        path = "/ws/trade" + (f"?{query}" if query else "")
+    def open(self, query: str = "", *, target: str = "GET /ws/trade", **headers: str) -> PlainClient:
+        """Ask for the upgrade, with a query and headers (``_`` for ``-``), of a ``target``; ``status`` says what came of it."""
+        path = target + (f"?{query}" if query else "")
         lines = [
-            f"GET {path} HTTP/1.1",
+            f"{path} HTTP/1.1",
             f"Host: {self._host}",
             "Upgrade: websocket",
             "Connection: Upgrade",

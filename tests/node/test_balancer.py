@@ -146,7 +146,7 @@ def test_what_a_bad_handshake_says_is_neither_in_the_answer_nor_in_the_log(
     evil = "evil\x1b[31m, evil\x1b[31m"
     assert upgrade(Sec_WebSocket_Protocol=evil) == (
         400,
-        no_handshake("duplicate protocol … specified in HTTP Sec-WebSocket-Protocol header"),
+        no_handshake("duplicate protocol"),
     )
     assert upgrade(Sec_WebSocket_Version='"evil" evil') == (
         400,

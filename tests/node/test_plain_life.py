@@ -19,11 +19,18 @@ from tests.harness.plain import Closed, Object, PlainClient, is_event
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "SOLUSDT"]
 
 
+TIERS = {
+    "alone": {"max_sessions_per_authid": 1},
+    "none": {"max_sessions": 1},
+    "one": {"max_subscriptions": 1},
+}
+
+
 def shape(config: dict[str, Any]) -> None:
     component(config, "gateway")["extra"] = {
         "fanout": {"stall_timeout": 1, "send_buffer_bytes": 16_384, "replay": {"max_events_per_symbol": 300}}
     }
-    with_limits(expiry_grace=0, tiers={"alone": {"max_sessions_per_authid": 1}, "none": {"max_sessions": 1}})(config)
+    with_limits(expiry_grace=0, tiers=TIERS)(config)
 
 
 @pytest.fixture(scope="module")
@@ -119,9 +126,26 @@ def test_what_cannot_be_had_any_more_is_a_gap_in_its_place(trading: Node) -> Non
         got = [client.next() for _ in range(40)]
         assert got[1] == {"type": "gap", "symbol": "BTCUSDT", "from_seq": 42, "to_seq": None, "reason": "epoch"}
         assert_whole(of(got, "BTCUSDT")[1:], of(got, "BTCUSDT")[0]["seq"])
+
+
+def test_who_is_ahead_of_the_gateway_begins_with_the_newest_and_other_symbols_go_on(trading: Node) -> None:
     with connected(trading) as client:
-        client.ask("resume", id=3, epoch=epoch, last={"BTCUSDT": 2**40})
-        assert client.until(lambda each: each["type"] == "error")[-1]["code"] == "wamp.error.invalid_argument"
+        epoch = client.reply("status", id=1)["epoch"]
+        client.ask("subscribe", symbols=["ETHUSDT"])
+        last = client.until(is_event)[-1]["seq"]
+    ahead = 2**40
+    gap = {"type": "gap", "symbol": "BTCUSDT", "from_seq": ahead + 1, "to_seq": None, "reason": "ahead"}
+    with connected(trading) as client:
+        client.ask("resume", epoch=epoch, last={"BTCUSDT": ahead, "ETHUSDT": last})
+        got = [client.next() for _ in range(100)]
+    query = f"symbols=BTCUSDT,ETHUSDT&resume={epoch}:BTCUSDT={ahead},ETHUSDT={last}&token={trading.token('alice')}"
+    with EventStream(trading, query) as stream:
+        streamed = [event[1] for _ in range(100) if (event := stream.next())]
+    assert len(streamed) == 100
+    for objects in (got, streamed):
+        assert (objects[0]["type"], objects[1]) == ("resumed", gap)
+        assert of(objects, "BTCUSDT")
+        assert_whole(of(objects, "ETHUSDT"), last)
 
 
 def test_a_session_ends_with_its_token(trading: Node) -> None:
@@ -249,6 +273,14 @@ def test_a_full_realm_has_no_streams(trading: Node) -> None:
         with EventStream(trading, query) as first, EventStream(trading, query) as second:
             assert first.answer.status == 200
             assert (second.answer.status, second.answer.headers["Retry-After"]) == (status, "5")
+
+
+def test_an_error_in_a_stream_is_no_event_that_browsers_take_for_a_lost_line(trading: Node) -> None:
+    with EventStream(trading, f"symbols=*&token={trading.token('alice', tier='one')}") as stream:
+        problem = stream.next()
+        assert problem is not None
+        assert (problem[0], problem[1]["type"], problem[1]["limit"]) == ("problem", "error", "max_subscriptions")
+        assert stream.next() is None
 
 
 def test_a_stream_ends_with_its_token_and_says_so(trading: Node) -> None:

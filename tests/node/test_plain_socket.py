@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from itertools import pairwise
 from typing import Any
 
@@ -26,6 +24,7 @@ def shape(config: dict[str, Any]) -> None:
                 "small": {"max_subscriptions": 2, "messages_per_s": 1, "messages_burst": 8, "refusals_burst": 5},
                 "alone": {"max_sessions_per_authid": 1},
                 "none": {"max_sessions": 1},
+                "two": {"max_subscriptions": 2},
             }
         }
     }
@@ -87,6 +86,24 @@ def test_streams_and_rates_are_told_apart(client: PlainClient) -> None:
     assert client.until(lambda each: each.get("id") == 5)[-1]["code"] == "wamp.error.invalid_argument"
 
 
+def test_another_rate_replaces_the_one_before(trading: Node) -> None:
+    with PlainClient(trading) as client:
+        # There is room for two subscriptions.
+        client.open(f"token={trading.token('alice', tier='two')}")
+        client.reply("subscribe", id=1, symbols=["BTCUSDT", "ETHUSDT"], every_ms=1000)
+        client.reply("subscribe", id=2, symbols=["BTCUSDT"])
+        merged = [each for each in (client.next() for _ in range(60)) if each["symbol"] == "BTCUSDT"]
+        assert all(after["seq"] == before["seq"] + after.get("merged", 1) for before, after in pairwise(merged))
+        assert client.reply("subscribe", id=3, symbols=["BTCUSDT", "ETHUSDT"], every_ms=100)["every_ms"] == 100
+        ticks = [client.next() for _ in range(20)]
+        for symbol in ("BTCUSDT", "ETHUSDT"):
+            of_symbol = [tick for tick in ticks if tick["symbol"] == symbol]
+            assert len(of_symbol) > 2
+            assert all(after["seq"] == before["seq"] + after.get("merged", 1) for before, after in pairwise(of_symbol))
+        assert client.reply("unsubscribe", id=4, symbols="*", every_ms=1000)["symbols"] == []
+        assert client.reply("unsubscribe", id=5, symbols="*")["symbols"] == ["BTCUSDT", "ETHUSDT"]
+
+
 def test_what_is_followed_twice_comes_once(client: PlainClient) -> None:
     client.reply("subscribe", id=1, symbols=["ETHUSDT"])
     client.reply("subscribe", id=2, symbols="*")
@@ -123,7 +140,7 @@ def test_list_status_and_ping_are_answered(client: PlainClient) -> None:
         ("[" * 60_000, "crosstick.error.invalid_message", None),
         ('{"type":"buy","id":1}', "crosstick.error.invalid_message", 1),
         ('{"type":"ping","id":2,"extra":0}', "crosstick.error.invalid_message", 2),
-        ('{"type":"ping","id":null}', "crosstick.error.invalid_message", None),
+        ('{"type":"list","id":null,"extra":0}', "crosstick.error.invalid_message", None),
         ('{"type":"ping","id":"%s"}' % ("x" * 65), "crosstick.error.invalid_message", None),
         ('{"type":"subscribe","symbols":[],"id":3}', "crosstick.error.invalid_message", 3),
         ('{"type":"subscribe","symbols":["BTC USDT"],"id":4}', "crosstick.error.invalid_message", 4),
@@ -157,6 +174,7 @@ def test_requests_in_fragments_and_many_in_one_read_are_done_in_order(client: Pl
 def test_batched_frames_are_arrays(trading: Node) -> None:
     for query, headers, agreed in (
         (f"batched=1&token={trading.token('a')}", {}, None),
+        (f"token={trading.token('a')}&batched=true", {}, None),
         (
             f"token={trading.token('a')}",
             {"Sec_WebSocket_Protocol": "x, crosstick.json.batched"},
@@ -218,25 +236,29 @@ def test_who_has_no_good_token_gets_a_401(trading: Node) -> None:
             assert client.headers["www-authenticate"].startswith("Bearer ")
 
 
-def test_pages_of_other_origins_may_not_connect(trading: Node) -> None:
-    with PlainClient(trading) as client:
-        client.open(f"token={trading.token('alice')}", Origin="https://elsewhere.example")
-        assert (client.status, json.loads(client.body)["type"]) == (403, "wamp.error.not_authorized")
-        assert client.headers["content-type"] == "application/problem+json"
-
-
-def test_an_upgrade_that_is_none_is_a_problem_without_the_token(trading: Node) -> None:
+def test_what_is_no_opening_is_a_problem_that_repeats_nothing_of_it(trading: Node) -> None:
     token = trading.token("alice")
-    for method, offered, status in (("POST", "crosstick.json", 405), ("GET", f"bearer.{token}, bearer.{token}", 400)):
-        asked = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
-        connection = http.client.HTTPConnection("127.0.0.1", trading.port, timeout=5)
-        with closing(connection):
-            connection.request(method, f"/ws/trade?token={token}", headers=asked | {"Sec-WebSocket-Protocol": offered})
-            answer = connection.getresponse()
-            body = answer.read()
-        assert (answer.status, json.loads(body)["status"], b"eyJ" in body) == (status, status, False)
-        assert answer.headers["Content-Type"] == "application/problem+json"
-        assert answer.headers["Allow"] == ("GET" if status == 405 else None)
+    twice = f"bearer.{token}, bearer.{token}"
+    invalid = "wamp.error.invalid_argument"
+    for query, target, headers, status, kind in (
+        (f"token={token}&secret=sesame", "GET /ws/trade", {}, 400, invalid),
+        (f"token={token}&symbols=sesame", "GET /ws/trade", {}, 400, invalid),
+        (f"token={token}&batched=sesame", "GET /ws/trade", {}, 400, invalid),
+        (f"token={token}&batched=1&batched=1", "GET /ws/trade", {}, 400, invalid),
+        (f"token={token}", "GET /ws/trade/sesame", {}, 404, "crosstick.error.not_found"),
+        (f"token={token}", "POST /ws/trade", {}, 405, "crosstick.error.method_not_allowed"),
+        ("", "GET /ws/trade", {"Sec_WebSocket_Protocol": twice}, 400, invalid),
+        (f"token={token}", "GET /ws/trade", {"Sec_WebSocket_Protocol": "sesame, sesame"}, 400, invalid),
+        (f"token={token}", "GET /ws/trade", {"Origin": "https://sesame.example"}, 403, "wamp.error.not_authorized"),
+        (f"token={token}", "GET /ws/trade", {"Origin": "sesame"}, 400, invalid),
+    ):
+        with PlainClient(trading) as client:
+            client.open(query, target=target, **headers)
+            problem = json.loads(client.body)
+            assert (client.status, problem["status"], problem["type"]) == (status, status, kind), (target, headers)
+            assert client.headers["content-type"] == "application/problem+json"
+            assert b"sesame" not in client.body
+            assert b"eyJ" not in client.body
 
 
 def test_a_full_realm_says_when_to_come_again(trading: Node) -> None:
@@ -315,9 +337,12 @@ def test_the_sessions_are_counted_and_gone_when_their_connections_are(trading: N
 
 def test_nothing_is_below_but_what_is_there(trading: Node) -> None:
     assert trading.get("/ws")[0] == 426
-    assert trading.get("/ws/trade")[0] == 426
+    status, headers, body = trading.get("/ws/trade")
+    assert (status, headers["content-type"]) == (426, "application/problem+json")
+    assert json.loads(body)["status"] == 426
     assert trading.get("/ws/other")[0] == 404
-    assert trading.get("/ws/trade/other")[0] in (404, 426)
+    assert trading.get("/ws/trade/other")[0] == 404
+    assert trading.get("/ws/trade/")[0] == 426
 
 
 def test_no_token_is_in_the_log(trading: Node) -> None:

@@ -149,6 +149,9 @@ PLAIN = {
 
 
 _TYPED = b'{"type":"'
+_ERROR = b"error"
+PROBLEM = b"problem"
+"""What an object of type ``error`` is named as a server-sent event: ``error`` is what a browser calls a lost connection."""
 
 
 class StreamEncoding(PlainEncoding):
@@ -179,7 +182,8 @@ class StreamEncoding(PlainEncoding):
 def _server_sent(data: bytes) -> bytes:
     name = b""
     if data.startswith(_TYPED):
-        name = b"event: %b\n" % data[len(_TYPED) : data.index(b'"', len(_TYPED))]
+        kind = data[len(_TYPED) : data.index(b'"', len(_TYPED))]
+        name = b"event: %b\n" % (PROBLEM if kind == _ERROR else kind)
     # JSON may have line breaks between its parts; in a field there is none.
     if b"\n" in data or b"\r" in data:
         data = b"".join(data.splitlines())

@@ -108,13 +108,15 @@ def _resource_for(site: Any, policy: HttpPolicy, request: Any) -> Any:
         return refusals[429]
     if isinstance(resource, WebSocketResource):
         # Autobahn would show a page with its version, or redirect to wherever the request says.
-        return UPGRADE_REQUIRED
+        return getattr(resource, "upgrade_required", UPGRADE_REQUIRED)
     if isinstance(resource, File):
         if resource.isdir():
             # Twisted would redirect to where the request's Host header says.
             return NOT_FOUND
         # For the file that goes between here and its being opened.
         resource.childNotFound = NOT_FOUND  # type: ignore[assignment]  # any resource will do
+    if isinstance(resource, PlainAnswer):
+        return resource
     if isinstance(resource, Resource404) or getattr(resource, "code", None) == _NOT_FOUND:
         # Crossbar's page names its version, process and folders.
         return NOT_FOUND

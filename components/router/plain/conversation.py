@@ -9,6 +9,7 @@ Rules:
 - A request that does what a thousand WAMP messages would counts as a thousand.
 - A reply comes before the events of what it says, and events that were published before it come before it. What is said in one
   turn is written at once.
+- Ticks of a symbol come at one rate, or all of them: who asks for another one follows the one before no more.
 - Who comes back gets of each symbol what was missed, and follows it from there in the same step as the last of that: nothing is
   missing, and nothing comes twice. A connection that takes no more gets no more of it until it does.
 
@@ -237,7 +238,7 @@ class Conversation:
 
     def _handle(self, text: bytes) -> Work:
         try:
-            request = plain_json.parse(text)
+            request = plain_json.parse(text, () if self._market is None else self._market.rates)
         except RequestRefused as refused:
             self._fault(refused)
             return
@@ -280,9 +281,15 @@ class Conversation:
         symbols = self._symbols(market, request.symbols, request.id)
         everything = request.symbols == ALL
         missing = self._following.missing(symbols, families)
-        if not self._afford(len(symbols) * len(families), len(missing), request.id):
+        others = plain_json.replaced(families, market.rates)
+        gone = self._following.gone(None if everything else symbols, others)
+        if not self._afford(len(symbols) * len(families), len(missing) - len(gone), request.id):
             return
+        self._following.end(None if everything else symbols, others)
         self._following.begin(symbols, families, everything=everything)
+        for topic in gone:
+            self._unfollow(topic)
+            yield not _HOLD
         self._say(
             plain_json.typed(
                 "subscribed",
@@ -331,45 +338,48 @@ class Conversation:
         if len(topics) < len(symbols):
             text = "resume comes before subscribe: ticks of some of these are followed"
             raise RequestRefused(ERROR_INVALID_ARGUMENT, text, request.id)
-        if not self._afford(len(symbols), len(topics), request.id):
+        others = plain_json.replaced([""], market.rates)
+        gone = self._following.gone(symbols, others)
+        if not self._afford(len(symbols), len(topics) - len(gone), request.id):
             return
         gate: Gate | None = self._session.gate
         refusal = None if gate is None else gate.call(len(self._calls))
         if refusal is not None:
             self._refused(refusal, request.id)
             return
+        self._following.end(symbols, others)
+        for topic in gone:
+            self._unfollow(topic)
+            yield not _HOLD
         self._say(plain_json.typed("resumed", request.id, symbols=symbols))
+        behind_until_s = self._clock.seconds() + BEHIND_S
         for symbol, after_seq in request.last.items():
-            yield from self._resume_symbol(market, symbol, request.epoch, after_seq, request.id)
+            yield from self._resume_symbol(market, symbol, request, after_seq, behind_until_s)
 
     def _resume_symbol(
-        self, market: MarketView, symbol: str, epoch: int, after_seq: int, request_id: OptionalId
+        self, market: MarketView, symbol: str, request: plain_json.Resume, after_seq: int, behind_until_s: float
     ) -> Work:
         topic = plain_json.topic_of(symbol, "")
-        behind_until_s = self._clock.seconds() + BEHIND_S
         while True:
             while self._connection.is_blocked:
                 yield _HOLD
             if not market.grants(self._session, symbol):
                 # Its token is another one meanwhile.
-                self._say(plain_json.error(ERROR_UNKNOWN_SYMBOL, f"unknown symbol {symbol}", request_id))
+                self._say(plain_json.error(ERROR_UNKNOWN_SYMBOL, f"unknown symbol {symbol}", request.id))
                 return
-            if epoch != market.epoch:
-                self._say(plain_json.gap(symbol, after_seq + 1, None, "epoch"))
-                self._follow(topic, request_id)
-                yield not _HOLD
+            if request.epoch != market.epoch:
+                yield from self._begin_afresh(symbol, after_seq, "epoch", request.id)
                 return
             try:
-                page = market.page(symbol, epoch, after_seq, RESUME_EVENTS)
-            except SeqAhead as ahead:
+                page = market.page(symbol, request.epoch, after_seq, RESUME_EVENTS)
+            except SeqAhead:
                 # This gateway may be a moment behind the one that the client comes from.
                 if self._clock.seconds() < behind_until_s:
                     if self._look_again is None or not self._look_again.active():
                         self._look_again = self._clock.callLater(LOOK_AGAIN_S, self.released)
                     yield _HOLD
                     continue
-                text = f"{symbol}: {ahead}, was {after_seq}"
-                self._say(plain_json.error(ERROR_INVALID_ARGUMENT, text, request_id))
+                yield from self._begin_afresh(symbol, after_seq, "ahead", request.id)
                 return
             objects = [payload for _, payload in plain_json.replayed(symbol, page)]
             if objects:
@@ -378,11 +388,16 @@ class Conversation:
                 self._flush()
             if not page.more:
                 # What is published from here on is not in the page, and all that was is.
-                self._follow(topic, request_id, retained=False)
+                self._follow(topic, request.id, retained=False)
                 yield not _HOLD
                 return
             after_seq = page.to_seq
             yield not _HOLD
+
+    def _begin_afresh(self, symbol: str, after_seq: int, reason: str, request_id: OptionalId) -> Work:
+        self._say(plain_json.gap(symbol, after_seq + 1, None, reason))
+        self._follow(plain_json.topic_of(symbol, ""), request_id)
+        yield not _HOLD
 
     def listed(self) -> None:
         """Be told that other symbols are listed than before."""
@@ -417,12 +432,12 @@ class Conversation:
                 raise RequestRefused(ERROR_UNKNOWN_SYMBOL, f"unknown symbol {symbol}", request_id)
 
     def _afford(self, messages: int, subscriptions: int, request_id: OptionalId) -> bool:
-        """Tell whether the session's limits have room for so many messages and new subscriptions; else say that not."""
+        """Tell whether the session's limits have room for so many messages and subscriptions more; else say that not."""
         gate: Gate | None = self._session.gate
         if gate is None:
             return True
         refusal = None
-        if subscriptions and not gate.room_for_subscription(len(self._following.topics) + subscriptions - 1):
+        if subscriptions > 0 and not gate.room_for_subscription(len(self._following.topics) + subscriptions - 1):
             refusal = gate.refuse("max_subscriptions")
         refusal = refusal or gate.pay(messages)
         if refusal is not None:

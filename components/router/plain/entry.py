@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import parse_qsl
 
 from autobahn.wamp import ApplicationError
 from twisted.internet.defer import Deferred
@@ -19,7 +20,11 @@ from components.router.authenticator import Principal, count_missing_token, crea
 from components.router.bearer import BearerError, bearer_token
 from components.router.http_api.access import ApiSettings
 from components.router.http_api.problems import ApiError, not_ready, retry_after
-from components.uris import ERROR_AUTHENTICATION_FAILED, ERROR_LIMIT_EXCEEDED
+from components.uris import (
+    ERROR_AUTHENTICATION_FAILED,
+    ERROR_INVALID_ARGUMENT,
+    ERROR_LIMIT_EXCEEDED,
+)
 
 FULL_RETRY_AFTER_S = 5.0
 """When somebody may have left."""
@@ -33,6 +38,38 @@ class RealmFull(ApiError):
     def status(self) -> int:
         """The answer's HTTP status."""
         return HTTPStatus.SERVICE_UNAVAILABLE.value
+
+
+@dataclass(frozen=True)
+class UpgradeRequired(ApiError):
+    """What is a WebSocket was asked for as if it were a page."""
+
+    @property
+    def status(self) -> int:
+        """The answer's HTTP status."""
+        return HTTPStatus.UPGRADE_REQUIRED.value
+
+
+_BATCHED = {"1": True, "true": True, "0": False, "false": False}
+
+
+def reads_batched(query: str) -> bool:
+    """Return whether a URL's query, without ``?``, wants arrays of objects.
+
+    Raises:
+        ApiError: it has something else than that and the token. What it has may be secret, and is not repeated.
+    """
+    batched: bool | None = None
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name == "token":
+            continue
+        if name != "batched" or batched is not None:
+            detail = "a parameter is unknown, or there twice; known are batched and token"
+            raise ApiError(ERROR_INVALID_ARGUMENT, detail)
+        batched = _BATCHED.get(value)
+        if batched is None:
+            raise ApiError(ERROR_INVALID_ARGUMENT, "batched must be one of 1, 0, true, false")
+    return bool(batched)
 
 
 class Entry:

@@ -43,6 +43,11 @@ from components.uris import ERROR_INVALID_ARGUMENT, ERROR_LIMIT_EXCEEDED, ERROR_
 
 NAMES = ("symbols", "streams", "every_ms", "resume")
 _RESUME = re.compile(RESUME_PATTERN)
+_RULES = {
+    "symbols": "symbols must be * or names with commas between",
+    "streams": f"streams must be one or more of {', '.join(plain_json.STREAMS)}, with commas between",
+    "resume": "resume must be <epoch>:<SYMBOL>=<seq>,…",
+}
 
 
 def read_stream_query(text: str, rates: Sequence[Rate]) -> list[plain_json.Request]:
@@ -61,18 +66,23 @@ def read_stream_query(text: str, rates: Sequence[Rate]) -> list[plain_json.Reque
             raise ApiError(ERROR_INVALID_ARGUMENT, f"{name} is there twice; several symbols have commas between")
         values[name] = value
     if "symbols" not in values:
-        raise ApiError(ERROR_INVALID_ARGUMENT, "symbols must be * or names with commas between")
-    symbols = values["symbols"]
-    asked: dict[str, Any] = {"type": "subscribe", "symbols": symbols if symbols == ALL else symbols.split(",")}
-    if "streams" in values:
-        asked["streams"] = values["streams"].split(",")
+        raise ApiError(ERROR_INVALID_ARGUMENT, _RULES["symbols"])
+    asked: dict[str, Any] = {"type": "subscribe"}
+    for name, kind in (("symbols", plain_json.Symbols), ("streams", plain_json.Streams)):
+        if name in values:
+            value = values[name]
+            try:
+                asked[name] = msgspec.convert(value if name == "symbols" and value == ALL else value.split(","), kind)
+            except msgspec.ValidationError:
+                raise ApiError(ERROR_INVALID_ARGUMENT, _RULES[name]) from None
     if "every_ms" in values:
-        asked["every_ms"] = int(values["every_ms"]) if re.fullmatch("[0-9]{1,9}", values["every_ms"]) else None
+        # What is no number is no rate either.
+        asked["every_ms"] = int(values["every_ms"]) if re.fullmatch("[0-9]{1,9}", values["every_ms"]) else 0
+    subscribe = msgspec.convert(asked, Subscribe)
     try:
-        subscribe = msgspec.convert(asked, Subscribe)
         plain_json.families(subscribe, {rate.interval_ms: rate.name for rate in rates})
-    except (msgspec.ValidationError, RequestRefused) as error:
-        raise ApiError(ERROR_INVALID_ARGUMENT, str(error)[: plain_json.MAX_TEXT_CHARS]) from None
+    except RequestRefused as refused:
+        raise ApiError(ERROR_INVALID_ARGUMENT, str(refused)) from None
     return [*_resumed(values.get("resume"), subscribe), subscribe]
 
 
@@ -81,12 +91,12 @@ def _resumed(text: str | None, subscribe: Subscribe) -> list[Resume]:
         return []
     said = _RESUME.fullmatch(text)
     if said is None:
-        raise ApiError(ERROR_INVALID_ARGUMENT, "resume must be <epoch>:<SYMBOL>=<seq>,…")
+        raise ApiError(ERROR_INVALID_ARGUMENT, _RULES["resume"])
     last = {symbol: int(seq) for symbol, _, seq in (each.partition("=") for each in said[2].split(","))}
     try:
         resume = msgspec.convert({"type": "resume", "epoch": int(said[1]), "last": last}, Resume)
-    except msgspec.ValidationError as error:
-        raise ApiError(ERROR_INVALID_ARGUMENT, f"resume: {error}") from None
+    except msgspec.ValidationError:
+        raise ApiError(ERROR_INVALID_ARGUMENT, _RULES["resume"]) from None
     wanted = last if subscribe.symbols == ALL else set(subscribe.symbols)
     if not last.keys() <= set(wanted) or "tick" not in plain_json.streams_of(subscribe) or subscribe.every_ms:
         raise ApiError(ERROR_INVALID_ARGUMENT, "resume is for symbols whose ticks, all of them, are asked for")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qs
 
 import msgspec
 from autobahn.wamp.exception import TransportLost
@@ -29,7 +28,8 @@ from components.router.engine.events import Encoding
 from components.router.engine.requests import RequestCodec
 from components.router.http_api.access import ApiSettings
 from components.router.http_api.problems import PROBLEM_TYPE, ApiError
-from components.router.plain.entry import Entry
+from components.router.listeners.web import PlainAnswer
+from components.router.plain.entry import Entry, UpgradeRequired, reads_batched
 from components.router.seam.connections import GatewayWebSocketProtocol
 from components.router.seam.plain_session import (
     NoSessions,
@@ -40,6 +40,7 @@ from components.router.seam.plain_session import (
     session_factory,
 )
 from components.router.seam.socket_paths import SocketResource
+from components.uris import ERROR_INVALID_ARGUMENT, ERROR_NOT_FOUND
 
 JSON = "crosstick.json"
 BATCHED = "crosstick.json.batched"
@@ -103,13 +104,13 @@ class PlainSocket(PlainTransport, GatewayWebSocketProtocol):
         # Without urllib's cache, which would keep the token.
         query = self.http_request_uri.partition("#")[0].partition("?")[2]
         protocol = choose_protocol(offered)
-        self._is_batched = protocol == BATCHED or parse_qs(query).get("batched") == ["1"]
         self._is_deciding = True
         try:
             authorization = header_values(self.http_request_data, "authorization")
             self._principal = await self.factory.entry.admit(
                 query, authorization, offered, self.client_address, self.network
             )
+            self._is_batched = reads_batched(query) or protocol == BATCHED
         except ApiError as problem:
             # With its traceback it would refer to this connection for ever.
             self._problem = problem.with_traceback(None)
@@ -293,8 +294,26 @@ class PlainSocketFactory(WampWebSocketServerFactory):  # type: ignore[misc]
         self.entry = entry
 
 
+def _answer(problem: ApiError) -> PlainAnswer:
+    headers = {b"Content-Type": PROBLEM_TYPE, **problem.headers}
+    return PlainAnswer(problem.status, problem.body(), headers)
+
+
+_NO_UPGRADE: ApiError = UpgradeRequired(
+    ERROR_INVALID_ARGUMENT,
+    "WebSocket connections only",
+    headers={b"Upgrade": b"websocket", b"Connection": b"Upgrade, close"},
+)
+
+
 class TradeSocket(SocketResource):
     """The resource of the configuration: ``extra`` has ``realm``, ``roles`` and ``options``."""
+
+    isLeaf = False
+    upgrade_required = _answer(_NO_UPGRADE)
+    """What is answered to who asks for a page."""
+
+    _nothing = _answer(ApiError(ERROR_NOT_FOUND))
 
     def __init__(self, extra: Any = None) -> None:
         try:
@@ -307,3 +326,6 @@ class TradeSocket(SocketResource):
             refuse_to_start(f"/ws/trade: {error}")
         factory.startFactory()
         super().__init__(factory)
+
+    def getChildWithDefault(self, name: bytes, request: Any) -> Any:
+        return self if name == b"" else self._nothing

@@ -18,7 +18,7 @@ from components.core import plain_json
 from components.core.closing import CloseReason
 from components.router.access.gate import Gate
 from components.router.authenticator import Principal
-from components.router.engine.encodings import STREAM, StreamEncoding
+from components.router.engine.encodings import PROBLEM, STREAM, StreamEncoding
 from components.router.engine.outlet import Outlet
 from components.router.engine.sockets import writer
 from components.router.listeners.connection import ListenerConnection
@@ -37,7 +37,7 @@ HEARTBEAT_S = 15.0
 """A proxy drops a connection on which nothing comes for a minute or so, and a client that has gone is found out by writing."""
 
 _COMMENT = b":\n\n"
-_REFUSED = b"event: error\n"
+_REFUSED = b"event: %b\n" % PROBLEM
 
 
 class StreamConnection(PlainTransport, ClientConnection, WampTransport):  # type: ignore[misc]

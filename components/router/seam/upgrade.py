@@ -32,8 +32,8 @@ _HEADERS: Mapping[int, Mapping[str, str]] = {
     HTTPStatus.UPGRADE_REQUIRED: {"Upgrade": "websocket", "Connection": "Upgrade, close"},
 }
 
-_QUOTED = re.compile('".*"', re.DOTALL)
-"""From the first to the last quotation mark: what the client sent may have some, too."""
+_QUOTES = re.compile("[\"':]")
+"""Before what a reason quotes of the request: from there on it may be a token."""
 
 
 class AdmittedUpgrade(ClientConnection):
@@ -107,9 +107,9 @@ def _no_room(refused: Refused) -> ApiError:
 def _problem(status: int, reason: str) -> bytes:
     """Return the body for a handshake that Autobahn refuses.
 
-    What Autobahn quotes of the request, a token perhaps, is left out.
+    What Autobahn quotes of the request is left out.
     """
-    detail = _QUOTED.sub("…", reason) if reason else None
+    detail = _QUOTES.split(reason, maxsplit=1)[0].strip() if reason else None
     if status in _TYPES:
         return ApiError(_TYPES[status], detail).body()
     return problem_of_status(HTTPStatus(status), detail)
