@@ -102,7 +102,7 @@ def test_who_comes_back_gets_what_was_missed_and_nothing_twice(trading: Node, qu
     time.sleep(0.3)
     with connected(trading, query=query) as client:
         client.ask("resume", id=7, epoch=epoch, last=last)
-        assert client.next() == {"type": "resumed", "id": 7, "symbols": SYMBOLS}
+        assert client.next() == {"type": "resumed", "id": 7, "symbols": SYMBOLS, "epoch": epoch}
         got = [client.next() for _ in range(600)]
         for symbol in SYMBOLS:
             assert_whole(of(got, symbol), last[symbol])

@@ -296,6 +296,7 @@ class Conversation:
                 symbols=symbols,
                 streams=plain_json.streams_of(request),
                 every_ms=request.every_ms,
+                epoch=market.epoch,
             )
         )
         for topic in missing:
@@ -349,7 +350,7 @@ class Conversation:
         for topic in gone:
             self._unfollow(topic)
             yield not _HOLD
-        self._say(plain_json.typed("resumed", request.id, symbols=symbols))
+        self._say(plain_json.typed("resumed", request.id, symbols=symbols, epoch=market.epoch))
         behind_until_s = self._clock.seconds() + BEHIND_S
         for symbol, after_seq in request.last.items():
             yield from self._resume_symbol(market, symbol, request, after_seq, behind_until_s)
