@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from components.core.replay import ReplayPage
-from components.uris import BOOK_SUFFIX, ERROR_INVALID_ARGUMENT, ERROR_INVALID_MESSAGE, tick_topic
+from components.uris import BOOK_SUFFIX, ERROR_INVALID_ARGUMENT, ERROR_INVALID_MESSAGE, MARKET_STATUS, tick_topic
 
 MAX_ID_CHARS = 64
 MAX_TEXT_CHARS = 300
@@ -26,7 +26,9 @@ BOOK = "book"
 
 _TICK_DOTS = tick_topic("").count(".")
 """In a topic of ticks; in others there is one more, before the family."""
-STREAMS = (TICK, BOOK)
+
+STATUS = "status"
+STREAMS = (TICK, BOOK, STATUS)
 
 _BOOK_FAMILY = BOOK_SUFFIX.removeprefix(".")
 
@@ -38,8 +40,10 @@ OptionalId = Id | None | UnsetType
 """``null`` is as none."""
 
 Symbol = Annotated[str, Meta(pattern=r"^[A-Za-z0-9]{1,20}\Z")]
-Symbols = Annotated[list[Symbol], Meta(min_length=1)] | Literal["*"]
-Streams = Annotated[list[Literal["tick", "book"]], Meta(min_length=1, max_length=2)]
+Symbols = list[Symbol] | Literal["*"]
+"""None only beside ``status``, which is of no symbol."""
+
+Streams = Annotated[list[Literal["tick", "book", "status"]], Meta(min_length=1, max_length=3)]
 
 
 class _Request(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True, tag_field="type"):
@@ -126,6 +130,8 @@ def parse(message: bytes, rates: Iterable[int] = ()) -> Request:
         request: Request = _decode(message)
     except _UNREADABLE:
         raise RequestRefused(ERROR_INVALID_MESSAGE, _explained(message, rates), id_of(message)) from None
+    if isinstance(request, Subscribe | Unsubscribe) and not request.symbols and STATUS not in streams_of(request):
+        raise RequestRefused(ERROR_INVALID_MESSAGE, _rule("symbols", rates), request.id)
     return request
 
 
@@ -189,8 +195,8 @@ def id_of(message: bytes) -> OptionalId:
 def families(request: Subscribe | Unsubscribe, rates: Mapping[int, str]) -> tuple[str, ...]:
     """Return which topics of a symbol a request names, by their third component: ``""`` for all ticks.
 
-    ``rates`` are the node's, by their interval in ms. A subscription without streams is one to ticks; the end of subscriptions
-    without streams and rate is that of all.
+    ``rates`` are the node's, by their interval in ms; ``status`` is of no symbol. A subscription without
+    streams is one to ticks; the end of subscriptions without streams and rate is that of all of symbols.
 
     Raises:
         RequestRefused: the node has no such rate, or it is one of streams without ticks.
@@ -207,6 +213,8 @@ def families(request: Subscribe | Unsubscribe, rates: Mapping[int, str]) -> tupl
     for stream in streams:
         if stream == BOOK:
             named.append(_BOOK_FAMILY)
+        elif stream == STATUS:
+            continue
         elif every_ms is not UNSET:
             named.append(rates[every_ms])
         else:
@@ -260,7 +268,9 @@ class Following:
             # There may be thousands, of which none is meant, so nothing is taken apart.
             ends, ticks = tuple(f".{family}" for family in named if family), "" in named
             return [
-                topic for topic in self.topics if (topic.endswith(ends) if topic.count(".") > _TICK_DOTS else ticks)
+                topic
+                for topic in self._of_symbols()
+                if (topic.endswith(ends) if topic.count(".") > _TICK_DOTS else ticks)
             ]
         symbols = list(symbols)
         return [topic for family in named for symbol in symbols if (topic := topic_of(symbol, family)) in self.topics]
@@ -296,6 +306,9 @@ class Following:
         """Tell whether something of a symbol is followed; ``named`` are all families that there are."""
         return any(topic_of(symbol, family) in self.topics for family in named)
 
+    def _of_symbols(self) -> list[str]:
+        return [topic for topic in self.topics if topic != MARKET_STATUS]
+
 
 # Objects
 
@@ -316,6 +329,11 @@ def error(
     """Return the object that says why a request was not done."""
     shown = text if len(text) <= MAX_TEXT_CHARS else text[:MAX_TEXT_CHARS] + "…"
     return typed("error", request_id, code=uri, message=shown, limit=limit, value=value)
+
+
+def status(payload: bytes) -> bytes:
+    """Return the object that an event of ``market.status`` is, by its JSON: that of an object with fields."""
+    return b'{"type":"status",' + payload[1:]
 
 
 def gap(symbol: str, from_seq: int, to_seq: int | None, reason: str) -> bytes:

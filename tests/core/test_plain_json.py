@@ -51,7 +51,11 @@ def test_an_id_is_found_in_what_is_no_request(request_id: str | int, rest: dict[
     ("fields", "named"),
     [
         ({}, ("",)),
-        ({"streams": ["tick", "book", "tick"]}, None),
+        ({"streams": ["tick", "book", "tick", "book"]}, None),
+        ({"symbols": []}, None),
+        ({"symbols": [], "streams": ["book"]}, None),
+        ({"symbols": [], "streams": ["status"]}, ()),
+        ({"streams": ["status", "tick"]}, ("",)),
         ({"streams": ["book", "book"]}, ("book",)),
         ({"streams": ["book", "tick"]}, ("book", "")),
         ({"every_ms": 1000}, ("every_1s",)),

@@ -102,7 +102,7 @@ def test_who_comes_back_gets_what_was_missed_and_nothing_twice(trading: Node, qu
     time.sleep(0.3)
     with connected(trading, query=query) as client:
         client.ask("resume", id=7, epoch=epoch, last=last)
-        assert client.next() == {"type": "resumed", "id": 7, "symbols": SYMBOLS}
+        assert client.next() == {"type": "resumed", "id": 7, "symbols": SYMBOLS, "epoch": epoch}
         got = [client.next() for _ in range(600)]
         for symbol in SYMBOLS:
             assert_whole(of(got, symbol), last[symbol])
@@ -234,6 +234,21 @@ def test_a_stream_has_the_same_events(trading: Node) -> None:
                 assert all(after["seq"] == before["seq"] + after.get("merged", 1) for before, after in pairwise(ticks))
 
 
+def test_a_stream_may_be_of_the_status_alone_or_beside_symbols(trading: Node) -> None:
+    token = trading.token("alice")
+    for query, symbols in (("streams=status", []), ("symbols=BTCUSDT&streams=tick,status", ["BTCUSDT"])):
+        with EventStream(trading, f"{query}&token={token}") as stream:
+            assert stream.answer.status == 200
+            first = stream.next()
+            assert first is not None
+            assert (first[0], first[1]["symbols"]) == ("subscribed", symbols)
+            found = stream.next()
+            while found is not None and found[0] == "message":
+                found = stream.next()
+            assert found is not None
+            assert (found[0], found[1]["type"], found[1]["epoch"]) == ("status", "status", first[1]["epoch"])
+
+
 def test_a_stream_goes_on_where_one_was(trading: Node) -> None:
     token = trading.token("alice")
     with connected(trading) as client:
@@ -257,6 +272,8 @@ def test_a_stream_goes_on_where_one_was(trading: Node) -> None:
         ("symbols=BTCUSDT&every_ms=7&token={}", 400, "wamp.error.invalid_argument"),
         ("symbols=BTCUSDT&every_ms=x&token={}", 400, "wamp.error.invalid_argument"),
         ("symbols=BTCUSDT&streams=x&token={}", 400, "wamp.error.invalid_argument"),
+        ("symbols=&token={}", 400, "wamp.error.invalid_argument"),
+        ("symbols=&streams=book&token={}", 400, "wamp.error.invalid_argument"),
         ("symbols=BTCUSDT&resume=x&token={}", 400, "wamp.error.invalid_argument"),
         ("symbols=BTCUSDT&resume=1:ETHUSDT=1&token={}", 400, "wamp.error.invalid_argument"),
         ("symbols=BTCUSDT&other=1&token={}", 400, "wamp.error.invalid_argument"),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,7 +55,9 @@ def client(trading: Node) -> Iterator[PlainClient]:
 
 def test_the_program_of_a_browser_gets_its_prices(client: PlainClient) -> None:
     client.ask("subscribe", symbols=["BTCUSDT", "ETHUSDT"])
-    assert client.next() == {"type": "subscribed", "symbols": ["BTCUSDT", "ETHUSDT"], "streams": ["tick"]}
+    subscribed = client.next()
+    epoch = subscribed.pop("epoch")
+    assert subscribed == {"type": "subscribed", "symbols": ["BTCUSDT", "ETHUSDT"], "streams": ["tick"]}
     ticks = [client.next() for _ in range(40)]
     assert {tick["symbol"] for tick in ticks} == {"BTCUSDT", "ETHUSDT"}
     for symbol in ("BTCUSDT", "ETHUSDT"):
@@ -60,6 +65,7 @@ def test_the_program_of_a_browser_gets_its_prices(client: PlainClient) -> None:
         assert all(after["seq"] == before["seq"] + after.get("merged", 1) for before, after in pairwise(of_symbol))
         # The exchange's digits, with their zeros.
         assert all(len(tick["price"].partition(".")[2]) == 8 for tick in of_symbol)
+    assert client.reply("status", id=1)["epoch"] == epoch
 
 
 def test_events_are_the_bytes_that_wamp_clients_get(trading: Node, client: PlainClient) -> None:
@@ -74,6 +80,7 @@ def test_events_are_the_bytes_that_wamp_clients_get(trading: Node, client: Plain
 
 def test_streams_and_rates_are_told_apart(client: PlainClient) -> None:
     reply = client.reply("subscribe", id=1, symbols=["BTCUSDT"], streams=["book"])
+    assert reply.pop("epoch") > 0
     assert reply == {"type": "subscribed", "id": 1, "symbols": ["BTCUSDT"], "streams": ["book"]}
     assert all("bid" in client.next() for _ in range(3))
     assert client.reply("unsubscribe", id="2", symbols="*")["symbols"] == ["BTCUSDT"]
@@ -130,6 +137,31 @@ def test_list_status_and_ping_are_answered(client: PlainClient) -> None:
     status = client.reply("status", id="x" * 64)
     assert (status["type"], status["state"], status["symbols"]) == ("status", "live", 3)
     assert set(client.reply("ping", id=-5)) == {"type", "id", "time"}
+
+
+def fault(node: Node, kind: str) -> None:
+    crosstick = Path(sys.executable).with_name("crosstick")
+    url = f"ws://127.0.0.1:{node._environ['CROSSTICK_SIMULATOR_PORT']}"
+    subprocess.run([crosstick, "fault", kind, "--url", url], check=True, timeout=10)
+
+
+@pytest.mark.parametrize("query", ["", "&batched=1"])
+def test_the_status_may_be_followed(trading: Node, query: str) -> None:
+    with PlainClient(trading) as client:
+        client.open(f"token={trading.token('alice')}{query}")
+        client.ask("subscribe", id=1, symbols=[], streams=["status"])
+        subscribed = client.next()
+        assert (subscribed["type"], subscribed["symbols"], subscribed["streams"]) == ("subscribed", [], ["status"])
+        now = client.next()
+        assert (now["type"], now["state"], now["epoch"]) == ("status", "live", subscribed["epoch"])
+        fault(trading, "cut")
+        states = [client.next()["state"] for _ in range(2)]
+        assert states[0] != "live"
+        client.reply("subscribe", id=2, symbols=["BTCUSDT"])
+        assert client.reply("unsubscribe", id=3, symbols="*")["symbols"] == ["BTCUSDT"]
+        fault(trading, "cut")
+        client.until(lambda each: each["type"] == "status" and each["state"] == "live")
+        assert client.reply("unsubscribe", id=4, symbols=[], streams=["status"])["streams"] == ["status"]
 
 
 @pytest.mark.parametrize(

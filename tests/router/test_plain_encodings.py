@@ -45,6 +45,9 @@ def test_server_sent_events_are_chunks_where_http_has_chunks() -> None:
     block = b'data: {"seq":0}\n\nevent: closing\ndata: {"type":"closing","code":"x"}\n\n'
     assert STREAM[False].pieces(frames) == [block]
     assert STREAM[True].pieces(frames) == [b"%x\r\n" % len(block) + block + b"\r\n"]
+    live = Event(1, 2, "market.status", False, EncodedPayload(b'{"state":"live"}'))
+    assert PLAIN[False, True].frames([live]) == [b'{"type":"status","state":"live"}']
+    assert STREAM[True].frames([live]) == [b'event: status\ndata: {"type":"status","state":"live"}\n\n']
     # What a browser names so is the loss of the connection.
     assert STREAM[True].objects([b'{"type":"error"}']) == [b'event: problem\ndata: {"type":"error"}\n\n']
     assert STREAM[False].objects([b'{"a":\r\n1}']) == [b'data: {"a":1}\n\n']

@@ -14,8 +14,10 @@ from typing import Any
 import cbor2
 import msgpack
 
+from components.core.plain_json import status
 from components.core.websocket_frames import binary_frame, text_frame
 from components.router.engine.events import Event
+from components.uris import MARKET_STATUS
 
 EVENT = 36
 
@@ -113,6 +115,10 @@ MAX_BATCH = 200
 """Events in one array: some 25 kB, which every client's library takes for one message."""
 
 
+def _object(event: Event) -> bytes:
+    return status(event.payload.json) if event.topic == MARKET_STATUS else event.payload.json
+
+
 class PlainEncoding:
     """An ``Encoding`` for clients of the plain JSON protocol: an event is its payload, a batch an array of such."""
 
@@ -123,7 +129,7 @@ class PlainEncoding:
 
     def frames(self, events: Sequence[Event]) -> list[bytes]:
         """Return what is sent for each event."""
-        return self.objects([event.payload.json for event in events])
+        return self.objects([_object(event) for event in events])
 
     def objects(self, objects: list[bytes]) -> list[bytes]:
         """Return what is sent for each object, as ``frames`` does for events."""

@@ -276,14 +276,18 @@ class Conversation:
             yield from self._resume(request)
 
     def _subscribe(self, request: plain_json.Subscribe) -> Work:
-        market = self._ready_market(request.id)
+        market = self._ready_market(request)
         families = plain_json.families(request, market.rates)
         symbols = self._symbols(market, request.symbols, request.id)
         everything = request.symbols == ALL
         missing = self._following.missing(symbols, families)
+        streams = plain_json.streams_of(request)
+        if plain_json.STATUS in streams and MARKET_STATUS not in self._following.topics:
+            missing.append(MARKET_STATUS)
         others = plain_json.replaced(families, market.rates)
         gone = self._following.gone(None if everything else symbols, others)
-        if not self._afford(len(symbols) * len(families), len(missing) - len(gone), request.id):
+        messages = len(symbols) * len(families) + (plain_json.STATUS in streams)
+        if not self._afford(messages, len(missing) - len(gone), request.id):
             return
         self._following.end(None if everything else symbols, others)
         self._following.begin(symbols, families, everything=everything)
@@ -295,8 +299,9 @@ class Conversation:
                 "subscribed",
                 request.id,
                 symbols=symbols,
-                streams=plain_json.streams_of(request),
+                streams=streams,
                 every_ms=request.every_ms,
+                epoch=market.epoch,
             )
         )
         for topic in missing:
@@ -304,7 +309,7 @@ class Conversation:
             yield not _HOLD
 
     def _unsubscribe(self, request: plain_json.Unsubscribe) -> Work:
-        market = self._ready_market(request.id)
+        market = self._ready_market(request)
         families = plain_json.families(request, market.rates)
         everything = request.symbols == ALL
         symbols = [] if everything else list(dict.fromkeys(request.symbols))
@@ -317,18 +322,18 @@ class Conversation:
         if not self._afford(max(len(symbols), 1) * len(families), 0, request.id):
             return
         self._following.end(None if everything else symbols, families)
-        for topic in gone:
+        streams = plain_json.streams_of(request)
+        for topic in [*gone, MARKET_STATUS] if plain_json.STATUS in streams else gone:
             self._unfollow(topic)
             yield not _HOLD
         if everything:
             symbols = sorted({symbol_and_family(topic)[0] for topic in gone})
-        streams = plain_json.streams_of(request)
         self._say(
             plain_json.typed("unsubscribed", request.id, symbols=symbols, streams=streams, every_ms=request.every_ms)
         )
 
     def _resume(self, request: plain_json.Resume) -> Work:
-        market = self._ready_market(request.id)
+        market = self._ready_market(request)
         symbols = list(request.last)
         self._check_known(symbols, partial(market.grants, self._session), request.id)
         if market.awaits_history():
@@ -351,7 +356,7 @@ class Conversation:
         for topic in gone:
             self._unfollow(topic)
             yield not _HOLD
-        self._say(plain_json.typed("resumed", request.id, symbols=symbols))
+        self._say(plain_json.typed("resumed", request.id, symbols=symbols, epoch=market.epoch))
         behind_until_s = self._clock.seconds() + BEHIND_S
         for symbol, after_seq in request.last.items():
             yield from self._resume_symbol(market, symbol, request, after_seq, behind_until_s)
@@ -413,10 +418,10 @@ class Conversation:
 
     # What requests have in common
 
-    def _ready_market(self, request_id: OptionalId) -> MarketView:
-        if self._market is None or not self._market.is_known:
-            raise RequestRefused(ERROR_NOT_READY, "no feed has reported its symbols yet", request_id)
-        return self._market
+    def _ready_market(self, request: plain_json.Subscribe | plain_json.Unsubscribe | plain_json.Resume) -> MarketView:
+        if self._market is not None and (self._market.is_known or getattr(request, "symbols", None) == []):
+            return self._market
+        raise RequestRefused(ERROR_NOT_READY, "no feed has reported its symbols yet", request.id)
 
     def _symbols(self, market: MarketView, wanted: Any, request_id: OptionalId) -> list[str]:
         if wanted == ALL:
@@ -525,8 +530,15 @@ class Conversation:
             if not sent.request:
                 # The session's token does not cover it any more.
                 self._forget({sent.subscription})
-        elif isinstance(sent, message.Event) and sent.args and isinstance(sent.args[0], EncodedPayload):
-            self._say(sent.args[0].json)
+        elif isinstance(sent, message.Event) and sent.args:
+            event = sent.args[0]
+            if self._following.topics.get(MARKET_STATUS) == sent.subscription:
+                if isinstance(event, EncodedPayload):
+                    self._say(plain_json.status(event.json))
+                else:
+                    self._say(plain_json.typed("status", **event))
+            elif isinstance(event, EncodedPayload):
+                self._say(event.json)
 
     def _answer(self, result: Any) -> None:
         kind, request_id = self._calls.pop(result.request, ("", UNSET))

@@ -65,11 +65,9 @@ def read_stream_query(text: str, rates: Sequence[Rate]) -> list[plain_json.Reque
         if name in values:
             raise ApiError(ERROR_INVALID_ARGUMENT, f"{name} is there twice; several symbols have commas between")
         values[name] = value
-    if "symbols" not in values:
-        raise ApiError(ERROR_INVALID_ARGUMENT, _RULES["symbols"])
-    asked: dict[str, Any] = {"type": "subscribe"}
+    asked: dict[str, Any] = {"type": "subscribe", "symbols": []}
     for name, kind in (("symbols", plain_json.Symbols), ("streams", plain_json.Streams)):
-        if name in values:
+        if name in values and (name != "symbols" or values[name]):
             value = values[name]
             try:
                 asked[name] = msgspec.convert(value if name == "symbols" and value == ALL else value.split(","), kind)
@@ -79,6 +77,8 @@ def read_stream_query(text: str, rates: Sequence[Rate]) -> list[plain_json.Reque
         # What is no number is no rate either.
         asked["every_ms"] = int(values["every_ms"]) if re.fullmatch("[0-9]{1,9}", values["every_ms"]) else 0
     subscribe = msgspec.convert(asked, Subscribe)
+    if not subscribe.symbols and plain_json.STATUS not in plain_json.streams_of(subscribe):
+        raise ApiError(ERROR_INVALID_ARGUMENT, _RULES["symbols"])
     try:
         plain_json.families(subscribe, {rate.interval_ms: rate.name for rate in rates})
     except RequestRefused as refused:
