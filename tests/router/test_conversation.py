@@ -7,13 +7,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from autobahn.wamp import message
 from twisted.internet.task import Clock
 
 from components.core.batch import Batch
 from components.core.grants import BOOK_FAMILY, grants_of
+from components.core.limits import Limits
 from components.core.market import Market
 from components.core.rates import Rate
 from components.core.replay import ReplaySettings, TickHistory
+from components.router.access.gate import Gate
 from components.router.engine.encodings import PLAIN
 from components.router.plain import conversation
 from components.router.plain.conversation import Conversation
@@ -50,7 +53,9 @@ class Talk:
         for seq in range(1, 4):
             history.take_batch(Batch(EPOCH, seq, [(f"market.{each}", seq, b'{"seq":%d}' % seq) for each in SYMBOLS]))
         self.view = Listed(market, history, lambda: False, self._grants, [Rate("every_1s", 1000)])
-        self.conversation = Conversation(self, SimpleNamespace(gate=None), self.view, Clock())  # type: ignore[arg-type]
+        self.clock = Clock()
+        self.session = SimpleNamespace(gate=None)
+        self.conversation = Conversation(self, self.session, self.view, self.clock)  # type: ignore[arg-type]
 
     def _grants(self, _session: Any) -> Any:
         return grants_of("viewer", "alice", self.symbols, [], frozenset({BOOK_FAMILY}))
@@ -127,3 +132,39 @@ def test_a_resume_ends_where_another_token_ends_its_right(talk: Talk, monkeypatc
     said = talk.run()
     assert [each.get("seq", each.get("code")) for each in said[1:]] == [1, 2, "crosstick.error.unknown_symbol", 1, 2, 3]
     assert talk.subscriptions == ["market.ETHUSDT"]
+
+
+def test_a_replay_counts_as_the_calls_that_it_would_have_taken_and_waits_for_them(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversation, "MAX_ANSWER_EVENTS", 2)
+    limits = Limits(calls_per_s=1.0, calls_burst=2)
+    talk.session.gate = Gate(limits, talk.clock.seconds, lambda _: None, lambda: None)
+    talk.ask(type="resume", epoch=EPOCH, last=dict.fromkeys(SYMBOLS, 0))
+    # One for the request, one for the first two ticks; the next two come with the third, which is sent.
+    assert [said.get("seq") for said in talk.run()] == [None, 1, 2, 3, 1, 2, 3]
+    talk.clock.advance(0.5)
+    assert talk.run() == []
+    for _ in range(60):
+        talk.clock.advance(0.05)
+    assert [said.get("seq") for said in talk.run()] == [1, 2, 3]
+
+
+def test_what_a_token_grants_besides_costs_what_a_subscription_does(talk: Talk) -> None:
+    limits = Limits(messages_per_s=1.0, messages_burst=2)
+    talk.session.gate = Gate(limits, talk.clock.seconds, lambda _: None, lambda: None)
+    talk.symbols = ("BTC*",)
+    talk.ask(type="subscribe", symbols="*")
+    talk.ask(type="renew", id=7, token="another")
+    talk.session.onMessage = lambda call: talk.conversation.told(
+        message.Result(call.request, args=[{"exp": 1, "ended": []}])
+    )
+    talk.symbols = None
+    for _ in range(2):
+        talk.session.gate.pay(2)
+    said = talk.run()
+    assert [(each["type"], each.get("limit")) for each in said[1:]] == [
+        ("renewed", None),
+        ("error", "messages_per_s"),
+    ]
+    assert talk.subscriptions == ["market.BTCUSDT"]

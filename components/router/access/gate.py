@@ -108,6 +108,10 @@ class Gate:
             return None
         return self.refuse("calls_per_s")
 
+    def take_call(self) -> bool:
+        """Count what is as much as one more call, where it can wait; return whether there is room for it now."""
+        return self._calls is None or self._calls.take(self._clock()) > 0
+
     def room_for_subscription(self, subscriptions: int) -> bool:
         """Tell whether a session that has so many may have one more."""
         most = self.limits.max_subscriptions

@@ -33,7 +33,7 @@ from components.core import plain_json
 from components.core.limits import Refusal
 from components.core.payload import EncodedPayload
 from components.core.plain_json import ALL, Following, OptionalId, RequestRefused
-from components.core.replay import SeqAhead
+from components.core.replay import MAX_ANSWER_EVENTS, SeqAhead
 from components.core.topics import symbol_and_family
 from components.router.access.gate import Gate
 from components.router.engine.encodings import PlainEncoding
@@ -131,6 +131,8 @@ class Conversation:
         self._session = session
         self._market = market
         self._clock = clock
+        self._replayed = 0
+        """Ticks of replays for which no call has been counted yet."""
         self._look_again: Any = None
         """When what is to be done waits for the gateway's own bus."""
         self._following = Following()
@@ -380,9 +382,7 @@ class Conversation:
             except SeqAhead:
                 # This gateway may be a moment behind the one that the client comes from.
                 if self._clock.seconds() < behind_until_s:
-                    if self._look_again is None or not self._look_again.active():
-                        self._look_again = self._clock.callLater(LOOK_AGAIN_S, self.released)
-                    yield _HOLD
+                    yield self._wait_a_little()
                     continue
                 yield from self._begin_afresh(symbol, after_seq, "ahead", request.id)
                 return
@@ -391,6 +391,7 @@ class Conversation:
                 self._say(*objects)
                 # So that a connection which takes no more says so.
                 self._flush()
+                yield from self._pay_for(len(objects))
             if not page.more:
                 # What is published from here on is not in the page, and all that was is.
                 self._follow(topic, request.id, retained=False)
@@ -398,6 +399,21 @@ class Conversation:
                 return
             after_seq = page.to_seq
             yield not _HOLD
+
+    def _pay_for(self, events: int) -> Work:
+        """Wait until a call may be made for what came of a replay, as many as WAMP's answers would have taken."""
+        self._replayed += events
+        gate: Gate | None = self._session.gate
+        while self._replayed >= MAX_ANSWER_EVENTS:
+            while gate is not None and not gate.take_call():
+                yield self._wait_a_little()
+            self._replayed -= MAX_ANSWER_EVENTS
+
+    def _wait_a_little(self) -> bool:
+        """Return what a step yields that can go on in a moment."""
+        if self._look_again is None or not self._look_again.active():
+            self._look_again = self._clock.callLater(LOOK_AGAIN_S, self.released)
+        return _HOLD
 
     def _begin_afresh(self, symbol: str, after_seq: int, reason: str, request_id: OptionalId) -> Work:
         self._say(plain_json.gap(symbol, after_seq + 1, None, reason))
@@ -409,10 +425,13 @@ class Conversation:
         if self._following.follows_all:
             self._later(self._follow_listed())
 
-    def _follow_listed(self) -> Work:
+    def _follow_listed(self, renewed: OptionalId | None = None, *, costs: bool = False) -> Work:
         if self._market is None or not self._following.follows_all:
             return
-        for topic in self._following.listed(self._market.granted(self._session)):
+        topics = self._following.listed(self._market.granted(self._session))
+        if costs and topics and not self._afford(len(topics), len(topics), UNSET if renewed is None else renewed):
+            return
+        for topic in topics:
             self._follow(topic, UNSET)
             yield not _HOLD
 
@@ -553,8 +572,8 @@ class Conversation:
                 del self._following.topics[topic]
             symbols = sorted({symbol_and_family(topic)[0] for topic in ended}) or UNSET
             self._say(plain_json.typed(kind, request_id, expires=answer["exp"], ended=symbols))
-            # The token may grant more than the one before.
-            self.listed()
+            # The token may grant more than the one before: a subscription that the client asks for, other than a new listing.
+            self._later(self._follow_listed(request_id, costs=True))
 
     def _answer_error(self, error: Any) -> None:
         if error.request_type == message.Subscribe.MESSAGE_TYPE:
