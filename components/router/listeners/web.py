@@ -31,15 +31,15 @@ class PlainAnswer(Resource):
 
     isLeaf = True
 
-    def __init__(self, code: int, text: bytes, headers: dict[bytes, bytes] | None = None) -> None:
+    def __init__(self, code: int, text: str, headers: dict[bytes, bytes] | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted has no types here
         self.code = code
-        self._text = text
+        self._text = text.encode() + b"\n"
         self._headers = headers or {}
 
     def render(self, request: Any) -> bytes:
         """Answer."""
-        # Twisted does not know the phrases of all.
+        # Twisted does not know the names of all.
         request.setResponseCode(self.code, HTTPStatus(self.code).phrase.encode())
         request.setHeader(b"Content-Type", b"text/plain; charset=utf-8")
         request.setHeader(b"Cache-Control", b"no-store")
@@ -50,12 +50,12 @@ class PlainAnswer(Resource):
         return self._text
 
 
-NOT_FOUND = PlainAnswer(404, b"Not found\n")
-NOT_ALLOWED = PlainAnswer(405, b"Method not allowed\n", {b"Allow": b"GET, HEAD"})
-TOO_MANY = PlainAnswer(429, b"Too many requests\n", {b"Retry-After": b"1"})
+NOT_FOUND = PlainAnswer(404, "Not found")
+NOT_ALLOWED = PlainAnswer(405, "Method not allowed", {b"Allow": b"GET, HEAD"})
+TOO_MANY = PlainAnswer(429, "Too many requests", {b"Retry-After": b"1"})
 UPGRADE_REQUIRED = PlainAnswer(
     426,
-    problem_of_status(HTTPStatus.UPGRADE_REQUIRED, "WebSocket connections only"),
+    problem_of_status(HTTPStatus.UPGRADE_REQUIRED, "WebSocket connections only").decode().rstrip(),
     {b"Upgrade": b"websocket", b"Connection": b"Upgrade, close", b"Content-Type": PROBLEM_TYPE},
 )
 

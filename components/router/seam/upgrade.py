@@ -64,16 +64,16 @@ class AdmittedUpgrade(ClientConnection):
         headers = dict(responseHeaders or ())
         listener = listener_of(self.transport)
         if listener is not None and listener.has_stopped:
-            self._refuse_upgrade(draining())
+            self._answer_error(draining())
         elif self._refused is not None:
-            self._refuse_upgrade(_no_room(self._refused))
+            self._answer_error(_no_room(self._refused))
         else:
             # Whose connection it is has not been found out where the request is not one for an upgrade.
             if listener is not None:
                 listener.count_refusal(HANDSHAKE)
             self._answer_upgrade(code, _problem(code, reason), {**_HEADERS.get(code, {}), **headers})
 
-    def _refuse_upgrade(self, error: ApiError) -> None:
+    def _answer_error(self, error: ApiError) -> None:
         headers = {name.decode(): value.decode() for name, value in error.headers.items()}
         self._answer_upgrade(error.status, error.body(), headers)
 
