@@ -296,7 +296,7 @@ class PlainSocketFactory(WampWebSocketServerFactory):  # type: ignore[misc]
 
 def _answer(problem: ApiError) -> PlainAnswer:
     headers = {b"Content-Type": PROBLEM_TYPE, **problem.headers}
-    return PlainAnswer(problem.status, problem.body(), headers)
+    return PlainAnswer(problem.status, problem.body().decode().rstrip(), headers)
 
 
 _NO_UPGRADE: ApiError = UpgradeRequired(
