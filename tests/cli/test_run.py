@@ -9,25 +9,42 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
+import pytest
 
 from components.tokens import DEVELOPMENT_KEY_NAME
 from tests.harness.node import Node, free_port
 
+Start = Callable[..., subprocess.Popen[str]]
 
-def start(node: Node, *words: str) -> subprocess.Popen[str]:
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("CROSSTICK_")}
-    environ["CROSSTICK_SIMULATOR_PORT"] = str(free_port())
-    return subprocess.Popen(
-        [str(Path(sys.executable).with_name("crosstick")), "run", "--cbdir", str(node.directory), *words],
-        env=environ,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Return a function that runs the command for a node; a test that breaks off leaves nothing running."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run(node: Node, *words: str) -> subprocess.Popen[str]:
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("CROSSTICK_")}
+        environ["CROSSTICK_SIMULATOR_PORT"] = str(free_port())
+        started.append(
+            subprocess.Popen(
+                [str(Path(sys.executable).with_name("crosstick")), "run", "--cbdir", str(node.directory), *words],
+                env=environ,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        )
+        return started[-1]
+
+    yield run
+    for process in started:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=20)
 
 
 def read_until_ready(process: subprocess.Popen[str]) -> list[str]:
@@ -43,7 +60,7 @@ def read_until_ready(process: subprocess.Popen[str]) -> list[str]:
     return lines
 
 
-def test_it_makes_a_key_prints_the_page_and_ends_cleanly(make_node: Callable[..., Node]) -> None:
+def test_it_makes_a_key_prints_the_page_and_ends_cleanly(make_node: Callable[..., Node], start: Start) -> None:
     node = make_node(with_key=False, as_shipped=True)
     process = start(node)
     lines = read_until_ready(process)
@@ -68,7 +85,7 @@ def test_it_makes_a_key_prints_the_page_and_ends_cleanly(make_node: Callable[...
     assert psutil.wait_procs(family, timeout=1)[1] == []
 
 
-def test_a_port_that_is_taken_is_said_and_nothing_is_left(make_node: Callable[..., Node]) -> None:
+def test_a_port_that_is_taken_is_said_and_nothing_is_left(make_node: Callable[..., Node], start: Start) -> None:
     first = make_node(as_shipped=True)
     first.start()
     process = start(first)
