@@ -62,7 +62,7 @@ MESSAGES: dict[str, bytes] = {
     "subscribe to nothing": b'{"type":"subscribe","symbols":[]}',
     "a symbol with control characters": b'{"type":"subscribe","symbols":["\\u001b[31m\\n\\u0000"]}',
     "a symbol that is a pattern": b'{"type":"subscribe","symbols":["."]}',
-    "an unknown stream": b'{"type":"subscribe","symbols":"*","streams":["status"]}',
+    "an unknown stream": b'{"type":"subscribe","symbols":"*","streams":["trades"]}',
     "a rate that there is not": b'{"type":"subscribe","symbols":"*","every_ms":7}',
     "a rate beyond all": b'{"type":"subscribe","symbols":"*","every_ms":1e999}',
     "lists nested 30000 deep": b'{"type":"subscribe","symbols":' + b"[" * 30_000 + b"]" * 30_000 + b"}",
