@@ -108,7 +108,7 @@ def _resource_for(site: Any, policy: HttpPolicy, request: Any) -> Any:
         return refusals[429]
     if isinstance(resource, WebSocketResource):
         # Autobahn would show a page with its version, or redirect to wherever the request says.
-        return getattr(resource, "upgrade_required", UPGRADE_REQUIRED)
+        return UPGRADE_REQUIRED
     if isinstance(resource, File):
         if resource.isdir():
             # Twisted would redirect to where the request's Host header says.

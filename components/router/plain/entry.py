@@ -40,16 +40,6 @@ class RealmFull(ApiError):
         return HTTPStatus.SERVICE_UNAVAILABLE.value
 
 
-@dataclass(frozen=True)
-class UpgradeRequired(ApiError):
-    """What is a WebSocket was asked for as if it were a page."""
-
-    @property
-    def status(self) -> int:
-        """The answer's HTTP status."""
-        return HTTPStatus.UPGRADE_REQUIRED.value
-
-
 _BATCHED = {"1": True, "true": True, "0": False, "false": False}
 
 

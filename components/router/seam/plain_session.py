@@ -6,9 +6,11 @@ whom Crossbar knows by its transport; whether there is a seat, the session finds
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from autobahn.wamp import message
+from autobahn.wamp.exception import TransportLost
 from autobahn.wamp.role import RoleCallerFeatures, RoleSubscriberFeatures
 
 from components.core import plain_json
@@ -60,6 +62,7 @@ class PlainTransport:
     """Of a client's connection: its session's way in and out."""
 
     outlet: Outlet | None
+    isOpen: Callable[[], bool]
     _session: Any
     _conversation: Conversation | None = None
     _authid: str | None
@@ -77,6 +80,14 @@ class PlainTransport:
     def join(self, principal: Principal) -> None:
         """Have the session, which is there, join."""
         self._session.onMessage(message.Hello(principal["realm"], _ROLES, **hello_details(principal)))
+
+    def send(self, msg: Any) -> None:
+        """Be told by the session what it sends; of the transport, in the place of Autobahn's."""
+        if self.outlet is not None and self.outlet.given_up:
+            return
+        if not self.isOpen():
+            raise TransportLost
+        self.say(msg)
 
     def say(self, msg: Any) -> None:
         """Hand on what the session is sent."""

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from autobahn.wamp.exception import TransportLost
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
 from crossbar.common import checkconfig
 from crossbar.router.protocol import WampWebSocketServerFactory
@@ -29,7 +28,7 @@ from components.router.engine.requests import RequestCodec
 from components.router.http_api.access import ApiSettings
 from components.router.http_api.problems import PROBLEM_TYPE, ApiError
 from components.router.listeners.web import PlainAnswer
-from components.router.plain.entry import Entry, UpgradeRequired, reads_batched
+from components.router.plain.entry import Entry, reads_batched
 from components.router.seam.connections import GatewayWebSocketProtocol
 from components.router.seam.plain_session import (
     NoSessions,
@@ -40,7 +39,7 @@ from components.router.seam.plain_session import (
     session_factory,
 )
 from components.router.seam.socket_paths import SocketResource
-from components.uris import ERROR_INVALID_ARGUMENT, ERROR_NOT_FOUND
+from components.uris import ERROR_NOT_FOUND
 
 JSON = "crosstick.json"
 BATCHED = "crosstick.json.batched"
@@ -252,13 +251,6 @@ class PlainSocket(PlainTransport, GatewayWebSocketProtocol):
 
     # On the way out
 
-    def send(self, msg: Any) -> None:
-        if self.outlet is not None and self.outlet.given_up:
-            return
-        if not self.isOpen():
-            raise TransportLost
-        self.say(msg)
-
     def close_for(self, uri: str, text: str) -> None:
         self.begin_reply()
         self.send_frames(self.plain_encoding.objects([closing(uri, text)]))
@@ -299,20 +291,10 @@ def _answer(problem: ApiError) -> PlainAnswer:
     return PlainAnswer(problem.status, problem.body().decode().rstrip(), headers)
 
 
-_NO_UPGRADE: ApiError = UpgradeRequired(
-    ERROR_INVALID_ARGUMENT,
-    "WebSocket connections only",
-    headers={b"Upgrade": b"websocket", b"Connection": b"Upgrade, close"},
-)
-
-
 class TradeSocket(SocketResource):
     """The resource of the configuration: ``extra`` has ``realm``, ``roles`` and ``options``."""
 
     isLeaf = False
-    upgrade_required = _answer(_NO_UPGRADE)
-    """What is answered to who asks for a page."""
-
     _nothing = _answer(ApiError(ERROR_NOT_FOUND))
 
     def __init__(self, extra: Any = None) -> None:

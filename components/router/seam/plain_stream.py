@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from autobahn.twisted.util import create_transport_details
-from autobahn.wamp.exception import TransportLost
 from autobahn.wamp.serializer import JsonSerializer
 from crossbar.bridge.mqtt.wamp import WampTransport
 
@@ -167,14 +166,6 @@ class StreamConnection(PlainTransport, ClientConnection, WampTransport):  # type
     def isOpen(self) -> bool:
         """Tell whether there is a session."""
         return self._session is not None
-
-    def send(self, msg: Any) -> None:
-        """Send what the client is to know of a message."""
-        if self.outlet is not None and self.outlet.given_up:
-            return
-        if not self.isOpen():
-            raise TransportLost
-        self.say(msg)
 
     def close_for(self, uri: str, text: str) -> None:
         """Say why, and close."""
