@@ -105,6 +105,10 @@ class Outlet:
         self.when_free = _no_one
         self.subscriber = self._fanout = None
 
+    def waiting(self) -> tuple[int, int]:
+        """Return how many bytes and events wait to be written; see ``Subscriber.waiting``."""
+        return (0, 0) if self.subscriber is None else self.subscriber.waiting()
+
     # What the fan-out asks
 
     def write(self, block: bytes) -> None:
