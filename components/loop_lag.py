@@ -30,6 +30,7 @@ class LoopLag:
     def __init__(self, clock: Any, blocked: Callable[[float], None] = _tell_nobody) -> None:
         """``clock`` is the reactor; ``blocked`` is told of each lag of ``BLOCKED_S`` or more, s."""
         self.histogram = Histogram(BOUNDS_S)
+        self.times_blocked = 0
         self._clock = clock
         self._blocked = blocked
         self._due_s = 0.0
@@ -70,4 +71,5 @@ class LoopLag:
         # First, so that an error of who is told ends nothing.
         self._wait()
         if lag_s >= BLOCKED_S:
+            self.times_blocked += 1
             self._blocked(lag_s)

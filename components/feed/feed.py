@@ -190,6 +190,7 @@ class Feed:
             "epoch": intake.epoch,
             "state": self.state.value,
             "since": self._since_ms,
+            "lag_ms": intake.lag_ms,
             "exchange": {
                 "url": self.settings.exchange_url,
                 "connections": sum(line.state is UpstreamState.LIVE for line in self._lines),

@@ -175,8 +175,8 @@ class Relay:
         A bus that has failed under a gateway that was serving is no reason for ``BUS_AWAY_GRACE_S``: most often it has failed
         under all of them, and a balancer that took them all out would turn a pause of the prices into an outage. History is
         waited for at the start alone, when clients have other gateways to go to. That no feed writes to a bus that works is the
-        same for all gateways of a shared one: who has served goes on with what is here. So is that the feed has nothing from the
-        exchange; a feed of the node's own may be alone with that, and has ``FEED_AWAY_GRACE_S``.
+        same for all gateways of a shared one: who has served goes on with what is here. So is that the feed has nothing from
+        the exchange; a feed of the node's own may be alone with that, and has ``FEED_AWAY_GRACE_S``.
         """
         because = self._feed_not_ready_because()
         if not because and self._starting:

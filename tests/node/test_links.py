@@ -118,7 +118,7 @@ async def everywhere(clients: Clients, cluster: Cluster) -> list[Client]:
     many = [await viewer(clients, cluster.b, f"v{number}") for number in range(ON_B)]
     await until(
         reactor,
-        lambda: sum(worker_metrics(cluster, index)["crosstick_connections"] > 0 for index in range(2)) == 2,
+        lambda: sum(worker_metrics(cluster, index)["crosstick_active_connections"] > 0 for index in range(2)) == 2,
     )
     return [await viewer(clients, cluster.a), *many]
 

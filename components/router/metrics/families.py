@@ -18,6 +18,7 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
+from prometheus_client.utils import floatToGoString
 
 from components.core.histogram import Histogram
 
@@ -93,7 +94,7 @@ def gauge_histogram(name: str, help_text: str, observed: Histogram) -> GaugeHist
 
 
 def _buckets(observed: Histogram) -> list[tuple[str, float]]:
-    return [("+Inf" if bound == float("inf") else repr(float(bound)), count) for bound, count in observed.cumulative()]
+    return [(floatToGoString(bound), count) for bound, count in observed.cumulative()]
 
 
 def parse(text: str) -> list[Metric]:

@@ -1,0 +1,88 @@
+"""``/metrics``: made at most twice a second, once for all who ask, and answered whatever happens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.logger import globalLogPublisher
+from twisted.web.server import NOT_DONE_YET
+from twisted.web.test.requesthelper import DummyRequest
+
+from components.router.metrics import pages
+from components.router.metrics.pages import MAX_AGE_S, Metrics
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Return the clock by which the text ages."""
+    clock = Clock()
+    clock.advance(1000)
+    monkeypatch.setattr(pages.time, "monotonic", clock.seconds)
+    return clock
+
+
+class Slow(Metrics):
+    """Is made when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.makings: list[Deferred[bytes]] = []
+
+    async def make(self) -> bytes:
+        making: Deferred[bytes] = Deferred()
+        self.makings.append(making)
+        return await making
+
+
+def ask(page: Metrics) -> Any:
+    request: Any = DummyRequest([])
+    answer = page.render_GET(request)
+    if answer is not NOT_DONE_YET:
+        request.write(answer)
+        request.finish()
+    return request
+
+
+def test_who_asks_too_often_is_given_the_same_text_again(clock: Clock) -> None:
+    page = Slow()
+    first = ask(page)
+    page.makings[0].callback(b"one")
+    clock.advance(MAX_AGE_S / 2)
+    second = ask(page)
+    assert (first.written, second.written) == ([b"one"], [b"one"])
+    for request in (first, second):
+        assert request.responseHeaders.getRawHeaders(b"cache-control") == [b"no-store"]
+        assert request.responseHeaders.getRawHeaders(b"content-type")[0].startswith(b"text/plain; version=")
+    clock.advance(MAX_AGE_S / 2)
+    third = ask(page)
+    page.makings[1].callback(b"two")
+    assert third.written == [b"two"]
+
+
+def test_all_who_ask_meanwhile_are_given_the_same_and_who_has_gone_nothing(clock: Clock) -> None:
+    page = Slow()
+    requests = [ask(page) for _ in range(3)]
+    requests[1].processingFailed("it has gone")
+    page.makings[0].callback(b"one")
+    assert len(page.makings) == 1
+    assert [request.written for request in requests] == [[b"one"], [], [b"one"]]
+    assert [request.finished for request in requests] == [1, 0, 1]
+
+
+def test_metrics_that_cannot_be_made_are_answered_and_logged_and_tried_again(clock: Clock) -> None:
+    page = Slow()
+    logged: list[Any] = []
+    globalLogPublisher.addObserver(logged.append)
+    try:
+        request = ask(page)
+        page.makings[0].errback(RuntimeError("nonsense"))
+    finally:
+        globalLogPublisher.removeObserver(logged.append)
+    assert (request.responseCode, request.written) == (500, [b"Internal server error\n"])
+    assert [event["log_format"] for event in logged if "log_failure" in event] == ["the metrics cannot be made"]
+    again = ask(page)
+    page.makings[1].callback(b"one")
+    assert again.written == [b"one"]
