@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import socket
 import json
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
