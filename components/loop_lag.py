@@ -61,7 +61,7 @@ class LoopLag:
 
     def _look(self) -> None:
         now_s = self._clock.seconds()
-        # A clock that was set back tells nothing.
+        # The reactor's is the system's clock, which may be set back.
         lag_s = max(now_s - self._due_s, 0.0)
         self.histogram.observe(lag_s)
         if now_s >= self._window_until_s:

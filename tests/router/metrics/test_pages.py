@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import pytest_twisted
+from prometheus_client.parser import text_string_to_metric_families
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 from twisted.web.server import NOT_DONE_YET
 from twisted.web.test.requesthelper import DummyRequest
 
+from components.router import runtime
 from components.router.metrics import pages
-from components.router.metrics.pages import MAX_AGE_S, Metrics
+from components.router.metrics.pages import MAX_AGE_S, METRICS_PATH, Metrics, node_text
+from components.router.siblings.asking import Answered, Siblings
 
 
 @pytest.fixture
@@ -86,3 +90,34 @@ def test_metrics_that_cannot_be_made_are_answered_and_logged_and_tried_again(clo
     again = ask(page)
     page.makings[1].callback(b"one")
     assert again.written == [b"one"]
+
+
+class FakeSiblings(Siblings):
+    """Say what they are told to."""
+
+    def __init__(self, *answers: Answered) -> None:
+        super().__init__()
+        self._answers = answers
+
+    @property
+    def workers(self) -> int:
+        return len(self._answers) + 1
+
+    async def gather(self, path: str, own: tuple[int, bytes], headers: Any = None) -> list[Answered]:
+        assert path == METRICS_PATH
+        return [Answered(1, *own), *self._answers]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_node_says_how_many_of_its_workers_are_in_its_sums(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = b"# TYPE t_events_total counter\nt_events_total 2\n"
+    siblings = FakeSiblings(
+        Answered(2, 200, own),
+        Answered(3, 0, None),
+        Answered(4, 500, b"Internal server error"),
+        Answered(5, 200, b"a b c d"),
+    )
+    monkeypatch.setattr(runtime, "_siblings", siblings)
+    text = (await node_text(own)).decode()
+    values = {sample.name: sample.value for family in text_string_to_metric_families(text) for sample in family.samples}
+    assert values == {"t_events_total": 4, "crosstick_workers": 5, "crosstick_workers_answering": 2}
