@@ -15,11 +15,19 @@ import yaml
 from components.cluster.topology import REPOSITORY, Cluster, ClusterError, Part, program
 
 CONFIGURATION = REPOSITORY / "docker" / "prometheus"
+DASHBOARD = REPOSITORY / "docker" / "grafana" / "dashboards" / "crosstick.json"
+
 NAMED_WITHIN_S = 5.0
 """By when a fault has to have its name."""
 
 LOOK_S = 0.1
 START_TIMEOUT_S = 60.0
+
+
+def dashboard_queries() -> list[str]:
+    """Return what the dashboard asks, in its order."""
+    dashboard: dict[str, Any] = json.loads(DASHBOARD.read_text())
+    return [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", ())]
 
 
 def configuration(targets: Mapping[str, Sequence[int]]) -> str:
@@ -93,6 +101,14 @@ class Prometheus(Part):
         if said["status"] != "success":
             raise ClusterError(f"prometheus: {said['error']}")
         return [(each["metric"], each["value"][1]) for each in said["data"]["result"]]
+
+    def without_series(self) -> list[str]:
+        """Return what of the dashboard's queries has no series at this moment; those that ask for trouble have none in peace.
+
+        Raises:
+            ClusterError: one of them is no query.
+        """
+        return [query for query in dashboard_queries() if not self.query(query)]
 
     def named(self) -> set[str]:
         """Return what is wrong, by name."""

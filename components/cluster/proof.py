@@ -67,7 +67,8 @@ async def prove(
 
     With ``prometheus`` each fault must have its name there within ``NAMED_WITHIN_S``.
 
-    Returns ``{"steady": {…}, "faults": […], "clients": {…}, "endings": {…}, "problems": […]}``.
+    Returns ``{"steady": {…}, "faults": […], "clients": {…}, "endings": {…}, "problems": […]}``, and with ``prometheus``
+    ``without_series``, the dashboard's queries that have none when all is over.
 
     Raises:
         ClusterError: the clients do not come in, or a part cannot be started anew.
@@ -86,6 +87,7 @@ async def prove(
         steady, aftermaths, problems = await _go_through(cluster, reading, faults, say, pause_s, prometheus)
         total = _total(reading.followers)
         connections = sum(follower.connections for follower in reading.followers)
+    dashboard = {} if prometheus is None else {"without_series": prometheus.without_series()}
     problems += total.broken
     if total.lost:
         problems.append(f"{total.lost} trades are in no tick that clients got, and no gap says so")
@@ -96,6 +98,7 @@ async def prove(
         "clients": asdict(total) | {"number": clients, "connections": connections},
         "endings": dict(told.most_common(20)),
         "problems": problems,
+        **dashboard,
     }
 
 
