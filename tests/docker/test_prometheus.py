@@ -1,4 +1,4 @@
-"""Prometheus' rules and the dashboard: what they are, by Prometheus' own programs, and that they know all faults and metrics."""
+"""Prometheus' rules and the dashboard: that they are such, by Prometheus' own program, and that they know all faults."""
 
 from __future__ import annotations
 
