@@ -18,6 +18,7 @@ from components.bench.hostile.catalogue import ATTACKS
 from components.bench.hostile.proof import Plan as HostilePlan
 from components.bench.hostile.proof import run_hostile
 from components.bench.measure import DEFAULT_SECONDS, Effort
+from components.bench.metrics_cost import MAX_SHARE, run_metrics_cost
 from components.bench.report import conditions_table, table, targets_table
 from components.bench.run import run
 from components.bench.shapes import SHAPES, Shape
@@ -143,6 +144,25 @@ def bench_workers(json_file: Path | None, clients: int, rounds: int, seconds: fl
     for problem in result["problems"]:
         click.echo(f"  {problem}", err=True)
     sys.exit(1 if result["problems"] else 0)
+
+
+@bench.command("metrics")
+@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures here.")
+@click.option("--clients", type=click.IntRange(1, 10_000), default=CLIENTS, show_default=True)
+@click.option(
+    "--rounds", type=click.IntRange(4, 100_000), default=1_000, show_default=True, help="How often it is measured."
+)
+def bench_metrics(json_file: Path | None, clients: int, rounds: int) -> None:
+    """Measure what measuring costs: the fan-out with and without, in turns."""
+    result = run_metrics_cost(clients, rounds, lambda line: click.echo(line, err=True))
+    per_event = result["fanout"]["cpu_ns_per_event"]
+    click.echo(
+        f"{per_event['without']:.1f} ns of CPU for each delivered event without, {per_event['with']:.1f} with: "
+        f"{result['fanout']['share']:.2%} more; beside that {result['per_second']['event_loop_lag']:.3%} of a core; "
+        f"target < {MAX_SHARE:.0%}: {'met' if result['target']['met'] else 'missed'}"
+    )
+    if json_file is not None:
+        json_file.write_text(json.dumps(result, indent=1) + "\n")
 
 
 @bench.command("slow")

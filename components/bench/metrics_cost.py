@@ -1,0 +1,168 @@
+"""``crosstick bench metrics``: what measuring costs a worker: the fan-out with it and without, one after the other many times.
+
+In CPU time, user's and system's, so that what else the machine does matters little. Every connection writes to one Unix socket,
+whose other end a process empties: a write to a client's TCP connection takes longer, which would make the share smaller.
+"""
+
+from __future__ import annotations
+
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from twisted.internet.task import Clock
+
+from components.bench.machine import machine
+from components.bench.processes import cores
+from components.core.batch import Batch
+from components.core.faults import CONDITIONS, FaultLog
+from components.core.outbox import Condenser, ConflatingOutbox
+from components.core.outbox_settings import OutboxSettings
+from components.core.payload import EncodedPayload
+from components.core.tick_age import trade_time_ms
+from components.loop_lag import INTERVAL_S, LoopLag
+from components.router.engine.encodings import WEBSOCKET
+from components.router.engine.fanout import FanOut
+from components.router.engine.groups import Subscriber
+
+MAX_SHARE = 0.02
+"""Of the fan-out's CPU time."""
+
+TOPICS = 100
+EVENTS_PER_BATCH = 20
+"""Of a batch, each of which is flushed for itself: at higher rates a flush has more, and measuring is a smaller share."""
+
+BATCHES = 20
+"""Of one measurement: some milliseconds, after which the other's turn comes."""
+
+
+DRAIN = "import os\nwhile os.read(0, 1 << 20): pass"
+
+
+class _Connection:
+    """Writes to a socket."""
+
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        self.encoding = WEBSOCKET["json", False]
+        self._write = write
+
+    def write(self, block: bytes) -> None:
+        self._write(block)
+
+    def write_each(self, frames: Iterable[bytes]) -> None:
+        pass
+
+    def give_up(self) -> None:
+        raise AssertionError("nothing goes wrong here")
+
+
+def run_metrics_cost(clients: int, rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
+    """Return ``{"machine": …, "fanout": …, "per_second": …, "target": …}``.
+
+    ``fanout`` has medians over the rounds: ``cpu_ns_per_event`` ``without`` and ``with`` measuring, and ``share``, what that
+    adds in a round; ``spread`` has its quartiles. ``per_second`` is what is done at times of its own, as a share of a core.
+    """
+    near, far = socket.socketpair()
+    with near, subprocess.Popen([sys.executable, "-c", DRAIN], stdin=far) as drain:
+        far.close()
+        try:
+            figures = _rounds(clients, rounds, near.sendall)
+        finally:
+            drain.kill()
+    shares = [after / before - 1 for before, after in zip(figures[False], figures[True], strict=True)]
+    low, share, high = statistics.quantiles(shares, n=4)
+    say(f"{rounds} rounds: measuring adds {share:.2%} of the fan-out's CPU time (quartiles {low:.2%} … {high:.2%})")
+    looks = _loop_looks()
+    return {
+        "machine": machine(["crosstick"], cores()),
+        "fanout": {
+            "clients": clients,
+            "topics": TOPICS,
+            "events_per_flush": EVENTS_PER_BATCH,
+            "rounds": rounds,
+            "cpu_ns_per_event": {
+                "without": statistics.median(figures[False]),
+                "with": statistics.median(figures[True]),
+            },
+            "share": share,
+            "spread": [low, high],
+        },
+        "per_second": {"event_loop_lag": looks, "fault_log": _fault_log()},
+        "target": {"share": MAX_SHARE, "met": share + looks < MAX_SHARE},
+    }
+
+
+def _rounds(clients: int, rounds: int, write: Callable[[bytes], object]) -> dict[bool, list[float]]:
+    """Return the CPU time for each delivered event, ns, of each round, by whether it was measured."""
+    topics = [f"market.S{number}USDT" for number in range(TOPICS)]
+    fanout = FanOut(
+        Clock(),
+        lambda topic: [(int(topic[8:-4]) + 1, False)],
+        lambda subscriber, overflow: None,
+        lambda: Condenser(OutboxSettings()),
+        window_s=0,
+    )
+    for _ in range(clients):
+        subscriber = Subscriber(_Connection(write), ConflatingOutbox(OutboxSettings()))
+        for number in range(TOPICS):
+            fanout.subscribed(subscriber, number + 1, False)
+    now_ms = int(time.time() * 1000)
+    batches = [
+        Batch(
+            1, number, [_tick(topics, number * EVENTS_PER_BATCH + index, now_ms) for index in range(EVENTS_PER_BATCH)]
+        )
+        for number in range(BATCHES)
+    ]
+    for measures in (False, True):
+        _spread(fanout, batches, measures)
+    figures: dict[bool, list[float]] = {False: [], True: []}
+    for round_number in range(rounds):
+        for measures in (False, True) if round_number % 2 else (True, False):
+            figures[measures].append(_spread(fanout, batches, measures))
+    return figures
+
+
+def _tick(topics: list[str], number: int, now_ms: int) -> tuple[str, int, bytes]:
+    topic = topics[number % len(topics)]
+    symbol = topic[7:]
+    payload = (
+        f'{{"symbol":"{symbol}","price":62520.15,"volume":5.2,"side":"buy","ts":{now_ms},"id":{number},"seq":{number}}}'
+    )
+    return topic, number, payload.encode()
+
+
+def _spread(fanout: FanOut, batches: list[Batch], measures: bool) -> float:
+    """Return the CPU time for each delivered event, ns, of what a relay does with batches."""
+    delivered, began_ns = fanout.delivered, time.thread_time_ns()
+    for batch in batches:
+        events = [(topic, EncodedPayload(payload)) for topic, _, payload in batch.events]
+        fanout.publish_batch(events, trade_time_ms(batch.events) if measures else None)
+        fanout.flush()
+    return (time.thread_time_ns() - began_ns) / (fanout.delivered - delivered)
+
+
+def _loop_looks() -> float:
+    """Return what looking at the event loop's lag takes of a core."""
+    clock = Clock()
+    lag = LoopLag(clock)
+    lag.start()
+    looks = 10_000
+    began_s = time.process_time()
+    for _ in range(looks):
+        clock.advance(INTERVAL_S)
+    return (time.process_time() - began_s) / looks / INTERVAL_S
+
+
+def _fault_log() -> float:
+    """Return what saying once a second how it is with every condition takes of a core."""
+    log = FaultLog(lambda: 0)
+    seconds = 1_000
+    began_s = time.process_time()
+    for _ in range(seconds):
+        for fault in CONDITIONS:
+            log.set(fault, False)
+    return (time.process_time() - began_s) / seconds
