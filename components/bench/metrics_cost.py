@@ -20,10 +20,11 @@ from components.bench.machine import machine
 from components.bench.processes import cores
 from components.core.batch import Batch
 from components.core.faults import CONDITIONS, FaultLog
+from components.core.histogram import Histogram
 from components.core.outbox import Condenser, ConflatingOutbox
 from components.core.outbox_settings import OutboxSettings
 from components.core.payload import EncodedPayload
-from components.core.tick_age import trade_time_ms
+from components.core.tick_age import BOUNDS_S, trade_time_ms
 from components.loop_lag import INTERVAL_S, LoopLag
 from components.router.engine.encodings import WEBSOCKET
 from components.router.engine.fanout import FanOut
@@ -34,9 +35,12 @@ MAX_SHARE = 0.02
 
 TOPICS = 100
 EVENTS_PER_BATCH = 20
-"""Of a batch, each of which is flushed for itself: at higher rates a flush has more, and measuring is a smaller share."""
+BATCHES_PER_FLUSH = 10
+"""What comes together in the 2 ms for which events are gathered, at the rates of the fan-out's benchmark."""
 
-BATCHES = 20
+EVENTS_PER_FLUSH = EVENTS_PER_BATCH * BATCHES_PER_FLUSH
+
+FLUSHES = 10
 """Of one measurement: some milliseconds, after which the other's turn comes."""
 
 
@@ -63,8 +67,10 @@ class _Connection:
 def run_metrics_cost(clients: int, rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
     """Return ``{"machine": …, "fanout": …, "per_second": …, "target": …}``.
 
-    ``fanout`` has medians over the rounds: ``cpu_ns_per_event`` ``without`` and ``with`` measuring, and ``share``, what that
-    adds in a round; ``spread`` has its quartiles. ``per_second`` is what is done at times of its own, as a share of a core.
+    ``fanout`` has medians over the rounds: ``cpu_ns_per_event`` ``without`` and ``with`` measuring, and ``added``, what that
+    adds in a round; ``spread`` has its quartiles. On a busy machine these are far apart; so ``cpu_us_per_flush`` is what is
+    measured for one flush, by itself, and ``share`` that of what the flush takes. ``per_second`` is what is done at times of
+    its own, as a share of a core.
     """
     near, far = socket.socketpair()
     with near, subprocess.Popen([sys.executable, "-c", DRAIN], stdin=far) as drain:
@@ -74,22 +80,26 @@ def run_metrics_cost(clients: int, rounds: int, say: Callable[[str], None]) -> d
         finally:
             drain.kill()
     shares = [after / before - 1 for before, after in zip(figures[False], figures[True], strict=True)]
-    low, share, high = statistics.quantiles(shares, n=4)
-    say(f"{rounds} rounds: measuring adds {share:.2%} of the fan-out's CPU time (quartiles {low:.2%} … {high:.2%})")
-    looks = _loop_looks()
+    low, added, high = statistics.quantiles(shares, n=4)
+    say(f"{rounds} rounds: with measuring {added:.2%} more CPU time (quartiles {low:.2%} … {high:.2%})")
+    looks, own_us = _loop_looks(), _own_us()
+    without = statistics.median(figures[False])
+    share = own_us * 1000 / (without * clients * EVENTS_PER_FLUSH)
     return {
         "machine": machine(["crosstick"], cores()),
         "fanout": {
             "clients": clients,
             "topics": TOPICS,
-            "events_per_flush": EVENTS_PER_BATCH,
+            "events_per_flush": EVENTS_PER_FLUSH,
             "rounds": rounds,
             "cpu_ns_per_event": {
-                "without": statistics.median(figures[False]),
+                "without": without,
                 "with": statistics.median(figures[True]),
             },
-            "share": share,
+            "added": added,
             "spread": [low, high],
+            "cpu_us_per_flush": own_us,
+            "share": share,
         },
         "per_second": {"event_loop_lag": looks, "fault_log": _fault_log()},
         "target": {"share": MAX_SHARE, "met": share + looks < MAX_SHARE},
@@ -111,12 +121,7 @@ def _rounds(clients: int, rounds: int, write: Callable[[bytes], object]) -> dict
         for number in range(TOPICS):
             fanout.subscribed(subscriber, number + 1, False)
     now_ms = int(time.time() * 1000)
-    batches = [
-        Batch(
-            1, number, [_tick(topics, number * EVENTS_PER_BATCH + index, now_ms) for index in range(EVENTS_PER_BATCH)]
-        )
-        for number in range(BATCHES)
-    ]
+    batches = [_batch(topics, number, now_ms) for number in range(FLUSHES * BATCHES_PER_FLUSH)]
     for measures in (False, True):
         _spread(fanout, batches, measures)
     figures: dict[bool, list[float]] = {False: [], True: []}
@@ -124,6 +129,11 @@ def _rounds(clients: int, rounds: int, write: Callable[[bytes], object]) -> dict
         for measures in (False, True) if round_number % 2 else (True, False):
             figures[measures].append(_spread(fanout, batches, measures))
     return figures
+
+
+def _batch(topics: list[str], number: int, now_ms: int) -> Batch:
+    first = number * EVENTS_PER_BATCH
+    return Batch(1, number, [_tick(topics, first + index, now_ms) for index in range(EVENTS_PER_BATCH)])
 
 
 def _tick(topics: list[str], number: int, now_ms: int) -> tuple[str, int, bytes]:
@@ -138,11 +148,33 @@ def _tick(topics: list[str], number: int, now_ms: int) -> tuple[str, int, bytes]
 def _spread(fanout: FanOut, batches: list[Batch], measures: bool) -> float:
     """Return the CPU time for each delivered event, ns, of what a relay does with batches."""
     delivered, began_ns = fanout.delivered, time.thread_time_ns()
-    for batch in batches:
-        events = [(topic, EncodedPayload(payload)) for topic, _, payload in batch.events]
-        fanout.publish_batch(events, trade_time_ms(batch.events) if measures else None)
-        fanout.flush()
+    for first in range(0, len(batches), BATCHES_PER_FLUSH):
+        events: list[tuple[str, EncodedPayload]] = []
+        made_ms = None
+        for batch in batches[first : first + BATCHES_PER_FLUSH]:
+            events += [(topic, EncodedPayload(payload)) for topic, _, payload in batch.events]
+            if measures:
+                batch_made_ms = trade_time_ms(batch.events)
+                made_ms = made_ms or batch_made_ms
+        # On a clock that stands still it is flushed at once.
+        fanout.publish_batch(events, made_ms)
     return (time.thread_time_ns() - began_ns) / (fanout.delivered - delivered)
+
+
+def _own_us() -> float:
+    """Return what is measured of one flush takes of CPU time, µs."""
+    batch = _batch([f"market.S{number}USDT" for number in range(TOPICS)], 0, int(time.time() * 1000))
+    ages = Histogram(BOUNDS_S)
+    flushes, took = 2_000, []
+    for _ in range(20):
+        began_ns = time.thread_time_ns()
+        for _ in range(flushes):
+            for _ in range(BATCHES_PER_FLUSH):
+                made_ms = trade_time_ms(batch.events)
+            if made_ms is not None:
+                ages.observe(max(time.time() - made_ms / 1000, 0.0), flushes)
+        took.append((time.thread_time_ns() - began_ns) / flushes / 1000)
+    return statistics.median(took)
 
 
 def _loop_looks() -> float:

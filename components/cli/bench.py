@@ -158,7 +158,8 @@ def bench_metrics(json_file: Path | None, clients: int, rounds: int) -> None:
     per_event = result["fanout"]["cpu_ns_per_event"]
     click.echo(
         f"{per_event['without']:.1f} ns of CPU for each delivered event without, {per_event['with']:.1f} with: "
-        f"{result['fanout']['share']:.2%} more; beside that {result['per_second']['event_loop_lag']:.3%} of a core; "
+        f"{result['fanout']['added']:.2%} more; of one flush {result['fanout']['cpu_us_per_flush']:.2f} µs, "
+        f"{result['fanout']['share']:.2%}; beside that {result['per_second']['event_loop_lag']:.3%} of a core; "
         f"target < {MAX_SHARE:.0%}: {'met' if result['target']['met'] else 'missed'}"
     )
     if json_file is not None:

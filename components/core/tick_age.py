@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 
@@ -17,9 +18,9 @@ def trade_time_ms(events: Sequence[tuple[str, int, bytes]]) -> int | None:
 
     ``events`` are a batch's: ``(topic, seq, payload)``. Trades of a batch are in their order, so that it is the oldest.
     """
-    for _, _, payload in events[:LOOKED_AT]:
+    for _, _, payload in islice(events, LOOKED_AT):
         at = payload.find(_TIME)
         if at >= 0:
-            digits = payload[at + len(_TIME) : at + len(_TIME) + 20].partition(b",")[0]
+            digits = payload[at + len(_TIME) : payload.find(b",", at)]
             return int(digits) if digits.isdigit() else None
     return None

@@ -98,6 +98,13 @@ class KeepingOutbox:
     def __bool__(self) -> bool:
         return bool(self.kept)
 
+    def __len__(self) -> int:
+        return len(self.kept)
+
+    @property
+    def bytes(self) -> int:
+        return sum(len(payload) for _, _, payload, _, _ in self.kept)
+
 
 class KeepingCondenser:
     """Merges nothing either."""
@@ -670,3 +677,61 @@ def test_what_waits_behind_a_reply_to_a_session_that_then_blocks_is_neither_merg
     world.clock.advance(0.1)
     assert world.overflows == []
     assert world.got() == world.expected
+
+
+def batch(*topics: str) -> list[tuple[str, EncodedPayload]]:
+    return [(topic, EncodedPayload(b"{}")) for topic in topics]
+
+
+def test_the_age_of_the_oldest_trade_counts_once_for_each_delivery_of_its_flush() -> None:
+    world = World()
+    unix = Clock()
+    unix.advance(1_700_000_000)
+    world.fanout._unix_s = unix.seconds
+    for number in range(3):
+        world.subscribe(number, TOPICS["market.S0"])
+    world.fanout.publish_batch(batch("market.S0"), 1_700_000_000_000 - 40)
+    ages = world.fanout.ages
+    assert (ages.count, round(ages.sum, 6)) == (3, 0.12)
+    # Gathered: the first batch that waits is the oldest; one without a trade has no age.
+    world.fanout.publish_batch(batch("market.S0"))
+    world.fanout.publish_batch(batch("market.S0", "market.S0"), 1_700_000_000_000 - 300)
+    world.fanout.publish_batch(batch("market.S0"), 1_700_000_000_000)
+    world.clock.advance(1.0)
+    assert (ages.count, round(ages.sum, 4)) == (3 + 12, round(0.12 + 12 * 0.3, 4))
+    world.fanout.publish_batch(batch("market.S0"))
+    world.clock.advance(1.0)
+    assert ages.count == 15
+
+
+def test_a_batch_that_nobody_gets_leaves_no_age_to_the_next() -> None:
+    world = World(1)
+    world.fanout._unix_s = lambda: 1_700_000_000.0
+    world.fanout.publish_batch(batch("market.S0"), 1_600_000_000_000)
+    world.subscribe(0, TOPICS["market.S0"])
+    world.fanout.publish_batch(batch("market.S0"), 1_700_000_001_000)
+    # By a clock that is behind the exchange's.
+    assert (world.fanout.ages.count, world.fanout.ages.sum) == (1, 0.0)
+
+
+def test_what_waits_for_a_blocked_session_is_told_while_it_is_held_and_when_it_is_merged() -> None:
+    world = World(1, hold=HoldLimits(0.2, 10_000))
+    [session] = world.sessions
+    world.subscribe(0, TOPICS["market.S0"])
+    world.publish("market.S0")
+    assert session.waiting() == (0, 0)
+    world.fanout.blocked(session)
+    sizes = []
+    for _ in range(3):
+        world.publish("market.S0")
+        world.clock.advance(0.01)
+        sizes.append(session.waiting())
+    assert [events for _, events in sizes] == [1, 2, 3]
+    assert 0 < sizes[0][0] < sizes[1][0] < sizes[2][0]
+    world.clock.advance(0.3)
+    world.publish("market.S0")
+    world.clock.advance(0.3)
+    assert session.backlog is None
+    assert session.waiting() == (sum(len(payload) for _, _, payload, _, _ in session.outbox.kept), 4)  # type: ignore[attr-defined]
+    world.fanout.unblocked(session)
+    assert session.waiting() == (0, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import select
 import socket
 from collections.abc import Iterator
@@ -11,9 +12,10 @@ import pytest
 from twisted.internet import reactor, tcp
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
-from components.router.engine.sockets import writer
+from components.router.engine.sockets import unsent_bytes, writer
 
 
 @implementer(IPushProducer)
@@ -112,3 +114,40 @@ def test_a_transport_that_is_no_bare_socket_keeps_its_own_write() -> None:
 
     wrapped = Wrapped()
     assert writer(wrapped) == wrapped.write
+
+
+def test_what_the_system_has_not_taken_is_told(pair: tuple[Any, socket.socket]) -> None:
+    transport, client = pair
+    write = writer(transport)
+    assert unsent_bytes(transport) == 0
+    sent = 0
+    while not unsent_bytes(transport):
+        write(bytes(50_000))
+        sent += 50_000
+    write(bytes(7))
+    waiting = unsent_bytes(transport)
+    assert 7 < waiting <= 50_007
+    # What has not been sent is what is not in the client's socket, nor on its way there.
+    received(client, sent + 7 - waiting)
+    transport.doWrite()
+    assert unsent_bytes(transport) < waiting
+
+
+def test_under_tls_what_is_not_encrypted_yet_is_told_too(pair: tuple[Any, socket.socket]) -> None:
+    transport, _ = pair
+
+    class Secure:
+        """As Twisted's TLS protocol, which leans on a transport."""
+
+        def __init__(self) -> None:
+            self.transport = transport
+            self._appSendBuffer = [b"abc", b"de"]
+
+    assert unsent_bytes(Secure()) == 5
+    transport.write(b"x" * 10)
+    assert unsent_bytes(Secure()) == 15
+    assert unsent_bytes(object()) == 0
+
+
+def test_twisteds_tls_keeps_what_is_not_encrypted_where_it_is_looked_for() -> None:
+    assert "self._appSendBuffer = []" in inspect.getsource(TLSMemoryBIOProtocol.makeConnection)

@@ -47,8 +47,9 @@ class Outbox(Protocol):
     def __len__(self) -> int:
         """Return how many events are kept."""
 
-    bytes: int
-    """Of all that is kept."""
+    @property
+    def bytes(self) -> int:
+        """Of all that is kept."""
 
 
 class Subscriber:

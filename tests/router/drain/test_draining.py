@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from components.core.closing import CloseReason
 from components.router import runtime
 from components.router.drain.draining import FLUSH_TIME_S, LAST_WORDS_S, Draining, Stage
-from components.router.open_connections import OpenConnections
+from components.router.open_connections import OpenConnections, WaitingBytes
 
 
 class Connection:
@@ -34,6 +34,9 @@ class Connection:
     def cut(self, reason: CloseReason) -> None:
         assert reason is CloseReason.DRAINING
         self.cut_s = self._place.clock.seconds()
+
+    def waiting(self) -> WaitingBytes:
+        return WaitingBytes(0, 0, not self.reads)
 
 
 class Place:
