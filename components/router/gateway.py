@@ -34,6 +34,7 @@ from components.environment import NodeEnvironment, refuse_to_start
 from components.loop_lag import LoopLag
 from components.router import runtime, safe_log
 from components.router.buffer_usage import BufferMeasure
+from components.router.engine.fanout import MadeMs, no_time
 from components.router.fanout_settings import FanOutSettings, FanOutSettingsError
 from components.router.fault_watch import FaultWatch
 from components.router.figures import Figures
@@ -172,7 +173,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
 
     # Relay
 
-    def _publish_batch(self, events: Sequence[tuple[str, EncodedPayload]], made_ms: int | None = None) -> None:
+    def _publish_batch(self, events: Sequence[tuple[str, EncodedPayload]], made_ms: MadeMs = no_time) -> None:
         self._seam.publish_batch(events, made_ms)
 
     def _retained(self, session: Any, uri: str, match: str) -> list[tuple[str, EncodedPayload]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from twisted.logger import Logger
@@ -18,6 +19,7 @@ from components.core.payload import EncodedPayload
 from components.core.replay import TickHistory
 from components.core.retained import RetainedEvents
 from components.core.tick_age import trade_time_ms
+from components.router.engine.fanout import MadeMs, no_time
 from components.router.rate_topics import RateTopics
 
 BUS_BACK_GRACE_S = 10.0
@@ -44,7 +46,7 @@ class Relay:
         history: TickHistory,
         rates: RateTopics,
         retained: RetainedEvents,
-        publish_batch: Callable[[Sequence[tuple[str, EncodedPayload]], int | None], None],
+        publish_batch: Callable[[Sequence[tuple[str, EncodedPayload]], MadeMs], None],
         publish_status: Callable[[dict[str, Any]], None],
         monotonic_s: Callable[[], float],
     ) -> None:
@@ -89,7 +91,7 @@ class Relay:
         unknown = self._market.take_standing(standing)
         if unknown.events:
             # From whenever they are: how old they are says nothing of how fast anything is.
-            self._spread(unknown, None)
+            self._spread(unknown, no_time)
 
     def take_history(self, batch: Batch) -> None:
         """See ``BusListener.take_history``."""
@@ -99,7 +101,7 @@ class Relay:
         """See ``BusListener.take_batch``."""
         if self._market.take_batch(batch):
             self._history.take_batch(batch)
-            self._spread(batch, trade_time_ms(batch.events))
+            self._spread(batch, partial(trade_time_ms, batch.events))
 
     def take_status(self, status: bytes) -> None:
         """See ``BusListener.take_status``.
@@ -115,7 +117,7 @@ class Relay:
             self._served = True
             self._well_s = self._monotonic_s()
 
-    def _spread(self, batch: Batch, made_ms: int | None) -> None:
+    def _spread(self, batch: Batch, made_ms: MadeMs) -> None:
         if self._rates.active:
             self._rates.take_batch(batch)
         events = [(topic, EncodedPayload(payload)) for topic, _, payload in batch.events]

@@ -690,13 +690,13 @@ def test_the_age_of_the_oldest_trade_counts_once_for_each_delivery_of_its_flush(
     world.fanout._unix_s = unix.seconds
     for number in range(3):
         world.subscribe(number, TOPICS["market.S0"])
-    world.fanout.publish_batch(batch("market.S0"), 1_700_000_000_000 - 40)
+    world.fanout.publish_batch(batch("market.S0"), lambda: 1_700_000_000_000 - 40)
     ages = world.fanout.ages
     assert (ages.count, round(ages.sum, 6)) == (3, 0.12)
     # Gathered: the first batch that waits is the oldest; one without a trade has no age.
     world.fanout.publish_batch(batch("market.S0"))
-    world.fanout.publish_batch(batch("market.S0", "market.S0"), 1_700_000_000_000 - 300)
-    world.fanout.publish_batch(batch("market.S0"), 1_700_000_000_000)
+    world.fanout.publish_batch(batch("market.S0", "market.S0"), lambda: 1_700_000_000_000 - 300)
+    world.fanout.publish_batch(batch("market.S0"), lambda: 1_700_000_000_000)
     world.clock.advance(1.0)
     assert (ages.count, round(ages.sum, 4)) == (3 + 12, round(0.12 + 12 * 0.3, 4))
     world.fanout.publish_batch(batch("market.S0"))
@@ -707,9 +707,9 @@ def test_the_age_of_the_oldest_trade_counts_once_for_each_delivery_of_its_flush(
 def test_a_batch_that_nobody_gets_leaves_no_age_to_the_next() -> None:
     world = World(1)
     world.fanout._unix_s = lambda: 1_700_000_000.0
-    world.fanout.publish_batch(batch("market.S0"), 1_600_000_000_000)
+    world.fanout.publish_batch(batch("market.S0"), lambda: 1_600_000_000_000)
     world.subscribe(0, TOPICS["market.S0"])
-    world.fanout.publish_batch(batch("market.S0"), 1_700_000_001_000)
+    world.fanout.publish_batch(batch("market.S0"), lambda: 1_700_000_001_000)
     # By a clock that is behind the exchange's.
     assert (world.fanout.ages.count, world.fanout.ages.sum) == (1, 0.0)
 

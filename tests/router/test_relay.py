@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -69,9 +69,9 @@ class Gateway:
         bus: BusReader = self.bus
         self.relay.listen_to(bus)
 
-    def _publish(self, events: Sequence[tuple[str, EncodedPayload]], made_ms: int | None) -> None:
+    def _publish(self, events: Sequence[tuple[str, EncodedPayload]], made_ms: Callable[[], int | None]) -> None:
         self.published += [(topic, payload.json) for topic, payload in events]
-        self.made_ms.append(made_ms)
+        self.made_ms.append(made_ms())
 
     def hear(self, state: str = "live", stale: Sequence[str] = ()) -> None:
         status = {"epoch": 7, "state": state, "symbols": ["BTCUSDT"], "stale": list(stale)}

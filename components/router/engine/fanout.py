@@ -60,6 +60,15 @@ _PUBLICATION_BITS = 53
 DEFAULT_WINDOW_S = 0.002
 
 
+MadeMs = Callable[[], int | None]
+"""Returns the exchange's time of the oldest of some events, ms since 1970; ``None`` where they have none."""
+
+
+def no_time() -> int | None:
+    """Return that there is none."""
+    return None
+
+
 class FanOut:
     """All sessions of one realm on this worker."""
 
@@ -125,17 +134,17 @@ class FanOut:
         if self._pending.events:
             self._flush_when_due()
 
-    def publish_batch(self, events: Iterable[tuple[str, EncodedPayload]], made_ms: int | None = None) -> None:
+    def publish_batch(self, events: Iterable[tuple[str, EncodedPayload]], made_ms: MadeMs = no_time) -> None:
         """Publish events that came together, and look at the time once.
 
-        ``made_ms`` is the exchange's time of the oldest of them, ms since 1970, where they have one.
+        ``made_ms`` is asked once per flush.
         """
         add = self._add
         for topic, payload in events:
             add(topic, payload)
         if self._pending.events:
             if self._made_ms is None:
-                self._made_ms = made_ms
+                self._made_ms = made_ms()
             self._flush_when_due()
 
     def _add(self, topic: str, payload: EncodedPayload) -> None:

@@ -26,7 +26,7 @@ from components.core.payload import EncodedPayload, is_plain_value
 from components.router.access.gate import Gate
 from components.router.engine.backlog import MakeCondenser
 from components.router.engine.blocked import HoldLimits
-from components.router.engine.fanout import MAX_CACHED_TOPICS, FanOut
+from components.router.engine.fanout import MAX_CACHED_TOPICS, FanOut, MadeMs, no_time
 from components.router.engine.groups import Subscriber
 from components.router.engine.pending import frames_of
 from components.router.engine.requests import is_plain_json
@@ -150,7 +150,7 @@ class RouterSeam:
         self.fanout.publish(topic, payload)
         self._publish_to_others(topic, payload)
 
-    def publish_batch(self, events: Sequence[tuple[str, EncodedPayload]], made_ms: int | None = None) -> None:
+    def publish_batch(self, events: Sequence[tuple[str, EncodedPayload]], made_ms: MadeMs = no_time) -> None:
         """Deliver events that came together, in their order; for ``made_ms`` see ``FanOut.publish_batch``."""
         self.fanout.publish_batch(events, made_ms)
         if self._other_subscriptions:
