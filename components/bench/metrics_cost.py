@@ -28,6 +28,7 @@ from components.core.payload import EncodedPayload
 from components.core.tick_age import BOUNDS_S, trade_time_ms
 from components.loop_lag import INTERVAL_S, LoopLag
 from components.router.engine.encodings import WEBSOCKET
+from components.router.engine.events import Encoding
 from components.router.engine.fanout import FanOut, MadeMs, no_time
 from components.router.engine.groups import Subscriber
 
@@ -52,7 +53,7 @@ class _Connection:
     """Writes to a socket."""
 
     def __init__(self, write: Callable[[bytes], object]) -> None:
-        self.encoding = WEBSOCKET["json", False]
+        self.encoding: Encoding = WEBSOCKET["json", False]
         self._write = write
 
     def write(self, block: bytes) -> None:
@@ -74,7 +75,7 @@ def run_metrics_cost(clients: int, rounds: int, say: Callable[[str], None]) -> d
     its own, as a share of a core.
     """
     near, far = socket.socketpair()
-    with near, subprocess.Popen([sys.executable, "-c", DRAIN], stdin=far) as drain:
+    with near, subprocess.Popen([sys.executable, "-c", DRAIN], stdin=far.fileno()) as drain:
         far.close()
         try:
             figures = _rounds(clients, rounds, near.sendall)

@@ -10,16 +10,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
 import click
 
 from components.cluster.faults import IN_TURN, RESTART_AFTER_S, Fault, faults, long_faults
-from components.cluster.prometheus import Prometheus
-from components.cluster.proof import prove
-from components.cluster.topology import Cluster, ClusterError, Plan, free_ports
+from components.cluster.prometheus import beside
+from components.cluster.proof import named_late, prove
+from components.cluster.topology import Cluster, ClusterError, Plan
 
 PAGE_TOKEN_TTL_S = 7 * 86_400
 LONG_MINUTES = 5
@@ -62,7 +61,7 @@ def run(*, gateways: int, feeds: int, symbols: int, rate: int, with_prometheus: 
         try:
             with (
                 Cluster(Path(directory), plan) as running,
-                _beside(running, Path(directory), with_prometheus) as prometheus,
+                beside(running, Path(directory), with_prometheus) as prometheus,
             ):
                 now_s = int(time.time())
                 token = running.authority.mint(
@@ -117,11 +116,12 @@ def prove_(
         try:
             with (
                 Cluster(Path(directory), plan) as running,
-                _beside(running, Path(directory), with_prometheus) as prometheus,
+                beside(running, Path(directory), with_prometheus) as prometheus,
             ):
                 report = asyncio.run(prove(running, clients, chosen, click.echo, prometheus=prometheus))
         except ClusterError as error:
             raise click.ClickException(str(error)) from error
+    report["problems"] += named_late(report)
     if json_file is not None:
         json_file.write_text(json.dumps(report, indent=1) + "\n")
     seen = report["clients"]
@@ -133,22 +133,6 @@ def prove_(
     for problem in report["problems"]:
         click.echo(f"  {problem}", err=True)
     sys.exit(1 if report["problems"] else 0)
-
-
-@contextmanager
-def _beside(running: Cluster, directory: Path, is_wanted: bool) -> Iterator[Prometheus | None]:
-    """Run Prometheus beside a cluster, where it is wanted."""
-    if not is_wanted:
-        yield None
-        return
-    [port] = free_ports(1)
-    prometheus = Prometheus(running, directory / "prometheus", port)
-    prometheus.start()
-    try:
-        prometheus.wait_until_ready()
-        yield prometheus
-    finally:
-        prometheus.kill()
 
 
 def _supervise(running: Cluster) -> None:

@@ -5,20 +5,24 @@ from __future__ import annotations
 import http.client
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import yaml
 
-from components.cluster.topology import REPOSITORY, Cluster, ClusterError, Part, program
+from components.cluster.topology import REPOSITORY, Cluster, ClusterError, Part, free_ports, program
 
 CONFIGURATION = REPOSITORY / "docker" / "prometheus"
 DASHBOARD = REPOSITORY / "docker" / "grafana" / "dashboards" / "crosstick.json"
 
 NAMED_WITHIN_S = 5.0
 """By when a fault has to have its name."""
+
+NAMED_AT_LAST_S = 15.0
+"""By when it has one also where all share a core with many others."""
 
 LOOK_S = 0.1
 START_TIMEOUT_S = 60.0
@@ -122,3 +126,23 @@ class Prometheus(Part):
                 return time.monotonic() - began_s
             time.sleep(LOOK_S)
         return None
+
+
+@contextmanager
+def beside(running: Cluster, directory: Path, is_wanted: bool) -> Iterator[Prometheus | None]:
+    """Run Prometheus beside a cluster, where it is wanted, in a folder of its own in ``directory``.
+
+    Raises:
+        ClusterError: it is not installed, or does not start.
+    """
+    if not is_wanted:
+        yield None
+        return
+    [port] = free_ports(1)
+    prometheus = Prometheus(running, directory / "prometheus", port)
+    prometheus.start()
+    try:
+        prometheus.wait_until_ready()
+        yield prometheus
+    finally:
+        prometheus.kill()

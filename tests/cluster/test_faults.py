@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,16 +13,22 @@ from typing import Any
 import pytest
 
 from components.cluster.faults import IN_TURN, Fault, faults, long_faults
+from components.cluster.prometheus import beside
 from components.cluster.proof import prove
 from components.cluster.topology import Cluster, Plan
 
 CLIENTS = 20
+INSTALLED = shutil.which("prometheus") is not None
 
 
 def suffered(directory: Path, chosen: Iterator[Fault], gateways: int) -> dict[str, Any]:
     said: list[str] = []
-    with Cluster(directory, Plan(gateways=gateways, rate_per_s=500)) as cluster:
-        report = asyncio.run(prove(cluster, CLIENTS, chosen, said.append))
+    with (
+        Cluster(directory, Plan(gateways=gateways, rate_per_s=500)) as cluster,
+        # Where it is installed, each fault must have its name there.
+        beside(cluster, directory, INSTALLED) as prometheus,
+    ):
+        report = asyncio.run(prove(cluster, CLIENTS, chosen, said.append, prometheus=prometheus))
         logs = {part.name: part.log.read_text(errors="replace") for part in cluster.parts}
     print("\n".join(said))
     for name, log in logs.items():
@@ -41,6 +48,8 @@ def drawn(seed: int, minutes: float, gateways: int, *, long: bool = False) -> It
 
 def assert_whole(report: dict[str, Any]) -> None:
     assert report["problems"] == []
+    if INSTALLED:
+        assert {fault["fault"] for fault in report["faults"] if fault["named_after_s"] is not None} >= set(IN_TURN)
     clients = report["clients"]
     assert clients["ticks"] > 0
     assert clients["replayed"] > 0

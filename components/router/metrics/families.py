@@ -94,7 +94,13 @@ def gauge_histogram(name: str, help_text: str, observed: Histogram) -> GaugeHist
 
 
 def _buckets(observed: Histogram) -> list[tuple[str, float]]:
-    return [(floatToGoString(bound), count) for bound, count in observed.cumulative()]
+    return [(as_label(bound), count) for bound, count in observed.cumulative()]
+
+
+def as_label(bound: float) -> str:
+    """Return a bound as Prometheus writes it."""
+    text: str = floatToGoString(bound)  # type: ignore[no-untyped-call]  # no types there
+    return text
 
 
 def parse(text: str) -> list[Metric]:
