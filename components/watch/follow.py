@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -184,8 +185,9 @@ def _of_close(error: ConnectionClosed, tokens: TokenSource) -> tuple[str, float]
 
 def _line(error: BaseException) -> str:
     """Return one line for people."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+    if isinstance(error, OSError) and error.errno is not None and error.strerror:
+        # asyncio's own text for a refused connection is about a call.
+        return error.strerror if error.errno <= 0 or "SSL" in type(error).__name__ else os.strerror(error.errno)
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
@@ -272,10 +274,12 @@ class _Session:
         self._follower.answered(answer.result(), asked_s, self._loop.time())
 
     async def _begin(self) -> None:
-        symbols = await self._symbols()
+        listed, symbols = await self._symbols()
+        if not listed:
+            # So it is, too, until a gateway that has just started hears of its feed.
+            raise _Lost("the gateway lists no symbol that this token grants")
         if not symbols:
-            globs = " or ".join(self._wish.globs) or "*"
-            raise Refused(f"none of the symbols that this token grants is {globs}")
+            raise Refused(f"none of the {listed} symbols that this token grants is {' or '.join(self._wish.globs)}")
         self._follower.begin(symbols)
         epoch, last = self._follower.resume_from()
         if epoch and self._wish.every_ms is None:
@@ -287,13 +291,15 @@ class _Session:
 
     async def _subscribe_listed(self) -> None:
         """Subscribe to what has been listed since; whoever is told knows of it when its first event comes."""
-        await self._subscribe([symbol for symbol in await self._symbols() if symbol not in self._subscribed])
+        _, symbols = await self._symbols()
+        await self._subscribe([symbol for symbol in symbols if symbol not in self._subscribed])
 
-    async def _symbols(self) -> list[str]:
+    async def _symbols(self) -> tuple[int, list[str]]:
+        """Return how many symbols there are for this token, and those of them that are wished for."""
         self._followed_of = self._listed
         globs = self._wish.globs
         listed = await self._ask_until_ready(type="list")
-        return [symbol for symbol in listed.symbols if not globs or any_matches(globs, symbol)]
+        return len(listed.symbols), [symbol for symbol in listed.symbols if not globs or any_matches(globs, symbol)]
 
     async def _subscribe(self, symbols: Sequence[str]) -> None:
         every = {} if self._wish.every_ms is None else {"every_ms": self._wish.every_ms}

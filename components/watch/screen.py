@@ -59,6 +59,10 @@ def _pair(one: int, other: int) -> str:
     return f"{one}/{other}" if one or other else "-"
 
 
+def _spark(row: Row, _now_s: float) -> str:
+    return sparkline(row.samples, SPARK_WIDTH)
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column: how it is headed, how important it is, and what stands in it."""
@@ -123,17 +127,33 @@ class Screen:
 
     sort: str = "symbol"
     _widths: dict[str, int] = field(default_factory=dict)
+    _order: list[str] = field(default_factory=list)
+    """Of the symbols, when it was last live."""
+
+    def take_next_sort(self) -> None:
+        """Sort in the next way, at once."""
+        self.sort = SORTS[(SORTS.index(self.sort) + 1) % len(SORTS)]
+        self._order = []
 
     def lines(self, board: Board, now_s: float, width: int, height: int | None) -> list[StyledLine]:
         """Return at most ``height`` lines of at most ``width`` characters; ``None``: as many as there are."""
         head = [*_head(board, now_s, width), [("", "")]]
-        rows = sorted_rows(list(board.rows.values()), self.sort, now_s)
+        since = board.not_live_since_ms()
+        rows = self._sorted(board, now_s, is_live=since is None)
         room = len(rows) if height is None else max(0, height - len(head) - 2)
         shown = rows[:room]
-        since = board.not_live_since_ms()
         below = [] if height is None else [_foot(len(rows) - len(shown), self.sort, width)]
         every = [*head, *self.table(shown, now_s, width, is_live=since is None), *below]
         return every[:height]
+
+    def _sorted(self, board: Board, now_s: float, *, is_live: bool) -> list[Row]:
+        """Return all rows; while nothing comes they stay where they are."""
+        if not is_live and self._order:
+            places = {symbol: place for place, symbol in enumerate(self._order)}
+            return sorted(board.rows.values(), key=lambda row: places.get(row.symbol, len(places)))
+        rows = sorted_rows(list(board.rows.values()), self.sort, now_s)
+        self._order = [row.symbol for row in rows]
+        return rows
 
     def table(
         self, rows: Sequence[Row], now_s: float, width: int | None, *, is_live: bool, at_once: bool = False

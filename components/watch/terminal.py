@@ -18,7 +18,7 @@ from rich.style import Style
 
 from components.watch.board import Board
 from components.watch.messages import Message
-from components.watch.screen import SORTS, Screen, StyledLine
+from components.watch.screen import Screen, StyledLine
 
 REDRAW_EVERY_S = 0.2
 """An eye sees no more, and drawing costs more than following."""
@@ -104,7 +104,7 @@ async def show(console: Console, board: Board, screen: Screen, stop: asyncio.Eve
         if key in "qQ":
             stop.set()
         elif key in "sS":
-            screen.sort = SORTS[(SORTS.index(screen.sort) + 1) % len(SORTS)]
+            screen.take_next_sort()
         redraw.set()
 
     loop.add_signal_handler(signal.SIGWINCH, redraw.set)
