@@ -9,7 +9,7 @@ from components.cli.sections import SectionedGroup, examples
 SECTIONS = {
     "Run": {"run": "run", "node": "node", "feed": "feed"},
     "Look": {"watch": "watch"},
-    "Operate": {"config": "config"},
+    "Operate": {"doctor": "doctor", "config": "config"},
     "Tokens": {"token": "token", "revoke": "revoke"},
     "Develop": {"exchange": "exchange", "fault": "exchange", "cluster": "cluster", "bench": "bench"},
 }
@@ -23,6 +23,7 @@ SECTIONS = {
     epilog=examples(
         "crosstick run              a node to try things with; prints the address of its page",
         "crosstick watch 'BTC*'     its prices, in this terminal",
+        "crosstick doctor           what is wrong with this machine or set-up, and what to do",
         "crosstick COMMAND --help   what a command does, with examples",
     ),
 )
