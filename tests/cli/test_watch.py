@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import signal
 import struct
 import subprocess
 import sys
@@ -22,6 +23,8 @@ import pytest_twisted
 from click.testing import CliRunner
 from twisted.internet import reactor
 
+from components.cli import main
+from tests.clients.line import Line
 from tests.harness.node import Node
 
 CROSSTICK = str(Path(sys.executable).with_name("crosstick"))
