@@ -52,13 +52,14 @@ class _Order:
 
 
 @click.command(
+    short_help="Watch prices live, in this terminal or as lines.",
     epilog=examples(
         "crosstick watch                                    everything that the token grants",
         "crosstick watch BTCUSDT 'ETH*' --sort rate         some of it, the busiest first",
         "crosstick watch 'BTC*' --once                      a table, and the end",
         "crosstick watch BTCUSDT --json | jq .price         objects, one a line",
         "crosstick watch --url wss://a/ws --url wss://b/ws  two gateways: the other one when one is gone",
-    )
+    ),
 )
 @click.argument("symbols", nargs=-1, metavar="[SYMBOL]...")
 @click.option(

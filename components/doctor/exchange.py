@@ -80,7 +80,7 @@ def look_at_clock(setup: Setup) -> list[Finding]:
     asking = connection(split.hostname or "", split.port, timeout=TIMEOUT_S - 1)
     try:
         asked_s = time.time()
-        asking.request("HEAD", "/", headers={"User-Agent": "crosstick"})
+        asking.request("GET", "/", headers={"User-Agent": "crosstick"})
         date = asking.getresponse().getheader("Date")
         ours_s = (asked_s + time.time()) / 2
     except (OSError, http.client.HTTPException):
