@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -92,3 +93,10 @@ def test_names_are_there_once_and_every_check_has_a_bound() -> None:
     names = [check.name for check in CHECKS]
     assert len(names) == len(set(names))
     assert all(0 < check.bound_s <= 30 for check in CHECKS)
+
+
+def test_the_documentation_lists_every_check() -> None:
+    page = (REPOSITORY / "docs" / "how-to" / "find-out-what-is-wrong.md").read_text()
+    table = page.split("| check | looks at |")[1].split("\n\n")[0]
+    rows = re.findall(r"^\| (`.+?) \|", table, re.MULTILINE)
+    assert [name for row in rows for name in re.findall(r"`([a-z-]+)`", row)] == [check.name for check in CHECKS]

@@ -20,12 +20,13 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from click import Context, Option
 from click.testing import CliRunner
 from twisted.internet import reactor
 
 from components.cli import main
 from tests.clients.line import Line
-from tests.harness.node import Node
+from tests.harness.node import REPOSITORY, Node
 
 CROSSTICK = str(Path(sys.executable).with_name("crosstick"))
 
@@ -225,3 +226,12 @@ async def test_without_colours_and_ended_by_a_signal_it_leaves_the_terminal_as_i
         watch.process.send_signal(signal.SIGINT)
         assert await ended(watch) == 0
         assert termios.tcgetattr(watch.master)[3] & termios.ICANON
+
+
+def test_the_documentation_lists_every_option() -> None:
+    page = (REPOSITORY / "docs" / "how-to" / "watch-in-a-terminal.md").read_text()
+    table = page.split("| option | meaning |")[1].split("\n\n")[0]
+    command = main.get_command(Context(main), "watch")
+    assert command is not None
+    options = {each.opts[0] for each in command.params if isinstance(each, Option)}
+    assert set(re.findall(r"`(--[a-z-]+)`", table)) == options
