@@ -5,8 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from cryptography import x509
+from twisted.internet.task import Clock
+
 from components.doctor.findings import Finding, fail, ok, warn
 from components.doctor.node_setup import Setup
+from components.router.listeners.tls import Certificates, TlsError, TlsFiles
 
 SOON_DAYS = 21
 
@@ -29,11 +33,6 @@ def look(setup: Setup) -> list[Finding]:
     """Load what each listener would load."""
     if setup.node is None:
         return []
-    from cryptography import x509
-    from twisted.internet.task import Clock
-
-    from components.router.listeners.tls import Certificates, TlsError, TlsFiles
-
     findings = []
     for endpoint in setup.node.endpoints:
         if endpoint.tls is None:

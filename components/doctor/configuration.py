@@ -15,6 +15,14 @@ from components.core.limits import RealmLimits
 from components.doctor.findings import Finding, fail, ok, warn
 from components.doctor.node_file import Component, NodeFile
 from components.doctor.node_setup import Setup, without_unknown
+from components.router.access.revocation_store import FileRevocationStore, RevocationStoreError
+from components.router.bridge.component import BridgeSettings
+from components.router.drain.settings import parse_drain
+from components.router.fanout_settings import FanOutSettings
+from components.router.http_api.access import ApiSettings
+from components.router.links.settings import parse_links
+from components.router.listeners.plaintext import check_plaintext
+from components.router.listeners.settings import ListenerSettings, check_ids, parse_listeners
 from components.settings import (
     CLIENT_VARIABLES,
     KNOWN_VARIABLES,
@@ -100,14 +108,6 @@ def judge_components(node: NodeFile) -> list[Finding]:
 
 
 def _refusal(component: Component, transports: list[str]) -> str:
-    # They bring Twisted along, which the other commands need not wait for.
-    from components.router.bridge.component import BridgeSettings
-    from components.router.drain.settings import parse_drain
-    from components.router.fanout_settings import FanOutSettings
-    from components.router.http_api.access import ApiSettings
-    from components.router.links.settings import parse_links
-    from components.router.listeners.settings import check_ids, parse_listeners
-
     extra = component.extra
     try:
         match component.classname.removeprefix("components.router."):
@@ -163,9 +163,6 @@ def look_at_realms(setup: Setup) -> list[Finding]:
 
 def judge_transports(node: NodeFile, environ: Mapping[str, str]) -> list[Finding]:
     """Return whether what listens is private or speaks TLS, and whether workers share what cannot be shared."""
-    from components.router.listeners.plaintext import check_plaintext
-    from components.router.listeners.settings import ListenerSettings, parse_listeners
-
     findings = []
     sharing: dict[tuple[str, int], int] = {}
     for router in node.routers:
@@ -251,8 +248,6 @@ def look_at_folders(setup: Setup) -> list[Finding]:
 
 def look_at_revocations(setup: Setup) -> list[Finding]:
     """Look whether what is revoked can be read."""
-    from components.router.access.revocation_store import FileRevocationStore, RevocationStoreError
-
     try:
         number = len(FileRevocationStore(setup.cbdir).load())
     except RevocationStoreError as error:

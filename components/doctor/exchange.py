@@ -9,6 +9,9 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
+from websockets.sync.client import connect
+
 from components.doctor.findings import Finding, fail, ok, warn
 from components.doctor.node_setup import Setup
 
@@ -45,9 +48,6 @@ def look(setup: Setup) -> list[Finding]:
         return [ok("the simulated exchange, which a node brings along")]
     if setup.offline:
         return []
-    from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
-    from websockets.sync.client import connect
-
     url = setup.settings.feed.exchange_url
     begun_s = time.monotonic()
     try:

@@ -13,6 +13,9 @@ import psutil
 from components.doctor.findings import Finding, fail, ok, warn
 from components.doctor.node_file import Endpoint, NodeFile, RouterWorker
 from components.doctor.node_setup import Setup
+from components.router.fanout_settings import FanOutSettings
+from components.router.listeners.open_files import too_few
+from components.router.listeners.settings import ListenerSettings, parse_listeners
 
 MB = 1_000_000
 CONTROLLER_MB = 150
@@ -30,8 +33,6 @@ FEW_PORTS = 5000
 
 def judge_open_files(hard_limit: int, connections: int) -> Finding:
     """Return whether a worker may have as many files open as its listeners' ``max_connections`` need."""
-    from components.router.listeners.open_files import too_few
-
     problem = too_few(hard_limit, connections)
     if problem:
         return warn(problem, "LimitNOFILE= of its systemd unit, --ulimit nofile= of Docker, or lower max_connections")
@@ -48,8 +49,6 @@ def look_at_open_files(setup: Setup) -> list[Finding]:
 
 
 def _connections(router: RouterWorker) -> int:
-    from components.router.listeners.settings import ListenerSettings, parse_listeners
-
     settings: dict[str, ListenerSettings] = {}
     for component in router.of_class("Listeners"):
         try:
@@ -108,8 +107,6 @@ def look_at_ephemeral(setup: Setup) -> list[Finding]:
 
 def needed_mb(node: NodeFile) -> tuple[int, int]:
     """Return what a node takes at its start, and with all of the connections and replays that its limits allow, in MB."""
-    from components.router.fanout_settings import FanOutSettings
-
     least = CONTROLLER_MB + WORKER_MB * node.workers
     most = float(least)
     for router in node.routers:
