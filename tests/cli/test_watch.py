@@ -14,7 +14,7 @@ import sys
 import termios
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +133,6 @@ class Terminal:
         )
         os.close(slave)
         os.set_blocking(self.master, False)
-        self.output = ""
 
     def resize(self, columns: int, lines: int) -> None:
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
@@ -141,19 +140,11 @@ class Terminal:
     def read(self) -> str:
         """Return what has been drawn since the last time."""
         parts = []
-        while True:
-            try:
-                data = os.read(self.master, 65_536)
-            except BlockingIOError:
-                break
-            except OSError:
-                # The other side has gone.
-                break
-            if not data:
-                break
-            parts.append(data.decode(errors="replace"))
-        self.output = "".join(parts)
-        return self.output
+        # Nothing to read at the moment, or nobody there any more.
+        with suppress(OSError):
+            while data := os.read(self.master, 65_536):
+                parts.append(data)
+        return b"".join(parts).decode(errors="replace")
 
     def close(self) -> None:
         if self.process.poll() is None:
@@ -172,12 +163,15 @@ def terminal(environ: dict[str, str], *words: str) -> Iterator[Terminal]:
 
 
 async def drawn(watch: Terminal, is_so: Callable[[str], Any]) -> str:
-    """Return what was drawn as soon as it is so; the reactor runs meanwhile, and with it the line."""
+    """Return what is drawn from here on as soon as it is so; the reactor runs meanwhile, and with it the line."""
     deadline = time.monotonic() + 30
-    while not is_so(watch.read()):
-        assert time.monotonic() < deadline, watch.output[-3000:]
+    drawn = ""
+    while not is_so(drawn):
+        assert watch.process.poll() is None, drawn[-3000:]
+        assert time.monotonic() < deadline, drawn[-3000:]
         await pause()
-    return watch.output
+        drawn += watch.read()
+    return drawn
 
 
 async def pause() -> None:
