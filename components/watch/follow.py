@@ -38,7 +38,8 @@ SYMBOLS_AT_ONCE = 100
 """In one request: with ticks and books 200 messages, what a gateway allows in a second by default, after its burst."""
 
 ATTEMPTS = 20
-"""How often a request is made again for which the gateway has no room, or is not ready, a second apart."""
+AGAIN_S = 1.0
+"""How often a request is made again for which the gateway has no room, or is not ready, and how long after."""
 
 NOT_NOW = frozenset({ERROR_LIMIT_EXCEEDED, ERROR_NOT_READY})
 REFUSED_STATUS = frozenset({400, 401, 403})
@@ -267,7 +268,7 @@ class _Session:
         asked_s = self._loop.time()
         answer = await self._send(type="ping")
         while not answer.done():
-            await asyncio.wait({answer}, timeout=1.0)
+            await asyncio.wait({answer}, timeout=SILENT_S / 10)
             # While a long request is done, the gateway sends and does not read.
             if self._loop.time() - max(asked_s, self._heard_s) >= SILENT_S:
                 raise _Lost(f"nothing has come for {SILENT_S:g} s")
@@ -318,7 +319,7 @@ class _Session:
                 await self._ask(type="renew", token=self._token)
             except (NoToken, RequestRefused):
                 # Tried again until the gateway ends the session, and says why.
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(AGAIN_S)
 
     async def _ask_until_ready(self, **request: Any) -> Message:
         for _ in range(ATTEMPTS):
@@ -327,7 +328,7 @@ class _Session:
             except RequestRefused as error:
                 if error.code not in NOT_NOW:
                     raise
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(AGAIN_S)
         return await self._ask(**request)
 
     async def _ask(self, **request: Any) -> Message:

@@ -66,19 +66,6 @@ def test_once_as_json_has_the_exchanges_digits(node: Node) -> None:
     assert json.loads(line).keys() == {"symbol", "price", "bid", "ask", "volume", "seq", "age_s", "live"}
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["NOPE*"], "refused: none of the"),
-        (["--rate", "7s", "--once"], "refused: wamp.error.invalid_argument: every_ms must be one of"),
-    ],
-)
-def test_what_there_is_not_is_refused(node: Node, words: list[str], said: str) -> None:
-    done = run(node, *words)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert said in done.stderr
-
-
 def test_a_token_that_is_not_accepted_is_refused_and_not_shown(node: Node) -> None:
     token = node.token("alice")[:-4] + "AAAA"
     done = run(node, CROSSTICK_TOKEN=token)
