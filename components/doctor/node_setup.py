@@ -26,18 +26,18 @@ class Setup:
     node: NodeFile | None
     node_problem: str
     settings: Settings | None
-    settings_problem: str
+    """Of the names that there are; of those that there are not the check of the environment tells."""
 
     @classmethod
     def read(cls, environ: Mapping[str, str], cbdir: Path, *, offline: bool) -> Setup:
         """Read what there is."""
         node, node_problem = _node(cbdir)
-        settings, settings_problem = None, ""
         try:
-            settings = load_settings(environ)
-        except SettingsError as error:
-            settings_problem = str(error)
-        return cls(environ, cbdir, offline, node, node_problem, settings, settings_problem)
+            settings = load_settings(without_unknown(environ))
+        except SettingsError:
+            # Said by the check of the environment.
+            settings = None
+        return cls(environ, cbdir, offline, node, node_problem, settings)
 
 
 def _node(cbdir: Path) -> tuple[NodeFile | None, str]:
