@@ -76,6 +76,9 @@ class Row:
     """The ``seq`` that the next tick follows on; ``None`` at the beginning of an epoch."""
     gaps: int = 0
     missed: int = 0
+    """As far as it is known: see ``lost_epochs``."""
+    lost_epochs: int = 0
+    """How many of the gaps are the end of an epoch, of which nobody can tell how far it went."""
     merged: int = 0
     """Ticks that came within another one."""
     dropped: int = 0
@@ -109,6 +112,7 @@ class Row:
         self.gaps += 1
         if gap.to_seq is None:
             self.follows = None
+            self.lost_epochs += 1
         else:
             self.missed += max(0, gap.to_seq - max(gap.from_seq - 1, self.follows or 0))
             self.follows = max(gap.to_seq, self.follows or 0)

@@ -55,8 +55,8 @@ def clock_text(unix_ms: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(unix_ms / 1000))
 
 
-def _pair(one: int, other: int) -> str:
-    return f"{one}/{other}" if one or other else "-"
+def _pair(one: int, other: int, *, at_least: bool = False) -> str:
+    return f"{one}/{other}{'+' if at_least else ''}" if one or other else "-"
 
 
 def _spark(row: Row, _now_s: float) -> str:
@@ -97,7 +97,9 @@ COLUMNS = (
         coloured=True,
     ),
     Column("seq", 5, 8, lambda row, _: "-" if row.seq is None else str(row.seq)),
-    Column("gaps/missed", 4, 11, lambda row, _: _pair(row.gaps, row.missed), over_time=True),
+    Column(
+        "gaps/missed", 4, 11, lambda row, _: _pair(row.gaps, row.missed, at_least=row.lost_epochs > 0), over_time=True
+    ),
     Column("merged/dropped", 8, 14, lambda row, _: _pair(row.merged, row.dropped), over_time=True),
 )
 
@@ -259,10 +261,11 @@ def _feed_state(board: Board, now_s: float) -> StyledLine:
 def _totals(board: Board, now_s: float) -> StyledLine:
     rows = board.rows.values()
     missed, gaps = sum(row.missed for row in rows), sum(row.gaps for row in rows)
+    more = "+" if any(row.lost_epochs for row in rows) else ""
     merged, dropped = sum(row.merged for row in rows), sum(row.dropped for row in rows)
     return [
         (f"{len(board.rows)} symbols  {rate_text(board.rate.per_s(now_s))} ticks/s  {board.ticks:,} ticks  ", ""),
-        (f"gaps {gaps}  missed {missed:,}", "red" if gaps else ""),
+        (f"gaps {gaps}  missed {missed:,}{more}", "red" if gaps else ""),
         (f"  merged {merged:,}  ", ""),
         (f"dropped {dropped:,}", "yellow" if dropped else ""),
         (f"  epochs {board.epochs}" if board.epochs > 1 else "", ""),

@@ -8,8 +8,13 @@ import pytest
 
 from components.watch.board import Board, Line, Rate
 from components.watch.messages import Message, decode, digits
+from components.watch.screen import Screen, StyledLine
 
 WALL_MS = 1_700_000_000_000.0
+
+
+def texts(lines: list[StyledLine]) -> list[str]:
+    return ["".join(text for text, _ in line) for line in lines]
 
 
 def live_board(*symbols: str) -> Board:
@@ -81,7 +86,10 @@ def test_a_gap_without_an_end_is_not_resumed_from() -> None:
     board.take(tick(5), 101.0)
     board.take(Message(type="gap", symbol="BTCUSDT", from_seq=6, to_seq=None, reason="epoch"), 101.0)
     assert board.resume_from() == (7, {})
-    assert board.rows["BTCUSDT"].gaps == 1
+    row = board.rows["BTCUSDT"]
+    assert (row.gaps, row.missed, row.lost_epochs) == (1, 0, 1)
+    [line] = [each for each in texts(Screen().lines(board, 102.0, 200, 20)) if each.startswith("BTC")]
+    assert line.split()[-2:] == ["1/0+", "-"]
 
 
 def test_ages_grow_and_prices_are_not_live_while_the_line_is_down() -> None:

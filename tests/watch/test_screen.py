@@ -6,13 +6,9 @@ import pytest
 
 from components.watch.board import Board
 from components.watch.messages import Message
-from components.watch.screen import SORTS, Screen, StyledLine, age_text, rate_text
+from components.watch.screen import SORTS, Screen, age_text, rate_text
 from components.watch.sparkline import sparkline
-from tests.watch.test_board import WALL_MS, live_board, tick
-
-
-def texts(lines: list[StyledLine]) -> list[str]:
-    return ["".join(text for text, _ in line) for line in lines]
+from tests.watch.test_board import WALL_MS, live_board, texts, tick
 
 
 def board_of(number: int) -> Board:
