@@ -55,7 +55,7 @@ def _judged(port: Port, *, runs: bool) -> Finding:
     if port.bind_error != errno.EADDRINUSE:
         return fail(f"{port.where}: {errno.errorcode.get(port.bind_error, port.bind_error)}", "correct the endpoint")
     if runs:
-        return ok(f"{port.where} is held, by the node that runs")
+        return ok(f"{port.where} is held by {port.holder or 'another process'}, and a node runs")
     other = "set CROSSTICK_SIMULATOR_PORT" if port.is_simulator else "correct the endpoint's port"
     return fail(f"{port.where} is held by {port.holder or 'another process'}", f"end it, or {other}")
 
