@@ -17,12 +17,13 @@ import pytest
 import yaml
 from websockets.sync.server import serve
 
-from components.doctor import certificates, configuration, exchange, machine, ports, redis, secrets, software
+from components.doctor import certificates, configuration, exchange, kafka, machine, ports, redis, secrets, software
 from components.doctor.findings import Finding, Level, worst
 from components.doctor.node_setup import Setup
 from components.doctor.run import Check, run_checks
 from components.tokens import create_development_key
 from tests.harness.certificates import certificate_pem, generate_key, key_pem, write_private
+from tests.harness.kafka import KafkaBroker
 from tests.harness.node import REPOSITORY, free_port
 from tests.harness.redis import RedisServer
 
@@ -265,6 +266,23 @@ def test_a_real_redis_is_well_and_one_with_another_password_refuses(tmp_path: Pa
     assert "it is the master" in said(good)
     assert "WRONGPASS" in said(wrong)
     assert SECRET not in said(wrong)
+
+
+def test_a_kafka_without_its_topics_or_that_is_not_there_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = KafkaBroker()
+    try:
+        answers = kafka.look(read(tmp_path, CROSSTICK_BUS=f"kafka://{broker.address}"))
+    finally:
+        broker.stop()
+    assert [each.level for each in answers] == [OK, FAIL, FAIL]
+    assert "there is no topic crosstick.batches" in said(answers)
+    monkeypatch.setattr(kafka, "TIMEOUT_S", 0.3)
+    credentials = f"kafka+ssl://user:{SECRET}@127.0.0.1:{free_port()}"
+    none = kafka.look(read(tmp_path, CROSSTICK_BUS=credentials))
+    assert worst(none) is FAIL
+    assert SECRET not in said(none)
 
 
 def test_an_exchange_is_reached_as_a_feed_would(tmp_path: Path) -> None:
