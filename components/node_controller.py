@@ -5,30 +5,40 @@ fails loudly when an upgrade moves something. What the workers do is ``component
 
 - The first SIGTERM lets all router workers drain, while the feed goes on, and then ends the node with 0.
 - The next one, and SIGINT at any time, ends it at once: SIGTERM with 1, SIGINT with 0, as ``crossbar start`` does.
+- With ``json_log`` what it prints is ``components.logs.node_log``'s.
 """
 
 from __future__ import annotations
 
 import signal
+import sys
 from typing import Any, ClassVar
 
+import txaio
+from crossbar.node import main as crossbar_main
 from crossbar.node.controller import NodeController
 from crossbar.node.node import Node
 from twisted.internet.defer import ensureDeferred
-from twisted.logger import Logger
+from twisted.logger import Logger, globalLogPublisher
 from twisted.python.failure import Failure
 
 from components.leaving import drain_all
+from components.logs.node_log import NodeLog
 
 
 class LeavingController(NodeController):  # type: ignore[misc]  # Crossbar ships no types
     """Asks the node's router workers to drain before it ends them."""
 
     life_log: ClassVar[Logger] = Logger()
+    running: ClassVar[LeavingController | None] = None
+    """The one of this process, once it has joined."""
+
     _leaves = False
+    _workers: dict[str, Any]
     _shutdown_was_clean: bool | None
 
     def onJoin(self, details: Any) -> Any:
+        LeavingController.running = self
         return super().onJoin(details).addCallback(self._watch_signals)
 
     def _watch_signals(self, result: Any) -> Any:
@@ -60,6 +70,27 @@ class LeavingController(NodeController):  # type: ignore[misc]  # Crossbar ships
         self.shutdown()
 
 
-def install() -> None:
+def install(*, json_log: bool = False) -> None:
     """Have nodes that this process starts controlled so."""
     Node.NODE_CONTROLLER = LeavingController
+    if json_log:
+        crossbar_main._start_logging = _start_json_log
+
+
+def _start_json_log(options: Any, _reactor: Any) -> None:
+    """In place of Crossbar's observers, which print text."""
+    txaio.set_global_log_level(options.loglevel)
+    # The publisher holds on to what is printed after the reactor has stopped, too.
+    globalLogPublisher.addObserver(NodeLog(_print_line, _worker_of))
+    txaio.start_logging(None, options.loglevel)
+
+
+def _print_line(line: str) -> None:
+    # Not sys.stdout, which is logged itself from here on.
+    print(line, file=sys.__stdout__, flush=True)
+
+
+def _worker_of(pid: int) -> str | None:
+    controller = LeavingController.running
+    workers = {} if controller is None else controller._workers
+    return next((name for name, worker in workers.items() if worker.pid == pid), None)

@@ -10,6 +10,8 @@ from components.cli.config import config
 from components.cli.exchange import exchange, fault
 from components.cli.feed import feed
 from components.cli.node import node
+from components.cli.record import record
+from components.cli.replay import replay
 from components.cli.revoke import revoke
 from components.cli.run import run
 from components.cli.token import token
@@ -20,5 +22,5 @@ def main() -> None:
     """Crosstick: a market-data gateway built on Crossbar.io."""
 
 
-for command in (run, feed, node, config, token, revoke, exchange, fault, bench, cluster):
+for command in (run, feed, node, config, token, revoke, exchange, fault, record, replay, bench, cluster):
     main.add_command(command)

@@ -29,7 +29,8 @@ from components.core.rates import RateConflator
 from components.core.replay import TickHistory
 from components.core.retained import RetainedEvents
 from components.environment import NodeEnvironment, refuse_to_start
-from components.router import runtime, safe_log
+from components.logs import safe_log
+from components.router import runtime
 from components.router.fanout_settings import FanOutSettings, FanOutSettingsError
 from components.router.garbage import Garbage
 from components.router.market_api import MarketApi

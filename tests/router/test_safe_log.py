@@ -12,8 +12,8 @@ from twisted.logger import Logger, LogLevel, LogPublisher, globalLogPublisher
 from twisted.python.failure import Failure
 from txaio import set_global_log_level
 
-from components.router import safe_log
-from components.router.safe_log import LINES_BURST, MAX_KINDS, CrossbarMoved, SafeLog
+from components.logs import safe_log
+from components.logs.safe_log import LINES_BURST, MAX_KINDS, CrossbarMoved, SafeLog
 
 
 @pytest.fixture(autouse=True)

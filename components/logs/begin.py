@@ -1,0 +1,40 @@
+"""The log of a command that is a process of its own: to standard error, text or JSON, with the bounds of ``SafeLog``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import txaio
+from twisted.logger import FileLogObserver, formatTime, globalLogBeginner
+
+from components.logs.event import Event
+from components.logs.safe_log import MADE, SafeLog
+
+LEVEL = "info"
+
+
+class _StandardError:
+    """Standard error as it is at the time: what shows a progress bar there puts itself before it."""
+
+    def write(self, text: str) -> None:
+        sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+def begin_log(clock: Any, worker: str, form: str) -> None:
+    """Log from here on; ``clock`` is the reactor, ``worker`` the command's name, ``form`` as ``Settings.log``."""
+    # Only then does it know which framework's loggers it makes.
+    txaio.use_twisted()
+    txaio.set_global_log_level(LEVEL)
+    observer: Any = FileLogObserver(_StandardError(), _line)  # type: ignore[arg-type]  # it writes and flushes, no more
+    safe: Any = SafeLog(observer, clock, worker if form == "json" else None)
+    globalLogBeginner.beginLoggingTo([safe], redirectStandardIO=False)
+
+
+def _line(event: Event) -> str:
+    if event.get(MADE):
+        return f"{event['line']}\n"
+    return f"{formatTime(event.get('log_time'))} [{event.get('log_namespace', '')}] {event['line']}\n"
