@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import os
-import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -142,7 +141,6 @@ def replay(
     settings = SimulatorSettings(host=host, port=port, rate_per_s=1, seed=1, recording=None)
     exchange = SimulatedExchange(reactor_loop, settings, source=played, waits_for_clients=True)
     progress = Progress("playing", played.size_bytes)
-    began: list[float] = []
 
     async def begin() -> None:
         try:
@@ -152,12 +150,10 @@ def replay(
             reactor_loop.stop()
             return
         click.echo(exchange.url)
-        log.info("{hint}", hint=_hint(exchange.url, selection, sources))
+        click.echo(_hint(exchange.url, selection, sources))
         watch.start(LOOK_INTERVAL_S, now=False)
 
     def look() -> None:
-        if played.player.started and not began:
-            began.append(time.monotonic())
         progress.show(_figures(played, exchange.clients), played.position_bytes)
 
     async def end() -> None:
@@ -181,7 +177,7 @@ def replay(
         "played {played:,} frames, {sent:,} of them to subscribers, in {seconds:.1f} s",
         played=played.player.played,
         sent=played.sent,
-        seconds=time.monotonic() - began[0] if began else 0.0,
+        seconds=0.0 if played.began_ms is None else (played.now_ms - played.began_ms) / 1000,
     )
     if problems:
         raise click.ClickException(problems[0])
@@ -197,7 +193,7 @@ def _hint(url: str, selection: Selection, sources: Iterable[ReplayFile]) -> str:
     symbols = sorted({stream.partition("@")[0].upper() for stream in streams if not stream.startswith("!")})
     kinds = {stream.partition("@")[2] for stream in streams}
     trades = " CROSSTICK_TRADE_STREAM=aggTrade" if "aggTrade" in kinds and "trade" not in kinds else ""
-    return f"to follow: CROSSTICK_EXCHANGE_URL={url} CROSSTICK_SYMBOLS={','.join(symbols)}{trades} crosstick run"
+    return f"To follow it: CROSSTICK_EXCHANGE_URL={url} CROSSTICK_SYMBOLS={','.join(symbols)}{trades} crosstick run"
 
 
 def _figures(played: Replay, clients: int) -> str:

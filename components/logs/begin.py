@@ -6,10 +6,11 @@ import sys
 from typing import Any
 
 import txaio
-from twisted.logger import FileLogObserver, formatTime, globalLogBeginner
+from twisted.logger import FileLogObserver, LogLevel, formatTime, globalLogBeginner
 
 from components.logs.event import Event
 from components.logs.safe_log import MADE, SafeLog
+from components.settings import LOG_JSON
 
 LEVEL = "info"
 
@@ -30,8 +31,20 @@ def begin_log(clock: Any, worker: str, form: str) -> None:
     txaio.use_twisted()
     txaio.set_global_log_level(LEVEL)
     observer: Any = FileLogObserver(_StandardError(), _line)  # type: ignore[arg-type]  # it writes and flushes, no more
-    safe: Any = SafeLog(observer, clock, worker if form == "json" else None)
-    globalLogBeginner.beginLoggingTo([safe], redirectStandardIO=False)
+    safe = SafeLog(observer, clock, worker if form == LOG_JSON else None)
+
+    def observe(event: Event) -> None:
+        if _is_wanted(event):
+            safe(event)
+
+    observers: Any = [observe]
+    globalLogBeginner.beginLoggingTo(observers, redirectStandardIO=False)
+
+
+def _is_wanted(event: Event) -> bool:
+    """Tell whether an event is Crosstick's own, or a warning: what libraries start and stop is no life-cycle event."""
+    own = str(event.get("log_namespace", "")).startswith("components.")
+    return own or event.get("log_level", LogLevel.info) > LogLevel.info
 
 
 def _line(event: Event) -> str:

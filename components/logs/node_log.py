@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import txaio
 from twisted.logger import formatEvent
-from txaio import get_global_log_level
 
 from components.logs.event import Event, is_logged, json_line
 from components.logs.safe_log import MADE
@@ -30,7 +30,7 @@ class NodeLog:
 
     def __call__(self, event: Event) -> None:
         """Print an event, if it is grave enough."""
-        if not is_logged(event, get_global_log_level()):
+        if not is_logged(event, txaio.get_global_log_level()):
             return
         if event.get(MADE) is True:
             self._print_line(formatEvent(event))

@@ -12,8 +12,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import txaio
 from twisted.logger import LogLevel, globalLogPublisher
-from txaio import get_global_log_level
 
 from components.core.token_bucket import TokenBucket
 from components.logs.event import Event, is_logged, json_line, text_line
@@ -62,7 +62,7 @@ class SafeLog:
 
     def __call__(self, event: Event) -> None:
         """Log an event, or count it."""
-        if not is_logged(event, get_global_log_level()):
+        if not is_logged(event, txaio.get_global_log_level()):
             return
         level = event.get("log_level", LogLevel.info)
         kind = self._kind((event.get("log_namespace"), level.name, event.get("log_format")))

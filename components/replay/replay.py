@@ -38,6 +38,10 @@ class Replay:
         self.files = files
         self.sent = 0
         """Frames that somebody was subscribed to."""
+        self.began_ms: int | None = None
+        """When it began to play, by the exchange's clock."""
+        self.now_ms = 0
+        """When it was asked for frames last."""
         self._on_end = on_end
         self._ended = False
         self.player = RecordingPlayer(
@@ -70,11 +74,14 @@ class Replay:
         """See ``FrameSource``; a file that is damaged ends the replay."""
         if self._ended:
             return []
+        self.now_ms = now_ms
         try:
             frames = self.player.advance(now_ms)
         except (RecordingError, OSError) as error:
             self._end(str(error))
             return []
+        if self.began_ms is None and self.player.started:
+            self.began_ms = now_ms
         self.sent += len(frames)
         if self.player.ended:
             self._end("")
