@@ -33,8 +33,12 @@ def merged(files: Sequence[ReplayFile], selection: Selection) -> Iterator[Record
             continue
         _, number, frame, frames = open_files[0]
         yield frame
-        # Until another file's turn comes, which for files that follow one another is rare.
-        until_s = min(waiting[-1][0] if waiting else inf, min((entry[0] for entry in open_files[1:3]), default=inf))
+        # Until another file's turn comes: of a heap, the next entries are its second and third.
+        until_s = min(
+            waiting[-1][0] if waiting else inf,
+            open_files[1][0] if len(open_files) > 1 else inf,
+            open_files[2][0] if len(open_files) > 2 else inf,
+        )
         for frame in frames:
             if frame.time_s >= until_s:
                 heapq.heapreplace(open_files, (frame.time_s, number, frame, frames))
