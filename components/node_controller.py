@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from importlib.metadata import version
 from typing import Any, ClassVar
 
 import txaio
@@ -25,11 +26,13 @@ from twisted.python.failure import Failure
 from components.leaving import drain_all
 from components.logs.node_log import NodeLog
 
+_log = Logger("components.node")
+"""Not by the class's name, which is what Crossbar's own lines have."""
+
 
 class LeavingController(NodeController):  # type: ignore[misc]  # Crossbar ships no types
     """Asks the node's router workers to drain before it ends them."""
 
-    life_log: ClassVar[Logger] = Logger()
     running: ClassVar[LeavingController | None] = None
     """The one of this process, once it has joined."""
 
@@ -39,6 +42,13 @@ class LeavingController(NodeController):  # type: ignore[misc]  # Crossbar ships
 
     def onJoin(self, details: Any) -> Any:
         LeavingController.running = self
+        _log.info(
+            "node starts: Crosstick {crosstick} on Crossbar {crossbar}, in {directory}",
+            crosstick=version("crosstick"),
+            crossbar=version("crossbar"),
+            directory=str(self.cbdir),
+        )
+        self._reactor.addSystemEventTrigger("after", "shutdown", _log.info, "node has ended")
         return super().onJoin(details).addCallback(self._watch_signals)
 
     def _watch_signals(self, result: Any) -> Any:
@@ -48,7 +58,7 @@ class LeavingController(NodeController):  # type: ignore[misc]  # Crossbar ships
 
     def _asked_to_leave(self) -> None:
         if self._leaves:
-            self.life_log.warn("asked to leave once more: ending at once")
+            _log.warn("asked to leave once more: ending at once")
             self._end(clean=False)
             return
         self._leaves = True
@@ -56,12 +66,13 @@ class LeavingController(NodeController):  # type: ignore[misc]  # Crossbar ships
 
     async def _leave(self) -> None:
         workers = self.get_workers(["router"])
+        _log.info("asked to leave: {number} router workers drain", number=len(workers))
         for worker, problem in (await drain_all(self.call, workers)).items():
-            self.life_log.error("router worker {worker} did not drain: {problem}", worker=worker, problem=problem)
+            _log.error("router worker {worker} did not drain: {problem}", worker=worker, problem=problem)
         self._end(clean=True)
 
     def _leave_failed(self, failure: Failure) -> None:
-        self.life_log.failure("the node cannot leave gently, and ends", failure=failure)
+        _log.failure("the node cannot leave gently, and ends", failure=failure)
         self._end(clean=False)
 
     def _end(self, *, clean: bool) -> None:

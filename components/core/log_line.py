@@ -26,6 +26,8 @@ OWN_FIELDS = ("ts", "level", "worker", "pid", "component", "message", "traceback
 """An event's field of such a name has a ``_`` behind it."""
 
 _OURS = "components."
+_CROSSBARS = "components.node_controller."
+"""Crossbar's controller logs by the name of the class that is made of it."""
 
 
 def json_log_line(
@@ -55,15 +57,22 @@ def json_log_line(
     return json.dumps(line, separators=(",", ":"))
 
 
+def is_own(namespace: str) -> bool:
+    """Tell whether a logger is Crosstick's own, and no library's."""
+    return namespace.startswith(_OURS) and not namespace.startswith(_CROSSBARS)
+
+
 def event_fields(event: Mapping[str, Any]) -> dict[str, Any]:
     """Return an event's own fields: of lines that Crosstick logs, those that its log calls name.
 
     Those of libraries are objects of theirs, and what clients said, and are in the message where they are wanted.
     """
-    if not str(event.get("log_namespace", "")).startswith(_OURS):
+    if not is_own(str(event.get("log_namespace", ""))):
         return {}
     return {
-        name: value for name, value in event.items() if not name.startswith("log_") and name not in ("failure", "tb")
+        name: value
+        for name, value in event.items()
+        if not name.startswith(("log_", "cb_")) and name not in ("failure", "tb")
     }
 
 

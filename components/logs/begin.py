@@ -6,9 +6,9 @@ import sys
 from typing import Any
 
 import txaio
-from twisted.logger import FileLogObserver, LogLevel, formatTime, globalLogBeginner
+from twisted.logger import FileLogObserver, formatTime, globalLogBeginner
 
-from components.logs.event import Event
+from components.logs.event import Event, is_chatter
 from components.logs.safe_log import MADE, SafeLog
 from components.settings import LOG_JSON
 
@@ -34,17 +34,11 @@ def begin_log(clock: Any, worker: str, form: str) -> None:
     safe = SafeLog(observer, clock, worker if form == LOG_JSON else None)
 
     def observe(event: Event) -> None:
-        if _is_wanted(event):
+        if not is_chatter(event, LEVEL):
             safe(event)
 
     observers: Any = [observe]
     globalLogBeginner.beginLoggingTo(observers, redirectStandardIO=False)
-
-
-def _is_wanted(event: Event) -> bool:
-    """Tell whether an event is Crosstick's own, or a warning: what libraries start and stop is no life-cycle event."""
-    own = str(event.get("log_namespace", "")).startswith("components.")
-    return own or event.get("log_level", LogLevel.info) > LogLevel.info
 
 
 def _line(event: Event) -> str:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
 
 import txaio
 from twisted.logger import formatEvent
 
-from components.logs.event import Event, is_logged, json_line
+from components.logs.event import Event, is_chatter, is_logged, json_line
 from components.logs.safe_log import MADE
 
 _SYSTEM = re.compile(r"(\S+)\s+(\d+)")
@@ -30,13 +29,15 @@ class NodeLog:
 
     def __call__(self, event: Event) -> None:
         """Print an event, if it is grave enough."""
-        if not is_logged(event, txaio.get_global_log_level()):
+        wanted = txaio.get_global_log_level()
+        if not is_logged(event, wanted):
             return
         if event.get(MADE) is True:
             self._print_line(formatEvent(event))
             return
-        text: Any = formatEvent(event)
-        if not text.strip() and "log_failure" not in event:
+        namespace = event.get("cb_namespace") or event.get("log_namespace") or ""
+        event = {**event, "log_namespace": namespace}
+        if is_chatter(event, wanted) or not (formatEvent(event).strip() or "log_failure" in event):
             return
         of = _SYSTEM.fullmatch(event.get("log_system") or "")
         if of is None:
@@ -44,4 +45,4 @@ class NodeLog:
             return
         pid = int(of[2])
         worker = self._worker_of(pid) or of[1].lower()
-        self._print_line(json_line(event, worker, pid, event.get("cb_namespace") or ""))
+        self._print_line(json_line(event, worker, pid))

@@ -16,7 +16,7 @@ import txaio
 from twisted.logger import LogLevel, globalLogPublisher
 
 from components.core.token_bucket import TokenBucket
-from components.logs.event import Event, is_logged, json_line, text_line
+from components.logs.event import Event, is_chatter, is_logged, json_line, text_line
 from components.settings import LOG_JSON, LOG_VARIABLE
 
 Observer = Callable[[Event], None]
@@ -53,7 +53,9 @@ class SafeLog:
     """An observer that hands another one events which say the same and can be printed."""
 
     def __init__(self, observer: Observer, clock: Any, worker: str | None = None) -> None:
-        """``clock`` has Twisted's ``seconds`` and ``callLater``; for a ``worker``'s name lines are JSON, else text."""
+        """``clock`` has Twisted's ``seconds`` and ``callLater``; with a ``worker``'s name lines are JSON, and without what
+        libraries say of their ordinary doings; else text.
+        """
         self._observer = observer
         self._clock = clock
         self._worker = worker
@@ -62,7 +64,8 @@ class SafeLog:
 
     def __call__(self, event: Event) -> None:
         """Log an event, or count it."""
-        if not is_logged(event, txaio.get_global_log_level()):
+        wanted = txaio.get_global_log_level()
+        if not is_logged(event, wanted) or (self._worker is not None and is_chatter(event, wanted)):
             return
         level = event.get("log_level", LogLevel.info)
         kind = self._kind((event.get("log_namespace"), level.name, event.get("log_format")))
