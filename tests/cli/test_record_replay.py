@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -17,8 +18,11 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 
 from components.cli import main
+from components.cli.record import record
+from components.cli.replay import replay
 from components.simulator.server import SimulatedExchange
 from tests.harness.command import Command
+from tests.harness.documents import shell_lines
 from tests.simulator.client import connect
 
 MakeExchange = Callable[..., Awaitable[SimulatedExchange]]
@@ -86,17 +90,17 @@ async def test_what_a_killed_recorder_has_written_is_played_as_it_came(
     assert recorded == sent[: len(recorded)]
     assert {json.loads(line)["worker"] for line in recorder.log.splitlines()} == {"record"}
 
-    replay = start("replay", *map(str, sorted(out.iterdir())), "--speed", "max", "--port", "0")
-    await until(lambda: "\n" in replay.printed)
-    client = await connect(f"{replay.url}/stream?streams={STREAMS}")
+    player = start("replay", *map(str, sorted(out.iterdir())), "--speed", "max", "--port", "0")
+    await until(lambda: "\n" in player.printed)
+    client = await connect(f"{player.url}/stream?streams={STREAMS}")
     played = [(await client.texts.get()).decode() for _ in recorded]
     assert played == recorded
     assert await client.ends.get() == (1000, "the replay has ended")
     assert client.texts.drain() == []
-    await until(lambda: replay.process.poll() is not None)
-    assert replay.process.returncode == 0
-    assert f"played {len(recorded):,} frames, {len(recorded):,} of them to subscribers" in replay.log
-    assert f"CROSSTICK_EXCHANGE_URL={replay.url} CROSSTICK_SYMBOLS=BTCUSDT,ETHUSDT crosstick run" in (replay.printed)
+    await until(lambda: player.process.poll() is not None)
+    assert player.process.returncode == 0
+    assert f"played {len(recorded):,} frames, {len(recorded):,} of them to subscribers" in player.log
+    assert f"CROSSTICK_EXCHANGE_URL={player.url} CROSSTICK_SYMBOLS=BTCUSDT,ETHUSDT crosstick run" in (player.printed)
 
 
 def record_on_small_disk(out: Path, url: str) -> subprocess.Popen[str]:
@@ -144,3 +148,11 @@ def test_what_cannot_be_done_is_said_in_one_line(words: list[str], says: str) ->
     done = CliRunner().invoke(main, words)
     assert done.exit_code in (1, 2)
     assert says in done.output
+
+
+@pytest.mark.parametrize("line", [line for line in shell_lines() if re.search(r"crosstick (record|replay) ", line)])
+def test_what_the_documentation_shows_is_understood(line: str, tmp_path: Path) -> None:
+    command = {"record": record, "replay": replay}[line.split("crosstick ")[1].split()[0]]
+    (tmp_path / "recording.jsonl.gz").touch()
+    words = line.partition(f" {command.name} ")[2].replace("recordings/*", f"{tmp_path}/recording").split()
+    assert command.make_context(str(command.name), words).params
