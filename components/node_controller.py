@@ -92,7 +92,8 @@ def _start_json_log(options: Any, _reactor: Any) -> None:
     """In place of Crossbar's observers, which print text."""
     txaio.set_global_log_level(options.loglevel)
     # The publisher holds on to what is printed after the reactor has stopped, too.
-    globalLogPublisher.addObserver(NodeLog(_print_line, _worker_of))
+    observer: Any = NodeLog(_print_line, _worker_of)
+    globalLogPublisher.addObserver(observer)
     txaio.start_logging(None, options.loglevel)
 
 

@@ -30,7 +30,7 @@ LOOK_INTERVAL_S = 1.0
 END_LOOK_INTERVAL_S = 0.02
 
 
-class Speed(click.ParamType):
+class Speed(click.ParamType[float]):
     """A number, or ``max``."""
 
     name = "number|max"
@@ -48,7 +48,7 @@ class Speed(click.ParamType):
         return speed
 
 
-class Moment(click.ParamType):
+class Moment(click.ParamType[float]):
     """A time, in UTC unless it says otherwise."""
 
     name = "time"

@@ -148,15 +148,17 @@ def read_recorded_lines(file: LineFile, findings: Findings | None = None) -> Ite
         file.close()
 
 
-def recorded_streams(path: Path) -> frozenset[tuple[str, str]]:
+def recorded_streams(path: Path, findings: Findings | None = None) -> frozenset[tuple[str, str]]:
     """Return which streams a recording holds: ``{("NKNUSDT", "depth@100ms"), …}``; whole-market streams are left out.
+
+    ``findings`` are told of the rest.
 
     Raises:
         RecordingError: a line is malformed, or the recording holds no stream of a symbol.
         OSError: the file cannot be read.
     """
     found: set[tuple[str, str]] = set()
-    for name in {frame.stream for frame in read_recording(path)}:
+    for name in {frame.stream for frame in read_recording(path, findings)}:
         symbol, _, kind = name.partition("@")
         if not symbol.startswith("!"):
             found.add((symbol.upper(), kind))

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
-from components.core.recording import RecordingError, read_recording, recorded_streams
+from components.core.recording import Findings, RecordingError, read_recording, recorded_streams
 from components.instruments import INSTRUMENTS, Instrument
 from components.settings import SimulatorSettings
 from components.simulator.connection import ExchangeCounters, SimulatorProtocol
@@ -335,9 +335,14 @@ class SimulatedExchange:
                 instruments=self._instruments,
             )
         try:
-            recorded_streams(recording.path)
+            findings = Findings()
+            recorded_streams(recording.path, findings)
         except (RecordingError, OSError) as error:
             raise ExchangeStartError(f"the recording cannot be played: {error}") from error
+        if findings.torn:
+            self.log.warn(
+                "{place}: the recording ends in the middle of a line, and is played up to there", place=findings.torn
+            )
         return RecordingPlayer(partial(read_recording, recording.path), speed=recording.speed, loop=recording.loop)
 
     def _factory(self) -> Any:
