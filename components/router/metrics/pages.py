@@ -51,24 +51,38 @@ class _Merged(Collector):
         return self._metrics
 
 
-async def node_text(own: bytes) -> bytes:
-    """Return the metrics of all of a node's workers, merged; ``own`` are this one's."""
-    siblings = runtime.siblings()
-    texts = [answer.body for answer in await siblings.gather(METRICS_PATH, (200, own)) if answer.status == 200]
-    workers = [families for text in texts if text is not None and (families := _parsed(text)) is not None]
-    metrics = merged(workers)
-    metrics.append(gauge("crosstick_workers", "Router workers of this node", siblings.workers, Merge.MAX))
-    metrics.append(
-        gauge(
-            "crosstick_workers_answering",
-            "Of these, those whose metrics are in the others' sums",
-            len(workers),
-            Merge.MAX,
-        )
-    )
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Merged(metrics))
-    return generate_latest(registry)
+class NodeText:
+    """The text of all of a node's workers, merged."""
+
+    def __init__(self) -> None:
+        self._counted: dict[int, list[Metric]] = {}
+        """What each worker had counted when it answered last, by its number."""
+
+    async def make(self, own: bytes) -> bytes:
+        """Return the text; ``own`` are this worker's metrics.
+
+        Of a worker that does not answer what it had counted stays in the sums, since sums that fall and rise again would be
+        taken for new events; how it is nobody knows.
+        """
+        siblings = runtime.siblings()
+        metrics: list[list[Metric]] = []
+        answering = 0
+        for answer in await siblings.gather(METRICS_PATH, (200, own)):
+            families = _parsed(answer.body) if answer.status == 200 and answer.body is not None else None
+            if families is None:
+                families = self._counted.get(answer.worker, [])
+            else:
+                answering += 1
+                self._counted[answer.worker] = [
+                    family for family in families if family.type in ("counter", "histogram")
+                ]
+            metrics.append(families)
+        node = merged(metrics)
+        node.append(gauge("crosstick_workers", "Router workers of this node", siblings.workers, Merge.MAX))
+        node.append(gauge("crosstick_workers_answering", "Of these, those that say how they are", answering, Merge.MAX))
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(_Merged(node))
+        return generate_latest(registry)
 
 
 def _parsed(text: bytes) -> list[Metric] | None:
@@ -142,6 +156,10 @@ class Metrics(_MetricsPage):
 class NodeMetrics(_MetricsPage):
     """Those of all workers of the node."""
 
+    def __init__(self, _extra: Any = None) -> None:
+        super().__init__()
+        self._node_text = NodeText()
+
     async def make(self) -> bytes:
-        """See ``node_text``."""
-        return await node_text(await self._worker_text.make())
+        """See ``NodeText.make``."""
+        return await self._node_text.make(await self._worker_text.make())

@@ -15,7 +15,8 @@ from twisted.web.test.requesthelper import DummyRequest
 
 from components.router import runtime
 from components.router.metrics import pages
-from components.router.metrics.pages import MAX_AGE_S, METRICS_PATH, Metrics, node_text
+from components.router.metrics.families import Merge, gauge
+from components.router.metrics.pages import MAX_AGE_S, METRICS_PATH, Metrics, NodeText
 from components.router.siblings.asking import Answered, Siblings
 
 
@@ -118,6 +119,32 @@ async def test_a_node_says_how_many_of_its_workers_are_in_its_sums(monkeypatch: 
         Answered(5, 200, b"a b c d"),
     )
     monkeypatch.setattr(runtime, "_siblings", siblings)
-    text = (await node_text(own)).decode()
+    text = (await NodeText().make(own)).decode()
     values = {sample.name: sample.value for family in text_string_to_metric_families(text) for sample in family.samples}
     assert values == {"t_events_total": 4, "crosstick_workers": 5, "crosstick_workers_answering": 2}
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_a_worker_had_counted_stays_in_the_sums_while_it_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def said(events: int, connected: int) -> bytes:
+        return (
+            f"# TYPE t_events_total counter\nt_events_total {events}\n"
+            f"# TYPE crosstick_bus_connected gauge\ncrosstick_bus_connected {connected}\n"
+        ).encode()
+
+    # As the worker's own collector makes it, with its rule.
+    gauge("crosstick_bus_connected", "1 while batches can come", 1, Merge.MIN)
+    node = NodeText()
+    seen = []
+    for answer in (Answered(2, 200, said(10, 0)), Answered(2, 0, None), Answered(2, 200, said(11, 1))):
+        monkeypatch.setattr(runtime, "_siblings", FakeSiblings(answer))
+        text = (await node.make(said(5, 1))).decode()
+        values = {
+            sample.name: sample.value for family in text_string_to_metric_families(text) for sample in family.samples
+        }
+        seen.append(
+            (values["t_events_total"], values["crosstick_bus_connected"], values["crosstick_workers_answering"])
+        )
+    assert seen == [(15, 0, 2), (15, 1, 1), (16, 1, 2)]
