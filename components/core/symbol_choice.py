@@ -27,6 +27,14 @@ class InvalidChoice(ValueError):
     """What is kept is no choice; the text is one line for the operator."""
 
 
+class ChangedMeanwhile(Exception):
+    """Another choice stands than the one that was to be changed."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(f"the symbols have been changed meanwhile: their version is {version}")
+        self.version = version
+
+
 class SymbolChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What an operator wants."""
 
@@ -63,10 +71,10 @@ def repeated(symbols: Sequence[str]) -> str | None:
     return None
 
 
-def next_choice(known: SymbolChoice, symbols: Sequence[str] | None, by: str, now_ms: int) -> SymbolChoice:
-    """Return a choice that is in force instead of the one that is known; ``symbols`` are checked, or ``None``."""
+def next_choice(version: int, symbols: Sequence[str] | None, by: str, now_ms: int) -> SymbolChoice:
+    """Return a choice that comes after the one of that version; ``symbols`` are checked, or ``None``."""
     return SymbolChoice(
-        max(known.version + 1, now_ms), None if symbols is None else tuple(symbols), by[:MAX_BY_CHARS], now_ms
+        max(version + 1, now_ms), None if symbols is None else tuple(symbols), by[:MAX_BY_CHARS], now_ms
     )
 
 
