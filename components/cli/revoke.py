@@ -6,7 +6,7 @@ import json
 
 import click
 
-from components.cli.operator import as_operator
+from components.cli.ops_session import as_operator
 from components.uris import AUTH_REVOKE
 
 

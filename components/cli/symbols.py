@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from components.cli.operator import Call, as_operator
+from components.cli.ops_session import Call, as_operator
 from components.uris import ERROR_CHANGED_MEANWHILE, FEED_RESET_SYMBOLS, FEED_SET_SYMBOLS, FEED_SYMBOLS
 
 CHANGE_TRIES = 5
