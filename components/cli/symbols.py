@@ -123,7 +123,8 @@ async def _pause(seconds: float) -> None:
     from twisted.internet import reactor
     from twisted.internet.task import deferLater
 
-    await deferLater(reactor, seconds)  # type: ignore[arg-type]  # the module is the reactor
+    loop: Any = reactor
+    await deferLater(loop, seconds)
 
 
 def _show(answer: dict[str, Any], *, as_json: bool) -> None:
