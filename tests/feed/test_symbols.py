@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from autobahn.wamp import ApplicationError
 from twisted.internet import reactor
 
 from components.bus.redis import RedisBusWriter, RedisLink
@@ -18,11 +19,13 @@ from components.feed import lines
 from components.feed.choice_file import ChoiceFile, ChoiceFileError
 from components.feed.feed import Feed
 from components.feed.upstream import UpstreamRules
-from components.settings import FeedSettings
+from components.router.feed_symbols.ways import way_to_feeds
+from components.settings import BusSettings, FeedSettings
 from components.simulator import requests
 from components.simulator.server import SimulatedExchange
 from tests.feed.memory_bus import MemoryBus
 from tests.harness.client import until
+from tests.harness.node import free_port
 from tests.harness.redis import RedisServer
 
 MakeExchange = Callable[..., Awaitable[SimulatedExchange]]
@@ -257,6 +260,22 @@ async def test_what_redis_keeps_is_followed_by_all_feeds_and_outlives_it(
         for made in feeds:
             await made.stop()
         redis.kill()
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_cannot_be_done_on_a_bus_says_so_by_its_code() -> None:
+    def call(*_arguments: object) -> Any:
+        raise ApplicationError("wamp.error.no_such_procedure", "no callee registered")
+
+    ways = {
+        "crosstick.error.not_supported": BusSettings("kafka", "kafka://127.0.0.1:9092"),
+        "crosstick.error.bus_unavailable": BusSettings("redis", f"redis://127.0.0.1:{free_port()}"),
+        "crosstick.error.not_ready": BusSettings(),
+    }
+    for code, bus in ways.items():
+        with pytest.raises(ApplicationError) as raised:
+            await way_to_feeds(bus, reactor, call).choose(["BTCUSDT"], "olga", None)
+        assert raised.value.error == code
 
 
 def test_a_damaged_file_of_the_choice_is_told_in_a_line(tmp_path: Path) -> None:
