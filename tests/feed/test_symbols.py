@@ -141,13 +141,39 @@ async def test_connections_come_and_go_with_the_symbols_and_those_that_stay_are_
     choose(feed, "BTCUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT", "ADAUSDT")
     await more_of(bus, "ADAUSDT")
     assert exchange.clients == 2
-    choose(feed, "BTCUSDT", "ADAUSDT")
-    await until(reactor, lambda: exchange.clients == 1)
-    await more_of(bus, "BTCUSDT", "ADAUSDT")
-    assert exchange.counters.connections_made == 2
+    # One is enough, and takes over from the other without a hole; what changes meanwhile changes.
+    choose(feed, "BTCUSDT", "XRPUSDT")
+    await until(reactor, lambda: exchange.clients == 3)
+    choose(feed, "BTCUSDT", "XRPUSDT", "LTCUSDT")
+    await until(reactor, lambda: exchange.clients == feed.status()["exchange"]["connections"] == 1)
+    await more_of(bus, "BTCUSDT", "XRPUSDT", "LTCUSDT")
+    assert exchange.counters.connections_made == 3
     assert_seq_goes_on(bus)
     assert_no_trade_is_missing(bus, "BTCUSDT")
-    assert feed.status()["exchange"]["reconnects"] == 0
+    assert_no_trade_is_missing(bus, "XRPUSDT")
+    assert (feed.status()["exchange"]["reconnects"], feed.status()["exchange"]["rotations"]) == (0, 1)
+    assert {status["state"] for status in bus.statuses if status["counters"]["ticks"]} == {"live"}
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("which", [0, 1])
+async def test_a_connection_that_is_lost_while_one_takes_over_from_the_other_doubles_nothing(
+    make_exchange: MakeExchange, make_feed: MakeFeed, monkeypatch: pytest.MonkeyPatch, which: int
+) -> None:
+    monkeypatch.setattr(lines, "MAX_STREAMS_PER_CONNECTION", 9)
+    exchange = await make_exchange(rate_per_s=4000)
+    symbols = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT")
+    feed, bus = make_feed(exchange, symbols=symbols, rules=UpstreamRules(message_interval_s=0.22, overlap_min_s=1.0))
+    await more_of(bus, "BTCUSDT", "DOGEUSDT")
+    clients = list(exchange._clients)
+    choose(feed, "BTCUSDT", "DOGEUSDT")
+    await until(reactor, lambda: exchange.clients == 3)
+    clients[which].cut()
+    await more_of(bus, "BTCUSDT", "DOGEUSDT")
+    await until(reactor, lambda: exchange.clients == feed.status()["exchange"]["connections"] == 1)
+    await more_of(bus, "BTCUSDT", "DOGEUSDT")
+    assert_seq_goes_on(bus)
+    bus.assert_gap_free()
 
 
 @pytest_twisted.ensureDeferred
@@ -243,7 +269,7 @@ async def test_what_redis_keeps_is_followed_by_all_feeds_and_outlives_it(
         await leader.stop()
         feeds.remove(leader)
         feed()
-        await until(reactor, one_leads)
+        await until(reactor, lambda: one_leads() and all(made.choice == choice for made in feeds))
         assert [made.status()["symbols"] for made in feeds] == [["BTCUSDT", "SOLUSDT"]] * 2
         # An empty Redis is told.
         connection.close()
