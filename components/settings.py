@@ -1,7 +1,7 @@
 """The environment, checked once at start and turned into frozen settings; nothing else reads ``CROSSTICK_…`` variables.
 
-Each variable is documented in the README. An unknown ``CROSSTICK_…`` name or an impossible value raises ``SettingsError``
-with one line that names the variable, the value and the rule.
+Each variable is documented in docs/reference/environment.md. An unknown ``CROSSTICK_…`` name or an impossible value raises
+``SettingsError`` with one line that names the variable, the value and the rule.
 """
 
 from __future__ import annotations

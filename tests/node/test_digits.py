@@ -92,10 +92,12 @@ async def test_clients_of_all_serializers_see_what_the_exchange_sent(
         return min(len(texts), *(len(events) for events in received.values())) > 1000
 
     await until(reactor, all_have_enough)
-    for events in received.values():
+    for serializer, events in received.items():
         for topic, argument, _ in events[:1000]:
             if topic != "market.status":
-                expected = tuple(map(Decimal, seen.sent[key_of(topic, argument)]))
+                texts_sent = seen.sent[key_of(topic, argument)]
+                # A client's own reader of JSON makes doubles of all numbers, also where no double prints the same.
+                expected = tuple(Decimal(repr(float(text)) if serializer == "json" else text) for text in texts_sent)
                 assert tuple(map(decimal, digits(topic, argument))) == expected
     for text in texts[:1000]:
         event = json.loads(text, parse_float=str, parse_int=str)

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from components.core.limits import Limits
-from components.core.topics import STREAMS, TICK
+from components.core.plain_json import STREAMS
+from components.core.topics import TICK
 from components.router.http_api.problems import PROBLEM_TYPE, PROBLEMS, ProblemDetails
 from components.router.http_api.query import RESUME_PATTERN, SYMBOLS_PATTERN
 from components.router.http_api.schemas import Status, Symbols, SymbolTicks, Ticks
