@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from components.cli.ops_session import Call, as_operator
+from components.cli.sections import examples
 from components.uris import ERROR_CHANGED_MEANWHILE, FEED_RESET_SYMBOLS, FEED_SET_SYMBOLS, FEED_SYMBOLS
 
 CHANGE_TRIES = 5
@@ -20,7 +21,16 @@ _symbols = click.argument("symbols", nargs=-1, required=True)
 _json = click.option("--json", "as_json", is_flag=True, help="Print what the node answers, as JSON.")
 
 
-@click.group()
+@click.group(
+    short_help="See and change what the feeds follow, without a restart.",
+    epilog=examples(
+        "export CROSSTICK_TOKEN=$(crosstick token --sub olga --role operator --realm ops)",
+        "crosstick symbols list",
+        "crosstick symbols add SOLUSDT XRPUSDT",
+        "crosstick symbols set BTCUSDT,ETHUSDT",
+        "crosstick symbols reset",
+    ),
+)
 def symbols() -> None:
     """See and change what the feeds follow, without a restart.
 
