@@ -42,7 +42,7 @@ def symbols() -> None:
 @symbols.command("list")
 @_json
 def list_(*, as_json: bool) -> None:
-    """Print what is followed, a symbol a line, and what the exchange does not send."""
+    """Print what is followed, and what is wrong with it."""
     _show(as_operator(lambda call: call(FEED_SYMBOLS)), as_json=as_json)
 
 
@@ -83,7 +83,10 @@ def remove(*, symbols: tuple[str, ...], as_json: bool) -> None:
 @symbols.command()
 @_json
 def reset(*, as_json: bool) -> None:
-    """Follow again what the environment of the feeds says (CROSSTICK_SYMBOLS)."""
+    """Follow CROSSTICK_SYMBOLS again.
+
+    Those of each feed's own environment.
+    """
 
     async def back(call: Call) -> Any:
         return await _in_force(call, (await call(FEED_RESET_SYMBOLS))["version"])
