@@ -14,12 +14,19 @@ from typing import Any
 import click
 
 from components.cli.progress import Progress
+from components.cli.sections import examples
 from components.settings import SettingsError, load_settings
 
 LOOK_INTERVAL_S = 1.0
 
 
-@click.command()
+@click.command(
+    short_help="Record what the exchange sends, in compressed files.",
+    epilog=examples(
+        "crosstick record --out recordings --minutes 60",
+        "crosstick record --out recordings --symbols BTCUSDT,ETHUSDT",
+    ),
+)
 @click.option(
     "--out",
     required=True,

@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from components.cli.progress import Progress
+from components.cli.sections import examples
 from components.core.recording import RecordingError
 from components.replay.replay import Replay
 from components.replay.sources import ReplayFile, Selection
@@ -64,7 +65,14 @@ class Moment(click.ParamType[float]):
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-@click.command()
+@click.command(
+    short_help="Play recordings, or Binance's trade dumps, as an exchange.",
+    epilog=examples(
+        "crosstick replay recordings/*.jsonl.gz --speed 10",
+        "crosstick replay BTCUSDT-trades-2026-07-01.zip ETHUSDT-trades-2026-07-01.zip",
+        "crosstick replay BTCUSDT-aggTrades-2026-07-01.zip --speed max --from 2026-07-01T12:30",
+    ),
+)
 @click.argument(
     "files",
     nargs=-1,
