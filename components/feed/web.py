@@ -62,7 +62,7 @@ class FeedCollector(Collector):
             Fault.BUS_AWAY: bool(self._feed.bus_troubles()),
             Fault.BUS_AT_RISK: bool(self._feed.bus_warnings()),
             # A standby that has none could not go on, either.
-            Fault.EXCHANGE_UNREACHABLE: status["state"] != "live",
+            Fault.EXCHANGE_UNREACHABLE: status["state"] in ("connecting", "subscribing"),
             Fault.SYMBOLS_STALE: bool(status["stale"]),
         }
         active = GaugeMetricFamily("crosstick_fault_active", "1 while it is, as this feed sees it", labels=["fault"])
@@ -111,6 +111,11 @@ class FeedCollector(Collector):
         gauges = {
             "leading": ("1 while this feed leads, 0 while it stands by", status["role"] == "leading"),
             "live": ("1 while every subscription is acknowledged", status["state"] == "live"),
+            "symbols": ("Symbols that are followed", len(status["symbols"])),
+            "rejected_symbols": (
+                "Symbols that are wanted and of which the exchange sends nothing",
+                len(status["choice"]["rejected"]),
+            ),
             "stale_symbols": ("Symbols that are silent", len(status["stale"])),
             "kept_trades": ("Trades that are kept for a change of the lead", self._feed.intake.recent.trades_kept),
             "bus_troubles": (

@@ -85,7 +85,8 @@ class FaultWatch:
         self._say(Fault.FEED_LOST, lost)
         is_heard = bool(state) and not market.feed_lost
         error = str(status.get("exchange", {}).get("last_error", "")) if is_heard else ""
-        unreachable = is_heard and state not in ("live", "stale")
+        # One that is stopped has nothing to follow.
+        unreachable = is_heard and state in ("connecting", "subscribing")
         self._say(Fault.EXCHANGE_UNREACHABLE, [f"{state}: {error}" if error else state] if unreachable else [])
         stale, symbols = len(market.stale), len(market.symbols)
         self._say(Fault.SYMBOLS_STALE, [f"{stale} of {symbols}"] if is_heard and stale else [])

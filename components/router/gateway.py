@@ -38,6 +38,7 @@ from components.router.buffer_usage import BufferMeasure
 from components.router.engine.fanout import MadeMs, no_time
 from components.router.fanout_settings import FanOutSettings, FanOutSettingsError
 from components.router.fault_watch import FaultWatch
+from components.router.feed_symbols.ways import way_to_feeds
 from components.router.figures import Figures
 from components.router.garbage import Garbage
 from components.router.listeners.listener import registry
@@ -141,6 +142,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         await MarketApi(self._market, self._history, self._relay.awaits_history, self._caller_grants).register(self)
         self._runtime.bus = bus = make_reader(self._bus_settings, self._reactor, self, self._seam)
         self._relay.listen_to(bus)
+        self._runtime.way_to_feeds = way_to_feeds(self._bus_settings, self._reactor, self.call)
         self._turns.come_first(bus.read_ahead)
         self._turns.come_first(self._seam.fanout.flush_if_due)
         await bus.start(self._relay)
