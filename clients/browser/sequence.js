@@ -42,6 +42,11 @@ export class SequenceTracker {
     this.#maxHeld = maxHeld;
   }
 
+  /** The epoch that is followed; 0 while none is known. */
+  get epoch() {
+    return this.#epoch;
+  }
+
   /** Begin anew what was under way, at a gateway of this epoch (0: it knows none yet); may throw a GatewayBehind. */
   beginSession(epoch) {
     for (const symbol of this.#symbols.values()) {

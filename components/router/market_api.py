@@ -115,7 +115,7 @@ class MarketApi:
             raise ApplicationError(ERROR_INVALID_ARGUMENT, f"{error}, was {arguments.after_seq}") from None
 
     def time(self, _: NoArguments, details: CallDetails) -> int:
-        """Return the gateway's wall clock, ms since 1970: between call and answer, by which a client learns how far its own differs."""
+        """Return the gateway's wall clock, ms since 1970, by which a client learns how far its own differs."""
         return int(self._time_s() * 1000)
 
     def _check_ready(self) -> None:
