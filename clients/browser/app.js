@@ -51,7 +51,6 @@ const table = new MarketTable({
 const detail = new SymbolDetail({
   root: element("detail"),
   painter,
-  exchangeTime_ms,
   interval_s: Number(element("interval").querySelector(":checked").value),
   history: (...parameters) => watch.history(...parameters),
 });
@@ -219,7 +218,7 @@ function paintFigures() {
   ages_ms = [];
   showClocks();
   const state = market.listed.length > 0 && detail.symbol !== null ? market.of(detail.symbol) : null;
-  const title = state?.price == null ? "Crosstick" : `${flowing ? "" : "⏸ "}${state.priceColumn.format(state.price)} ${state.symbol} · Crosstick`;
+  const title = state?.price == null ? "Crosstick" : `${flowing ? "" : "⏸ "}${state.priceColumn.rounded(state.price)} ${state.symbol} · Crosstick`;
   if (document.title !== title) {
     document.title = title;
   }

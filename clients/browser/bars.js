@@ -78,16 +78,16 @@ export class Bars {
   }
 
   /**
-   * Return the bars from the interval of a time on up to that of another, both s since 1970, at most `most` of them and then
-   * the newest: of an interval without trades only `{time}`.
+   * Return the bars from the interval of a time on, in s since 1970, at most `most` of them and then the newest: of an interval
+   * without trades only `{time}`.
    */
-  list(from_s, to_s, most) {
+  list(from_s, most) {
     const step = this.#interval_s;
     const times = this.#times();
     if (times.length === 0) {
       return [];
     }
-    const end = Math.max(this.#begin(to_s), this.#begin(times.at(-1)));
+    const end = this.#begin(times.at(-1));
     const begin = Math.max(this.#begin(Math.max(from_s, times[0])), end - (most - 1) * step);
     const bars = [];
     for (let time = begin; time <= end; time += step) {

@@ -20,6 +20,9 @@ const MOST_BARS = 1_800;
 /** Bars shown at first, as wide as they are then. */
 const BAR_SPACING = 7;
 
+/** Room behind the newest bar, in bars. */
+const RIGHT_OFFSET = 4;
+
 const minutes = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 
@@ -32,6 +35,7 @@ export class PriceChart {
   #asLine = false;
   #drawnTo = null; // the newest interval in the chart, null for none
   #drawn = 0;
+  #placed = false;
   #palette;
   #decimals = 2;
   #format = String;
@@ -56,7 +60,7 @@ export class PriceChart {
         timeVisible: true,
         secondsVisible: true,
         barSpacing: BAR_SPACING,
-        rightOffset: 4,
+        rightOffset: RIGHT_OFFSET,
         tickMarkFormatter: (time, type) =>
           (type === TickMarkType.TimeWithSeconds ? formatTime : type === TickMarkType.Time ? minutes.format : day.format)(time * 1_000),
       },
@@ -76,32 +80,31 @@ export class PriceChart {
   /** Show these bars in place of any others; null for none. */
   show(bars) {
     this.#bars = bars;
+    this.#placed = false;
     this.#drawAll();
-    this.#chart.timeScale().applyOptions({ barSpacing: BAR_SPACING });
-    this.#chart.timeScale().scrollToPosition(4, false);
+    this.#place();
   }
 
-  /** Draw what has changed, up to a time in ms since 1970: what is behind the last trade stays empty. */
-  draw(now_ms) {
+  /** Draw what has changed. */
+  draw() {
     const from_s = this.#bars.takeChangedFrom();
-    const to_s = now_ms / 1_000;
-    const tooMany = this.#drawn > 1.5 * MOST_BARS;
-    if (this.#drawnTo === null || from_s < this.#drawnTo || tooMany) {
-      if (from_s !== Infinity || tooMany) {
-        this.#drawAll(to_s);
+    if (from_s < this.#drawnTo || this.#drawnTo === null || this.#drawn > 1.5 * MOST_BARS) {
+      if (from_s !== Infinity) {
+        this.#drawAll();
       }
-      return;
-    }
-    // The newest bar is drawn again if it has changed; behind it come further ones, be they empty.
-    for (const bar of this.#bars.list(Math.min(from_s, this.#drawnTo + this.#bars.interval_s), to_s, MOST_BARS)) {
-      if (bar.time > this.#drawnTo) {
-        this.#drawn += 1;
-        this.#drawnTo = bar.time;
+    } else if (from_s !== Infinity) {
+      // The newest bar is drawn again; behind it come further ones, be they empty.
+      for (const bar of this.#bars.list(Math.min(from_s, this.#drawnTo + this.#bars.interval_s), MOST_BARS)) {
+        if (bar.time > this.#drawnTo) {
+          this.#drawn += 1;
+          this.#drawnTo = bar.time;
+        }
+        this.#prices.update(this.#asLine ? linePoint(bar) : candle(bar));
+        this.#volumes.update(this.#volume(bar));
+        this.#holes.update(this.#hole(bar));
       }
-      this.#prices.update(this.#asLine ? linePoint(bar) : candle(bar));
-      this.#volumes.update(this.#volume(bar));
-      this.#holes.update(this.#hole(bar));
     }
+    this.#place();
   }
 
   /** Draw prices as a line, or as candles. */
@@ -162,14 +165,24 @@ export class PriceChart {
     return { type: "custom", minMove: 10 ** -this.#decimals, formatter: (price) => this.#format(price) };
   }
 
-  #drawAll(to_s = 0) {
-    const bars = this.#bars?.list(-Infinity, to_s, MOST_BARS) ?? [];
+  #drawAll() {
+    const bars = this.#bars?.list(-Infinity, MOST_BARS) ?? [];
     this.#bars?.takeChangedFrom();
     this.#prices.setData(bars.map(this.#asLine ? linePoint : candle));
     this.#volumes.setData(bars.map((bar) => this.#volume(bar)));
     this.#holes.setData(bars.map((bar) => this.#hole(bar)));
     this.#drawn = bars.length;
     this.#drawnTo = bars.at(-1)?.time ?? null;
+  }
+
+  /** Show the newest bars of what has just been chosen, as soon as there are some and room for them. */
+  #place() {
+    const scale = this.#chart.timeScale();
+    if (!this.#placed && this.#drawn > 0 && scale.width() > 0) {
+      this.#placed = true;
+      scale.applyOptions({ barSpacing: BAR_SPACING });
+      scale.scrollToPosition(RIGHT_OFFSET, false);
+    }
   }
 
   #volume(bar) {

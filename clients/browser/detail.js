@@ -21,7 +21,6 @@ export class SymbolDetail {
   #bars = null;
   #waiting = null; // ticks and gaps behind the history, in their order, while it is asked for; else null
   #pointed = null; // the bar under the crosshair
-  #exchangeTime_ms;
   #history;
   #interval_s;
   #historyText = "";
@@ -32,17 +31,14 @@ export class SymbolDetail {
   /**
    * @param options.root      the section, with an element per figure: `[data-figure]`
    * @param options.painter   a `Painter`
-   * @param options.exchangeTime_ms  tells about the exchange's time, ms since 1970
    * @param options.interval_s       of the bars
    * @param options.history   async (symbol, after_seq, to_seq, onPage) => …: what the gateway keeps, as MarketWatch has it
    */
-  constructor({ root, painter, exchangeTime_ms, interval_s, history }) {
+  constructor({ root, painter, interval_s, history }) {
     this.#root = root;
     this.#painter = painter;
-    this.#exchangeTime_ms = exchangeTime_ms;
     this.#interval_s = interval_s;
     this.#history = history;
-    setInterval(() => this.#state !== null && this.#painter.ask(this.#paint), 500);
   }
 
   /** Draw with chart.js's `PriceChart`; until then there are figures only. */
@@ -215,8 +211,8 @@ export class SymbolDetail {
     }
     const { price, direction, priceColumn, volumeColumn, book, day, change } = state;
     const figure = (name, value, text) => write(this.#root.querySelector(`[data-figure="${name}"]`), value === null ? NONE : text());
-    const inPrice = (value) => priceColumn.format(value);
-    const inVolume = (value) => volumeColumn.format(value);
+    const inPrice = (value) => priceColumn.rounded(value);
+    const inVolume = (value) => volumeColumn.rounded(value);
     figure("price", price, () => inPrice(price));
     figure("arrow", direction, () => DIRECTIONS[direction]);
     figure("change", change, () => formatChange(change));
@@ -229,7 +225,7 @@ export class SymbolDetail {
     figure("ask", book, () => inPrice(book.ask));
     figure("bid-volume", book, () => inVolume(book.bid_volume));
     figure("ask-volume", book, () => inVolume(book.ask_volume));
-    figure("spread", book, () => `${inPrice(round(book.ask - book.bid))} (${basisPoints(book)} bp)`);
+    figure("spread", book, () => `${inPrice(book.ask - book.bid)} (${basisPoints(book)} bp)`);
     figure("trade", state.volume, () => `${state.side === "buy" ? "bought" : "sold"} ${inVolume(state.volume)} at ${formatTime(state.ts)}`);
     figure("merged", state.merged, () => formatCount(state.merged));
     figure("missed", state.missed, () => formatCount(state.missed));
@@ -238,7 +234,7 @@ export class SymbolDetail {
     const sign = change === null ? "" : change > 0 ? "up" : "down";
     this.#root.querySelector('[data-figure="change"]').dataset.direction = sign;
     this.#chart?.setDecimals(priceColumn.decimals, inPrice);
-    this.#chart?.draw(this.#exchangeTime_ms());
+    this.#chart?.draw();
     this.#paintBar();
   }
 
@@ -248,18 +244,13 @@ export class SymbolDetail {
     const { priceColumn, volumeColumn } = this.#state;
     let text = "No trade yet";
     if (bar !== null) {
-      const prices = ["open", "high", "low", "close"].map((name) => `${name[0].toUpperCase()} ${priceColumn.format(bar[name])}`);
+      const prices = ["open", "high", "low", "close"].map((name) => `${name[0].toUpperCase()}\u00a0${priceColumn.rounded(bar[name])}`);
       const missing = bar.missing === 0 ? "" : `, ${bar.missing === null ? "an unknown number" : formatCount(bar.missing)} missing`;
-      text = `${formatTime(bar.time * 1_000)}  ${prices.join("  ")}  Vol ${volumeColumn.format(round(bar.volume))}  ${formatCount(bar.trades)} trades${missing}`;
+      text = `${formatTime(bar.time * 1_000)}  ${prices.join("  ")}  V\u00a0${volumeColumn.rounded(bar.volume)}  ${formatCount(bar.trades)}\u00a0${bar.trades === 1 ? "trade" : "trades"}${missing}`;
     }
     write(this.#root.querySelector(".bar-text"), text);
     write(this.#root.querySelector(".history-text"), this.#historyText);
   }
-}
-
-/** Sums and differences have digits that come from calculating in floats; they mean nothing. */
-function round(figure) {
-  return Number(figure.toFixed(10));
 }
 
 function basisPoints({ bid, ask }) {

@@ -35,6 +35,11 @@ export class NumberColumn {
 
   format(value) {
     this.learn(value);
+    return this.rounded(value);
+  }
+
+  /** Return a figure that was calculated: with the decimals that there are, from which it teaches nothing. */
+  rounded(value) {
     return formatters[this.#decimals].format(value);
   }
 }

@@ -65,11 +65,11 @@ export class Row {
   paint(now_ms) {
     this.dirty = false;
     const { price, direction, priceColumn, change, dayVolume, bid, ask, missed, moved_ms, silent } = this.#state;
-    write(this.#price, price === null ? NONE : priceColumn.format(price));
+    write(this.#price, price === null ? NONE : priceColumn.rounded(price));
     write(this.#cells.change, change === null ? NONE : formatChange(change));
     write(this.#cells["day-volume"], dayVolume === null ? NONE : formatCompact(dayVolume));
-    write(this.#cells.bid, bid === null ? NONE : priceColumn.format(bid));
-    write(this.#cells.ask, ask === null ? NONE : priceColumn.format(ask));
+    write(this.#cells.bid, bid === null ? NONE : priceColumn.rounded(bid));
+    write(this.#cells.ask, ask === null ? NONE : priceColumn.rounded(ask));
     write(this.#cells.missed, formatCount(missed));
     this.#set("direction", direction, () => {
       this.#cells.price.dataset.direction = direction;

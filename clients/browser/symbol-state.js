@@ -57,6 +57,7 @@ export class SymbolState {
     this.merged += merged - 1;
     this.dropped += dropped;
     this.priceColumn.learn(price);
+    this.volumeColumn.learn(tick.volume);
     this.spark.take(tick.ts, price, this.#torn || dropped > 0);
     this.#torn = false;
   }
@@ -71,6 +72,8 @@ export class SymbolState {
     this.book = book;
     this.priceColumn.learn(book.bid);
     this.priceColumn.learn(book.ask);
+    this.volumeColumn.learn(book.bid_volume);
+    this.volumeColumn.learn(book.ask_volume);
   }
 
   takeDay(day) {
