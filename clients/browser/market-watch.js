@@ -1,6 +1,6 @@
 /**
  * Watches symbols through a MarketConnection: subscribes after every join, follows the feed's epochs, and reports
- * ticks, best bids and asks, the feed's status, and gaps. Runs in browsers and in node.js.
+ * ticks, best bids and asks, the day's figures, the feed's status, and gaps. Runs in browsers and in node.js.
  *
  * Ticks are handed on in sequence, whatever the rate at which they come: what came while there was no connection, or was lost
  * on the way, is asked for and joined on (sequence.js). Best bids and asks, and statistics of 24 hours, are handed on as they
@@ -33,7 +33,8 @@ export class MarketWatch {
    *                          behind them; `to_seq` is null where nobody knows it, for `because` see sequence.js
    * @param options.onReplay  ({symbol, epoch, after_seq, to_seq, ticks}) => …: how many ticks were asked for and have come
    * @param options.onBook    (book) => …: best bid and ask; leave it out, and books are not subscribed to
-   * @param options.onDay     (day) => …: the last 24 hours; leave it out, and they are not subscribed to. An exchange may have none
+   * @param options.onDay     (day) => …: last, open, high, low and volumes of 24 hours; leave it out, and they are not
+   *                          subscribed to. An exchange may have none
    * @param options.onJoin    (session) => …: a session has joined, and is about to be set up
    * @param options.onStatus  (status) => …: the feed's state, after each join and whenever it changes
    * @param options.onStaleSymbols  (symbols) => …: the silent ones, likewise; leave it out, and they are not asked for

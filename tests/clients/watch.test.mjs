@@ -18,6 +18,7 @@ function watch(more = {}) {
     onGap: ({ symbol, epoch, from_seq, to_seq, because }) => told.push(`gap ${symbol} ${epoch} ${from_seq}-${to_seq} ${because}`),
     onReplay: ({ symbol, epoch, after_seq, to_seq, ticks }) => told.push(`replay ${symbol} ${epoch} ${after_seq}-${to_seq} ${ticks}`),
     onBook: ({ bid }) => told.push(`bid ${bid}`),
+    onDay: ({ volume }) => told.push(`volume ${volume}`),
     onStatus: ({ state }) => told.push(state),
     onState: () => {},
     ...more,
@@ -210,8 +211,20 @@ test("answers that come after their session was given up take no subscription fr
   await old.answer("market.symbols", ["BTCUSDT"]);
   await current.answer("market.symbols", ["BTCUSDT"]);
   assert.deepEqual([...old.handlers.keys()], ["market.status"]);
-  assert.deepEqual([...current.handlers.keys()], ["market.status", "market.BTCUSDT", "market.BTCUSDT.book"]);
+  assert.deepEqual([...current.handlers.keys()], ["market.status", "market.BTCUSDT", "market.BTCUSDT.book", "market.BTCUSDT.day"]);
   assert.deepEqual(listed, [["BTCUSDT"]]);
+});
+
+test("best prices and the day's figures are handed on as they come, and not subscribed to where nobody wants them", async () => {
+  watch();
+  const session = await join();
+  told = [];
+  await session.publish("market.BTCUSDT.book", { symbol: "BTCUSDT", bid: 1 });
+  await session.publish("market.BTCUSDT.day", { symbol: "BTCUSDT", volume: 7 });
+  assert.deepEqual(told, ["bid 1", "volume 7"]);
+  watch({ onBook: null, onDay: null });
+  const without = await join();
+  assert.deepEqual([...without.handlers.keys()], ["market.status", "market.BTCUSDT"]);
 });
 
 test("silent symbols are counted by the topic, and their names asked for", async () => {
@@ -249,7 +262,7 @@ test("a change of the rate ends the ticks of the one before, and joins on what t
   await tick(session, 10);
   watched.setRate("every_1s");
   await settled();
-  assert.deepEqual([...session.handlers.keys()].sort(), ["market.BTCUSDT.book", "market.BTCUSDT.every_1s", "market.status"]);
+  assert.deepEqual([...session.handlers.keys()].sort(), ["market.BTCUSDT.book", "market.BTCUSDT.day", "market.BTCUSDT.every_1s", "market.status"]);
   const merged = (seq, count) => session.publish("market.BTCUSDT.every_1s", { symbol: "BTCUSDT", seq, merged: count });
   told = [];
   await merged(8, 5); // the newest that there was
@@ -298,11 +311,11 @@ test("a token for all symbols subscribes by one pattern per family, and passes o
 });
 
 test("where patterns are refused each symbol is subscribed to", async () => {
-  refusedTopics.push("market.", "market..book");
+  refusedTopics.push("market.", "market..book", "market..day");
   watch({ symbols: null, patterns: true });
   const session = await join();
   await session.answer("market.symbols", ["BTCUSDT"]);
-  assert.deepEqual([...session.handlers.keys()], ["market.status", "market.BTCUSDT", "market.BTCUSDT.book"]);
+  assert.deepEqual([...session.handlers.keys()], ["market.status", "market.BTCUSDT", "market.BTCUSDT.book", "market.BTCUSDT.day"]);
 });
 
 test("the history of a symbol comes page by page, up to where the page has enough or the line is cut", async () => {
