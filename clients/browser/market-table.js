@@ -1,7 +1,7 @@
 /**
  * The table of all symbols: sorts, filters, follows the keyboard, and paints.
  *
- * - Painted is at most once per animation frame, and of the rows only those that changed and are in view.
+ * - Painted is at most once per animation frame, and of the rows those that changed and are in view; of the others a few at a time.
  * - Rows are put in order at most once a second, and not while pointer or focus is among them: nobody should click on a row
  *   that has just moved away.
  * - It keeps a row per listed symbol and nothing per event, so it is bounded also while the tab is hidden and no frame comes.
@@ -13,6 +13,9 @@ const SORT_INTERVAL_MS = 1_000;
 
 /** How often ages are looked at. */
 const AGE_INTERVAL_MS = 500;
+
+/** Rows out of view that are painted each time. */
+const ROWS_ELSEWHERE = 20;
 
 /** Spark lines drawn per frame: all in view are drawn anew within a few frames, not in one. */
 const SPARKS_PER_FRAME = 8;
@@ -33,6 +36,7 @@ export class MarketTable {
   #sparks = []; // rows whose spark line is due
   #exchangeTime_ms;
   #pointerInside = false;
+  #turn = 0; // of the rows out of view
   #paint = () => this.#paintRows();
   #paintSparks = () => this.#drawSparks();
 
@@ -218,8 +222,9 @@ export class MarketTable {
     this.#on.order({ ...this.#order, held: this.#held && this.#order.key !== null && this.#order.key !== "symbol" });
   }
 
-  /** Put the rows in order, and move only those that are not where they belong. */
+  /** Put the rows in order, and move only those that are not where they belong; what has the focus keeps it. */
   #arrange() {
+    const focused = this.#body.contains(document.activeElement) ? document.activeElement : null;
     let place = this.#body.firstElementChild;
     for (const { symbol } of sorted([...this.#rows.values()].map(({ state }) => state), this.#order)) {
       const { element } = this.#rows.get(symbol);
@@ -229,6 +234,7 @@ export class MarketTable {
         this.#body.insertBefore(element, place);
       }
     }
+    focused?.focus({ preventScroll: true });
   }
 
   #applyFilter() {
@@ -267,11 +273,22 @@ export class MarketTable {
     }
   }
 
+  /** Besides the ages in view, values that changed elsewhere: who searches the page, or has it read out, finds them late, not never. */
   #paintAges() {
     const now_ms = performance.now();
+    const elsewhere = [];
     for (const row of this.#rows.values()) {
       if (row.inView) {
         row.paintAge(now_ms);
+      } else {
+        elsewhere.push(row);
+      }
+    }
+    // In turn, since those at the top have changed again before those at the bottom have had theirs.
+    for (let count = Math.min(ROWS_ELSEWHERE, elsewhere.length); count > 0; count -= 1) {
+      this.#turn = (this.#turn + 1) % elsewhere.length;
+      if (elsewhere[this.#turn].dirty) {
+        elsewhere[this.#turn].paint(now_ms);
       }
     }
   }
