@@ -79,7 +79,7 @@ async def test_the_chart_begins_with_what_the_gateway_keeps_and_goes_on(node: No
     page = await chromium.open_page(f"{node.url}/")
     await page.evaluate(f"location.hash = 'token={node.token('alice')}'")
     await page.wait_for("document.querySelectorAll('.chart canvas').length > 2")
-    await page.wait_for(f"/ O\\s[\\d.,]+ .* V\\s[\\d.,]+ .* trades?$/.test({BARS})")
+    await page.wait_for(f"/ O\\s[\\d.,]+ .* V\\s[\\d.,]+ +\\d+\\strades?$/.test({BARS})")
     await page.evaluate(f"window.before = {BARS}, null")
     await page.wait_for(f"{BARS} !== window.before")
     # Another symbol has a chart of its own.
