@@ -78,6 +78,7 @@ function askForToken(problem = null) {
 
 function connect(givenToken) {
   watch?.close();
+  view.rest("waiting", "Connecting…");
   token = givenToken;
   const url = new URL("ws", location.href);
   url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
@@ -218,7 +219,10 @@ function paintFigures() {
   ages_ms = [];
   showClocks();
   const state = market.listed.length > 0 && detail.symbol !== null ? market.of(detail.symbol) : null;
-  const title = state?.price == null ? "Crosstick" : `${flowing ? "" : "⏸ "}${state.priceColumn.rounded(state.price)} ${state.symbol} · Crosstick`;
+  let title = "Crosstick";
+  if (state !== null && state.price !== null) {
+    title = `${flowing ? "" : "⏸ "}${state.priceColumn.rounded(state.price)} ${state.symbol} · Crosstick`;
+  }
   if (document.title !== title) {
     document.title = title;
   }

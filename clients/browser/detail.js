@@ -244,9 +244,15 @@ export class SymbolDetail {
     const { priceColumn, volumeColumn } = this.#state;
     let text = "No trade yet";
     if (bar !== null) {
-      const prices = ["open", "high", "low", "close"].map((name) => `${name[0].toUpperCase()}\u00a0${priceColumn.rounded(bar[name])}`);
+      const price = (name) => `${name[0].toUpperCase()}\u00a0${priceColumn.rounded(bar[name])}`;
+      const trades = `${formatCount(bar.trades)}\u00a0${bar.trades === 1 ? "trade" : "trades"}`;
       const missing = bar.missing === 0 ? "" : `, ${bar.missing === null ? "an unknown number" : formatCount(bar.missing)} missing`;
-      text = `${formatTime(bar.time * 1_000)}  ${prices.join("  ")}  V\u00a0${volumeColumn.rounded(bar.volume)}  ${formatCount(bar.trades)}\u00a0${bar.trades === 1 ? "trade" : "trades"}${missing}`;
+      text = [
+        formatTime(bar.time * 1_000),
+        ...["open", "high", "low", "close"].map(price),
+        `V\u00a0${volumeColumn.rounded(bar.volume)}`,
+        trades + missing,
+      ].join("  ");
     }
     write(this.#root.querySelector(".bar-text"), text);
     write(this.#root.querySelector(".history-text"), this.#historyText);

@@ -139,7 +139,8 @@ export class MarketWatch {
       book: current(onBook),
       day: current(onDay),
     };
-    const subscriptions = { session, fail, value: new Subscriptions(session, { receive, patterns: this.#patterns }) };
+    const value = new Subscriptions(session, { receive, patterns: this.#patterns, granted: this.#wantedSymbols === null });
+    const subscriptions = { session, fail, value };
     this.#subscriptions = subscriptions;
     // First the topic, then the procedure: so no change can fall in between.
     await session.subscribe("market.status", ([status]) => this.#isCurrent(session) && this.#follow(subscriptions, status).catch(fail));

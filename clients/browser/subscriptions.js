@@ -14,6 +14,7 @@ export class Subscriptions {
   #session;
   #receive;
   #patterns;
+  #granted;
   #families = new Set(); // subscribed to by pattern
   #ticks = []; // autobahn's subscriptions, which a change of the rate ends
   #symbols = new Set(); // asked for, refused ones included
@@ -23,11 +24,14 @@ export class Subscriptions {
    * @param session           the joined session
    * @param options.receive   {tick, book, day}: what gets the events of each family; of those that are null none are asked for
    * @param options.patterns  whether to try patterns
+   * @param options.granted   whether all symbols are ones that the token grants: then a family that is refused of one is
+   *                          refused of all, and asking for each would use up the refusals that a gateway bears
    */
-  constructor(session, { receive, patterns }) {
+  constructor(session, { receive, patterns, granted }) {
     this.#session = session;
     this.#receive = receive;
     this.#patterns = patterns;
+    this.#granted = granted;
   }
 
   /** The symbols to which the token gives no right. */
@@ -75,13 +79,21 @@ export class Subscriptions {
       }
       this.#families.delete(family);
     }
-    await Promise.all(
-      symbols.map(async (symbol) => {
-        if (!(await this.#subscribe(family, topicOf(symbol), LATE_JOINER)) && family === "tick") {
-          this.#refused.add(symbol);
-        }
-      }),
-    );
+    const [first, ...others] = symbols;
+    const add = async (symbol) => {
+      const granted = await this.#subscribe(family, topicOf(symbol), LATE_JOINER);
+      if (!granted && family === "tick") {
+        this.#refused.add(symbol);
+      }
+      return granted;
+    };
+    if (!this.#granted) {
+      await Promise.all(symbols.map(add));
+    } else if (await add(first)) {
+      await Promise.all(others.map(add));
+    } else if (family === "tick") {
+      others.forEach((symbol) => this.#refused.add(symbol));
+    }
   }
 
   /** Return whether the gateway has granted it. */

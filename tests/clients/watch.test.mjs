@@ -299,6 +299,21 @@ test("where there is no such rate every trade comes, and that is told", async ()
   assert.deepEqual(told, ["live", "no every_7s", "BTCUSDT", "tick 1, missed 0"]);
 });
 
+test("a rate that there is not is asked for once, however many symbols there are", async () => {
+  refusedTopics.push("market..every_7s", "market.A.every_7s", "market.B.every_7s");
+  const asked = [];
+  watch({ symbols: null, patterns: true, rate: "every_7s", onRefusedRate: (rate) => told.push(`no ${rate}`) });
+  await made.at(-1).join();
+  const { session } = made.at(-1);
+  const subscribe = session.subscribe.bind(session);
+  session.subscribe = (topic, ...rest) => (asked.push(topic), subscribe(topic, ...rest));
+  await session.answer("market.status", LIVE);
+  await session.answer("market.symbols", ["A", "B"]);
+  assert.deepEqual(told, ["live", "no every_7s"]);
+  assert.deepEqual(asked.filter((topic) => topic.endsWith("every_7s")), ["market..every_7s", "market.A.every_7s"]);
+  assert.ok(session.handlers.has("market."));
+});
+
 test("a token for all symbols subscribes by one pattern per family, and passes over what is no tick", async () => {
   watch({ symbols: null, patterns: true, onDay: () => {} });
   const session = await join();
