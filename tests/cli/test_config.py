@@ -99,6 +99,12 @@ def test_crossbar_accepts_what_is_written(tmp_path: Path, arguments: tuple[str, 
             assert (tmp_path / "node" / path).resolve() == REPOSITORY
     public = by_id(made["workers"][0]["transports"])["public"]["paths"]
     assert (tmp_path / "node" / public["/"]["directory"] / "index.html").is_file()
+    libraries = public["vendor"]["paths"]
+    for path, file in (
+        ("/", "autobahn.min.js"),
+        ("lightweight-charts", "lightweight-charts.standalone.production.mjs"),
+    ):
+        assert (tmp_path / "node" / libraries[path]["directory"] / file).is_file()
 
 
 def test_the_documented_commands_write_what_crossbar_accepts(tmp_path: Path) -> None:
