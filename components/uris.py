@@ -49,6 +49,13 @@ AUTH_LIFT = "auth.lift"
 NODE_DRAIN = "node.drain"
 """Operators' procedure in realm ``ops``: let the node leave."""
 
+NODE_STATUS = "node.status"
+NODE_FAULTS = "node.faults"
+NODE_SESSIONS = "node.sessions"
+NODE_SESSION = "node.session"
+NODE_CLOSE = "node.close"
+"""Operators' procedures in realm ``ops``: how all workers of the node stand, who is there, and to send one away."""
+
 OPERATORS_REALM = "ops"
 
 SUBSCRIPTION_REVOKED = "wamp.subscription.revoked"
@@ -85,6 +92,9 @@ ERROR_METHOD_NOT_ALLOWED = "crosstick.error.method_not_allowed"
 
 ERROR_UNKNOWN_SYMBOL = "crosstick.error.unknown_symbol"
 ERROR_NOT_READY = "crosstick.error.not_ready"
+ERROR_NO_SUCH_SESSION = "crosstick.error.no_such_session"
+"""No worker of the node that answered has the session; kwargs have those that did not (``unanswered``)."""
+
 CLOSE_STALLED = "crosstick.close.stalled"
 CLOSE_QUEUE_FULL = "crosstick.close.queue_full"
 CLOSE_TOO_MANY_BYTES = "crosstick.close.too_many_bytes"
@@ -94,6 +104,7 @@ CLOSE_LIMIT_EXCEEDED = "crosstick.close.limit_exceeded"
 CLOSE_NOT_JOINED = "crosstick.close.not_joined"
 CLOSE_MESSAGE_TIMEOUT = "crosstick.close.message_timeout"
 CLOSE_DRAINING = "crosstick.close.draining"
+CLOSE_BY_OPERATOR = "crosstick.close.by_operator"
 """Why a session is closed: GOODBYE's reason; see ``components.core.closing``."""
 
 ERROR_BUS_LOST = "crosstick.error.bus_lost"

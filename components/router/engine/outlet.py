@@ -42,6 +42,7 @@ class Outlet:
         self.encoding = encoding
         self.blocked = False
         self.subscriber: Subscriber | None = None
+        self._outbox: ConflatingOutbox | None = None
         self._clock = clock
         self.queue = queue
         """The limits of what waits; those of the session from its join on."""
@@ -52,6 +53,9 @@ class Outlet:
         self._fanout: FanOut | None = None
         self._stall: Any = None
         self._piled_bytes = 0
+        self._blocked_at_s = 0.0
+        self.times_blocked = 0
+        """How often the connection has taken no more bytes."""
         self._closed = False
         self._parting: CloseReason | None = None
         """Why the connection is to be closed as soon as nothing waits for it."""
@@ -65,7 +69,8 @@ class Outlet:
         """Become a subscriber of a realm's fan-out; return it."""
         if self.subscriber is None:
             self._fanout = fanout
-            self.subscriber = Subscriber(self, ConflatingOutbox(self.queue, self._counters))
+            self._outbox = ConflatingOutbox(self.queue, self._counters)
+            self.subscriber = Subscriber(self, self._outbox)
             self.subscriber.blocked = self.blocked
         return self.subscriber
 
@@ -103,7 +108,23 @@ class Outlet:
         self.close()
         self._write = self._write_message = self._give_up = _nothing
         self.when_free = _no_one
-        self.subscriber = self._fanout = None
+        self.subscriber = self._fanout = self._outbox = None
+
+    @property
+    def blocked_s(self) -> float:
+        """For how long the connection has taken no bytes; 0 for one that takes them."""
+        return max(0.0, self._clock.seconds() - self._blocked_at_s) if self.blocked else 0.0
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What waits for the connection beyond its buffer: merged events, and replies that were sent while it was blocked."""
+        waiting = 0 if self._outbox is None else self._outbox.bytes
+        return waiting + self._piled_bytes if self.blocked else waiting
+
+    @property
+    def waiting_topics(self) -> int:
+        """How many topics have merged events waiting."""
+        return 0 if self._outbox is None else self._outbox.keys
 
     # What the fan-out asks
 
@@ -136,6 +157,8 @@ class Outlet:
         if self.blocked or self._closed:
             return
         self.blocked = True
+        self.times_blocked += 1
+        self._blocked_at_s = self._clock.seconds()
         self._piled_bytes = 0
         self._stall = self._clock.callLater(self.queue.stall_timeout_s, self._stalled)
         if self._fanout is not None and self.subscriber is not None:

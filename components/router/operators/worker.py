@@ -1,0 +1,145 @@
+"""What one router worker answers for itself, to whichever worker of the node an operator has reached."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from components.core.closing import CloseReason
+from components.core.log_text import escaped
+from components.core.paging import PageBuilder
+from components.router import runtime
+from components.router.access.lifetimes import Lifetime
+from components.router.listeners.listener import registry
+from components.router.operators.questions import MAX_TEXT_CHARS, SessionsQuestion
+from components.router.seam.session_facts import ORDERS, details_of, is_there, row_of, text_of
+
+SLICE = 200
+"""Sessions that are looked at in one turn of the reactor: some 0.2 ms, a millisecond where a text is searched for."""
+
+MAX_STALE_SYMBOLS = 100
+_STATM = Path("/proc/self/statm")
+
+
+class WorkerAnswers:
+    """One per router worker."""
+
+    life_log: ClassVar[Logger] = Logger()
+
+    def __init__(self, clock: Any, wall: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._wall = wall
+        self._started_s = wall()
+        self._began_s = clock.seconds()
+
+    async def answer(self, question: str, arguments: dict[str, Any]) -> Any:
+        """Answer a question of a worker of the node: ``status``, ``faults``, ``sessions``, ``session`` or ``close``."""
+        if question == "sessions":
+            return await self.sessions(msgspec.convert(arguments, SessionsQuestion))
+        if question == "session":
+            lifetime = self._find(arguments["session"])
+            return None if lifetime is None else details_of(lifetime)
+        if question == "close":
+            return self.close(arguments["session"], arguments["operator"], arguments["reason"])
+        return self.faults() if question == "faults" else self.status()
+
+    # Sessions
+
+    async def sessions(self, question: SessionsQuestion) -> dict[str, Any]:
+        """Return a page of this worker's sessions, each row with its ``place``."""
+        order = ORDERS[question.order]
+        builder = PageBuilder(question.limit, question.after, ascending=question.ascending)
+        searched = None if not question.search else question.search.casefold()
+        live = self._live()
+        for start in range(0, len(live), SLICE):
+            if start:
+                await deferLater(self._clock, 0)
+            for lifetime in live[start : start + SLICE]:
+                if (
+                    is_there(lifetime)
+                    and question.authid in (None, lifetime.sub)
+                    and (searched is None or searched in text_of(lifetime))
+                ):
+                    builder.offer(order(lifetime), lifetime.session_id, lifetime)
+        page, after = builder.page()
+        rows = [
+            {"place": f"{number}:{session}"} | row_of(lifetime)
+            for (number, session), lifetime in page
+            if is_there(lifetime)
+        ]
+        return {"rows": rows, "next": after, "total": len(live), "matching": builder.total}
+
+    def close(self, session_id: int, operator: str, reason: str | None) -> dict[str, Any] | None:
+        """Close a session; return whose it was, ``None`` where it is not here."""
+        lifetime = self._find(session_id)
+        if lifetime is None:
+            return None
+        transport = lifetime.session._transport
+        told = {"authid": lifetime.sub, "address": transport.client_address}
+        self.life_log.info(
+            "{operator!r} closes session {session} of {authid!r} from {address}: {reason}",
+            operator=operator,
+            session=session_id,
+            reason="no reason given" if not reason else escaped(reason, MAX_TEXT_CHARS),
+            **told,
+        )
+        lifetime.close(CloseReason.BY_OPERATOR)
+        return told
+
+    @staticmethod
+    def _live() -> list[Lifetime]:
+        tokens = runtime.live_tokens()
+        return [] if tokens is None else tokens.lifetimes.live()
+
+    @staticmethod
+    def _find(session_id: int) -> Lifetime | None:
+        tokens = runtime.live_tokens()
+        lifetime = None if tokens is None else tokens.lifetimes.get(session_id)
+        return lifetime if lifetime is not None and is_there(lifetime) else None
+
+    # How it stands
+
+    def faults(self) -> dict[str, Any]:
+        """Return what is wrong, and what was."""
+        return {"active": [], "recent": []}
+
+    def status(self) -> dict[str, Any]:
+        """Return how this worker stands."""
+        node = runtime.current()
+        because = ["the gateway component is not installed"] if node is None else node.readiness()
+        if runtime.drains():
+            because = ["draining", *because]
+        return {
+            "pid": os.getpid(),
+            "started_at": int(self._started_s),
+            "uptime_s": int(self._clock.seconds() - self._began_s),
+            "ready": not because,
+            "because": because,
+            "degraded": [] if node is None else node.degraded(),
+            "draining": runtime.drains(),
+            "sessions": {realm: seats.sessions for realm, seats in runtime.gatekeepers().items()},
+            "connections": {name: listener.connections.number for name, listener in registry().listeners.items()},
+            "memory_bytes": memory_bytes(),
+            "feed": _feed(node),
+        }
+
+
+def memory_bytes() -> int | None:
+    """Return what this process has in memory; ``None`` where the system does not say."""
+    try:
+        return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return None
+
+
+def _feed(node: runtime.Runtime | None) -> dict[str, Any] | None:
+    if node is None or node.market is None:
+        return None
+    return node.market.status() | {"stale_symbols": node.market.stale[:MAX_STALE_SYMBOLS]}
