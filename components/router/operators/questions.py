@@ -15,6 +15,8 @@ MAX_ROWS = 500
 
 DEFAULT_ROWS = 100
 MAX_TEXT_CHARS = 200
+MAX_RECENT = 500
+"""Faults that are or were, of all workers together."""
 
 SessionId = Annotated[int, Meta(ge=1, le=2**53)]
 Order = Literal["queue_bytes", "blocked_ms", "refusals", "subscriptions", "joined_at", "exp"]
@@ -55,7 +57,7 @@ class Closing(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 def merged_pages(
     question: SessionsQuestion, by_worker: Mapping[str, Mapping[str, Any]], unanswered: Sequence[str]
 ) -> dict[str, Any]:
-    """Return the page of all workers from what each answered: ``rows`` with their ``place``, ``next``, ``total``, ``matching``."""
+    """Return the page of all workers from each answer: ``rows`` with their ``place``, ``next``, ``total``, ``matching``."""
     rows = [
         (
             read_cursor(row["place"]),
@@ -75,13 +77,14 @@ def merged_pages(
 
 
 def merged_faults(by_worker: Mapping[str, Mapping[str, Any]], unanswered: Sequence[str]) -> dict[str, Any]:
-    """Return the faults of all workers, those that began last first."""
+    """Return the faults of all workers: what is, by its begin, and what is or was, by its end, the newest first."""
 
     def together(kind: str) -> list[dict[str, Any]]:
-        faults = [{"worker": worker} | dict(fault) for worker, told in by_worker.items() for fault in told[kind]]
-        return sorted(faults, key=lambda fault: -int(fault["since_ms"]))
+        return [{"worker": worker} | dict(fault) for worker, told in by_worker.items() for fault in told[kind]]
 
-    return {"active": together("active"), "recent": together("recent"), "unanswered": list(unanswered)}
+    active = sorted(together("active"), key=lambda fault: -int(fault["since_ms"]))
+    recent = sorted(together("recent"), key=lambda fault: -int(fault["until_ms"] or 2**53))
+    return {"active": active, "recent": recent[:MAX_RECENT], "unanswered": list(unanswered)}
 
 
 def merged_status(

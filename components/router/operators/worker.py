@@ -13,6 +13,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from components.core.closing import CloseReason
+from components.core.faults import FaultEntry
 from components.core.log_text import escaped
 from components.core.paging import PageBuilder
 from components.router import runtime
@@ -107,8 +108,11 @@ class WorkerAnswers:
     # How it stands
 
     def faults(self) -> dict[str, Any]:
-        """Return what is wrong, and what was."""
-        return {"active": [], "recent": []}
+        """Return what is wrong, and that with what was lately."""
+        node = runtime.current()
+        if node is None:
+            return {"active": [], "recent": []}
+        return {"active": _told(node.faults.active()), "recent": _told(node.faults.recent())}
 
     def status(self) -> dict[str, Any]:
         """Return how this worker stands."""
@@ -129,6 +133,10 @@ class WorkerAnswers:
             "memory_bytes": memory_bytes(),
             "feed": _feed(node),
         }
+
+
+def _told(faults: list[FaultEntry]) -> list[dict[str, Any]]:
+    return [entry.as_dict() | {"help": entry.fault.help} for entry in faults]
 
 
 def memory_bytes() -> int | None:
