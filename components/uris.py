@@ -54,6 +54,7 @@ NODE_FAULTS = "node.faults"
 NODE_SESSIONS = "node.sessions"
 NODE_SESSION = "node.session"
 NODE_CLOSE = "node.close"
+NODE_FOLLOWERS = "node.followers"
 """Operators' procedures in realm ``ops``: how all workers of the node stand, who is there, and to send one away."""
 
 OPERATORS_REALM = "ops"

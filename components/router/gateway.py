@@ -134,6 +134,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         await bus.start(self._relay)
         self._watch.start(1.0).addErrback(self._watch_failed)
         self._runtime.market, self._runtime.rates = self._market, self._conflator.rates
+        self._runtime.followers = self._seam.followers
         self._joined = True
         self._garbage.start()
         self.life_log.info("gateway of realm {realm} is up", realm=details.realm)

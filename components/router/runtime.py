@@ -90,6 +90,9 @@ class Runtime:
     rates: tuple[Rate, ...] = ()
     """At which ticks can be had, beside all of them."""
 
+    followers: Callable[[str], int] = lambda topic: 0
+    """How many sessions are subscribed to a topic itself; those of patterns are not counted."""
+
     faults: FaultLog = field(default_factory=lambda: FaultLog(lambda: int(time.time() * 1000)))
     """What is wrong with this worker, and what went wrong lately."""
 

@@ -22,9 +22,11 @@ from components.environment import refuse_to_start
 from components.router.checked_procedures import register_checked
 from components.router.operators.questions import (
     Closing,
+    Followed,
     OneSession,
     SessionsQuestion,
     merged_faults,
+    merged_followers,
     merged_pages,
     merged_status,
 )
@@ -34,6 +36,7 @@ from components.uris import (
     ERROR_NO_SUCH_SESSION,
     NODE_CLOSE,
     NODE_FAULTS,
+    NODE_FOLLOWERS,
     NODE_SESSION,
     NODE_SESSIONS,
     NODE_STATUS,
@@ -70,6 +73,7 @@ class Operators(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no 
             await register_checked(self, NODE_FAULTS, NoArguments, self._faults)
             await register_checked(self, NODE_SESSIONS, SessionsQuestion, self._sessions)
             await register_checked(self, NODE_SESSION, OneSession, self._session)
+            await register_checked(self, NODE_FOLLOWERS, Followed, self._followers)
             await register_checked(self, NODE_CLOSE, Closing, self._close)
         except Exception as error:
             # Crossbar would go on and open the transports.
@@ -100,6 +104,11 @@ class Operators(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no 
         """Return all that is known of one session."""
         worker, found = self._only(await self._ask("session", session=wanted.session), wanted.session)
         return {"worker": worker} | found
+
+    async def _followers(self, wanted: Followed, _details: CallDetails) -> dict[str, Any]:
+        """Return how many sessions follow each of some symbols."""
+        answers = await self._ask("followers", symbols=wanted.symbols)
+        return merged_followers(answers.by_worker, answers.unanswered)
 
     async def _close(self, wanted: Closing, details: CallDetails) -> dict[str, Any]:
         """Close one session; return whose it was and which worker had it."""

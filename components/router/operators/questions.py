@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -15,6 +16,9 @@ MAX_ROWS = 500
 
 DEFAULT_ROWS = 100
 MAX_TEXT_CHARS = 200
+MAX_FOLLOWED = 100
+"""Symbols whose followers are asked for at once."""
+
 MAX_RECENT = 500
 """Faults that are or were, of all workers together."""
 
@@ -54,6 +58,14 @@ class Closing(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """For the log; the client is not told."""
 
 
+class Followed(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What ``node.followers`` takes."""
+
+    symbols: Annotated[
+        list[Annotated[str, Meta(pattern=r"^[A-Za-z0-9]{1,20}\Z")]], Meta(min_length=1, max_length=MAX_FOLLOWED)
+    ]
+
+
 def merged_pages(
     question: SessionsQuestion, by_worker: Mapping[str, Mapping[str, Any]], unanswered: Sequence[str]
 ) -> dict[str, Any]:
@@ -74,6 +86,14 @@ def merged_pages(
         "matching": sum(page["matching"] for page in by_worker.values()),
         "unanswered": list(unanswered),
     }
+
+
+def merged_followers(by_worker: Mapping[str, Mapping[str, int]], unanswered: Sequence[str]) -> dict[str, Any]:
+    """Return how many follow each symbol, on all workers together."""
+    followers: Counter[str] = Counter()
+    for counted in by_worker.values():
+        followers.update(counted)
+    return {"followers": dict(followers), "unanswered": list(unanswered)}
 
 
 def merged_faults(by_worker: Mapping[str, Mapping[str, Any]], unanswered: Sequence[str]) -> dict[str, Any]:

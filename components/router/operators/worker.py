@@ -21,6 +21,7 @@ from components.router.access.lifetimes import Lifetime
 from components.router.listeners.listener import registry
 from components.router.operators.questions import MAX_TEXT_CHARS, SessionsQuestion
 from components.router.seam.session_facts import ORDERS, details_of, is_there, row_of, text_of
+from components.uris import BOOK_SUFFIX, tick_topic
 
 SLICE = 200
 """Sessions that are looked at in one turn of the reactor: some 0.2 ms, a millisecond where a text is searched for."""
@@ -41,7 +42,7 @@ class WorkerAnswers:
         self._began_s = clock.seconds()
 
     async def answer(self, question: str, arguments: dict[str, Any]) -> Any:
-        """Answer a question of a worker of the node: ``status``, ``faults``, ``sessions``, ``session`` or ``close``."""
+        """Answer a question of a worker of the node: ``status``, ``faults``, ``sessions``, ``session``, ``close``, ``followers``."""
         if question == "sessions":
             return await self.sessions(msgspec.convert(arguments, SessionsQuestion))
         if question == "session":
@@ -49,6 +50,8 @@ class WorkerAnswers:
             return None if lifetime is None else details_of(lifetime)
         if question == "close":
             return self.close(arguments["session"], arguments["operator"], arguments["reason"])
+        if question == "followers":
+            return self.followers(arguments["symbols"])
         return self.faults() if question == "faults" else self.status()
 
     # Sessions
@@ -104,6 +107,15 @@ class WorkerAnswers:
         tokens = runtime.live_tokens()
         lifetime = None if tokens is None else tokens.lifetimes.get(session_id)
         return lifetime if lifetime is not None and is_there(lifetime) else None
+
+    @staticmethod
+    def followers(symbols: list[str]) -> dict[str, int]:
+        """Return how many sessions follow each symbol, by its best followed topic; patterns are not counted."""
+        node = runtime.current()
+        if node is None:
+            return {}
+        families = ("", BOOK_SUFFIX, *(f".{rate.name}" for rate in node.rates))
+        return {symbol: max(node.followers(tick_topic(symbol) + family) for family in families) for symbol in symbols}
 
     # How it stands
 
