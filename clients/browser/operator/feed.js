@@ -28,7 +28,7 @@ export function showFeed(feed) {
     ["Connections", known(exchange.connections), exchange.connections === 0 ? "bad" : ""],
     ["Reconnects", known(exchange.reconnects)],
     ["Rotations", known(exchange.rotations), "", "Connections that were relieved before the exchange ended them"],
-    ["Paused", known(exchange.paused), "", "Times that the exchange was not read, since the gateway was too slow"],
+    ["Paused", exchange.paused ? "yes" : "no", exchange.paused ? "waiting" : "", "Whether the exchange is not read, since the gateway is too slow"],
     ["Last error", exchange.last_error || "none"],
     ["Batches missed here", known(feed.missed_batches), feed.missed_batches > 0 ? "waiting" : ""],
   ]);

@@ -42,7 +42,7 @@ class WorkerAnswers:
         self._began_s = clock.seconds()
 
     async def answer(self, question: str, arguments: dict[str, Any]) -> Any:
-        """Answer a question of a worker of the node: ``status``, ``faults``, ``sessions``, ``session``, ``close``, ``followers``."""
+        """Answer a question of a worker: ``status``, ``faults``, ``sessions``, ``session``, ``close`` or ``followers``."""
         if question == "sessions":
             return await self.sessions(msgspec.convert(arguments, SessionsQuestion))
         if question == "session":
