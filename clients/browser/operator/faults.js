@@ -25,8 +25,8 @@ export function showFaults({ active, recent, unanswered }, severalWorkers) {
     setText(detail, (severalWorkers ? `${fault.worker}: ` : "") + fault.detail);
   });
   element("recent-heading").hidden = recent.length === 0;
-  const silent = unanswered.length > 0;
-  if (silent) {
+  element("no-faults").hidden = recent.length > 0 || unanswered.length > 0;
+  if (unanswered.length > 0) {
     setText(element("fault-count"), `${element("fault-count").textContent}; not known of ${unanswered.join(", ")}`);
   }
 }
