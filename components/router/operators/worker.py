@@ -17,7 +17,7 @@ from components.core.faults import FaultEntry
 from components.core.log_text import escaped
 from components.core.paging import PageBuilder
 from components.router import runtime
-from components.router.access.lifetimes import Lifetime
+from components.router.access.lifetimes import Lifetime, Lifetimes
 from components.router.listeners.listener import registry
 from components.router.operators.questions import MAX_TEXT_CHARS, SessionsQuestion
 from components.router.seam.session_facts import ORDERS, details_of, is_there, row_of, text_of
@@ -35,9 +35,15 @@ class WorkerAnswers:
 
     life_log: ClassVar[Logger] = Logger()
 
-    def __init__(self, clock: Any, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        clock: Any,
+        lifetimes: Callable[[], Lifetimes | None] | None = None,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """Answer by ``clock``, the reactor; ``lifetimes`` returns those of the worker's sessions, once there are any."""
         self._clock = clock
-        self._wall = wall
+        self._lifetimes = lifetimes or _lifetimes
         self._started_s = wall()
         self._began_s = clock.seconds()
 
@@ -97,15 +103,13 @@ class WorkerAnswers:
         lifetime.close(CloseReason.BY_OPERATOR)
         return told
 
-    @staticmethod
-    def _live() -> list[Lifetime]:
-        tokens = runtime.live_tokens()
-        return [] if tokens is None else tokens.lifetimes.live()
+    def _live(self) -> list[Lifetime]:
+        lifetimes = self._lifetimes()
+        return [] if lifetimes is None else lifetimes.live()
 
-    @staticmethod
-    def _find(session_id: int) -> Lifetime | None:
-        tokens = runtime.live_tokens()
-        lifetime = None if tokens is None else tokens.lifetimes.get(session_id)
+    def _find(self, session_id: int) -> Lifetime | None:
+        lifetimes = self._lifetimes()
+        lifetime = None if lifetimes is None else lifetimes.get(session_id)
         return lifetime if lifetime is not None and is_there(lifetime) else None
 
     @staticmethod
@@ -157,6 +161,11 @@ def memory_bytes() -> int | None:
         return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return None
+
+
+def _lifetimes() -> Lifetimes | None:
+    tokens = runtime.live_tokens()
+    return None if tokens is None else tokens.lifetimes
 
 
 def _feed(node: runtime.Runtime | None) -> dict[str, Any] | None:
