@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,9 @@ from crossbar.personality import Personality
 
 from components.cli import main
 from components.router.siblings.settings import parse_siblings
+from tests.harness.documents import blocks
 from tests.harness.node import REPOSITORY
 
-README = (REPOSITORY / "README.md").read_text()
 BASE = (REPOSITORY / ".crossbar" / "config.yaml").read_text()
 REDIS = {"CROSSTICK_BUS": "redis://127.0.0.1"}
 EVERYTHING = (
@@ -107,11 +106,10 @@ def test_crossbar_accepts_what_is_written(tmp_path: Path, arguments: tuple[str, 
     assert (tmp_path / "node" / public["/"]["directory"] / "index.html").is_file()
 
 
-def test_the_readmes_commands_write_what_crossbar_accepts(tmp_path: Path) -> None:
-    blocks = re.findall(r"^```text\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+def test_the_documented_commands_write_what_crossbar_accepts(tmp_path: Path) -> None:
     commands = [
         (line, dict(variable.split("=", 1) for variable in export.split()[1:]))
-        for block in blocks
+        for block in blocks("text")
         if "crosstick config" in block
         for export in [line for line in block.splitlines() if line.startswith("export ")]
         for line in block.replace("\\\n", "").splitlines()

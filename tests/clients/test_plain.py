@@ -15,7 +15,8 @@ import pytest_twisted
 from tests.clients.chromium import Chromium
 from tests.clients.command import CLIENTS, NODE, Command
 from tests.clients.line import Line
-from tests.harness.node import REPOSITORY, Node
+from tests.harness.documents import block_with
+from tests.harness.node import Node
 
 Run = Callable[..., Command]
 
@@ -31,10 +32,8 @@ TICK = re.compile(r'^\{"symbol":"(BTC|ETH)USDT","price":\d+\.\d{8},"volume":\d+\
 
 
 def browser_program() -> str:
-    """Return the program that README.md and the issue have."""
-    blocks = re.findall(r"^```(?:js|text)\n(.*?)^```", (REPOSITORY / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-    [program] = [block for block in blocks if "/ws/trade?token=" in block]
-    return str(program)
+    """Return the program that the documentation and the issue have."""
+    return block_with("/ws/trade?token=", "text")
 
 
 def symbols_of(command: Command) -> set[str]:

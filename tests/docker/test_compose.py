@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.harness.documents import PAGES
 from tests.harness.haproxy import EXECUTABLE
 
 DOCKER = Path(__file__).resolve().parents[2] / "docker"
@@ -89,10 +90,7 @@ def test_scripts_are_what_a_shell_takes() -> None:
 
 def test_the_dashboard_asks_for_metrics_that_there_are() -> None:
     dashboard = (DOCKER / "grafana/dashboards/crosstick.json").read_text()
-    readme = (DOCKER.parent / "README.md").read_text()
     asked = {re.sub(r"_bucket$", "", name) for name in re.findall(r"\bcrosstick_\w+", dashboard)}
     assert len(asked) > 10
-    documented = set(re.findall(r"\bcrosstick_\w+", readme)) | {
-        f"crosstick_feed_{name}" for name in re.findall(r"`_(\w+)`", readme)
-    }
+    documented = set(re.findall(r"\bcrosstick_\w+", PAGES["docs/reference/metrics.md"]))
     assert asked <= documented

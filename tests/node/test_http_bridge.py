@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import re
 import secrets
 import socket
 import subprocess
@@ -26,6 +25,7 @@ from twisted.internet.threads import deferToThread
 from components.node_config import NodePlan, generate
 from components.router.bridge.signing import signature
 from tests.harness.client import Clients, until
+from tests.harness.documents import block_with
 from tests.harness.node import REPOSITORY, Node, component, free_port
 
 SECRET = secrets.token_urlsafe(32)
@@ -101,9 +101,8 @@ async def test_a_signed_publication_arrives_and_comes_once(node: Node, clients: 
 
 
 @pytest_twisted.ensureDeferred
-async def test_the_readmes_program_publishes(node: Node, clients: Clients) -> None:
-    blocks = re.findall(r"^```python\n(.*?)^```", (REPOSITORY / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-    [program] = [block for block in blocks if "hmac" in block]
+async def test_the_documented_program_publishes(node: Node, clients: Clients) -> None:
+    program = block_with("hmac", "python")
     viewer = await clients.join(node.ws_url, authid="w", ticket=node.token("w", services=["quotes"]))
     seen: list[Any] = []
     await viewer.subscribe(seen.append, "services.quotes.price")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,6 @@ from tests.harness.node import REPOSITORY
 def test_what_is_left_out_has_its_default() -> None:
     assert parse_listeners(None) == parse_listeners({"cbdir": ".crossbar"}) == {}
     assert parse_listeners({"listeners": {"public": {}}}) == {"public": ListenerSettings()}
-
-
-def test_the_readme_shows_all_settings_and_their_defaults() -> None:
-    blocks = re.findall(r"^```yaml\n(.*?)^```", (REPOSITORY / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-    [extra] = [extra for block in blocks if "listeners" in (extra := yaml.safe_load(block)["extra"])]
-    assert parse_listeners(extra) == {"public": ListenerSettings()}
-    assert list(extra["listeners"]["public"]) == list(ListenerSettings.__struct_fields__)
 
 
 def test_a_transport_without_an_entry_is_bounded_too() -> None:
