@@ -32,6 +32,9 @@ BUS_PUSH = "crosstick.bus.push"
 BUS_STATUS = "crosstick.bus.status"
 """Procedure by which a feed tells the relay its state (embedded bus)."""
 
+FEED_CHOOSE = "crosstick.feed.choose"
+"""Procedure by which the node's feed is told which symbols an operator wants (embedded bus)."""
+
 LINK_OFFERS = "crosstick.links.offers"
 """Procedure by which a linked router asks which procedures of services are registered here."""
 
@@ -60,6 +63,11 @@ NODE_CLOSE = "node.close"
 NODE_FOLLOWERS = "node.followers"
 """Operators' procedures in realm ``ops``: how all workers of the node stand, who is there, and to send one away."""
 
+FEED_SYMBOLS = "feed.symbols"
+FEED_SET_SYMBOLS = "feed.set_symbols"
+FEED_RESET_SYMBOLS = "feed.reset_symbols"
+"""Operators' procedures in realm ``ops``: what the feeds follow."""
+
 OPERATORS_REALM = "ops"
 
 SUBSCRIPTION_REVOKED = "wamp.subscription.revoked"
@@ -83,7 +91,18 @@ ERROR_LIMIT_EXCEEDED = "crosstick.error.limit_exceeded"
 """A limit of the realm's gatekeeper; kwargs have its name (``limit``) and value (``value``)."""
 
 ERROR_NOT_KEPT = "crosstick.error.not_kept"
-"""A revocation, or its lifting, is in force but could not be written down: a restart would undo it."""
+"""What an operator asked for (a revocation, its lifting, the feed's symbols) is in force but could not be written down: a
+restart would undo it.
+"""
+
+ERROR_CHANGED_MEANWHILE = "crosstick.error.changed_meanwhile"
+"""What was to be changed is not what the caller knew; kwargs have its ``version``. Nothing has changed."""
+
+ERROR_BUS_UNAVAILABLE = "crosstick.error.bus_unavailable"
+"""The bus cannot be reached, or does not take what it should keep. Nothing has changed, as far as is known."""
+
+ERROR_NOT_SUPPORTED = "crosstick.error.not_supported"
+"""It cannot be done on this node's bus."""
 
 ERROR_CANCELED = "wamp.error.canceled"
 """A call whose callee, or the link to its node, was lost; WAMP's own for the former."""

@@ -12,6 +12,7 @@ from components.cli.feed import feed
 from components.cli.node import node
 from components.cli.revoke import revoke
 from components.cli.run import run
+from components.cli.symbols import symbols
 from components.cli.token import token
 
 
@@ -20,5 +21,5 @@ def main() -> None:
     """Crosstick: a market-data gateway built on Crossbar.io."""
 
 
-for command in (run, feed, node, config, token, revoke, exchange, fault, bench, cluster):
+for command in (run, feed, node, config, token, revoke, symbols, exchange, fault, bench, cluster):
     main.add_command(command)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet.base import DelayedCall
@@ -21,9 +22,24 @@ from components.core.backoff import CAP_S, INITIAL_S, Backoff
 from components.core.binance import Reply
 from components.core.recent import Reached, Recent
 from components.feed.intake import Control, Intake
+from components.feed.streams import stream_name
 from components.feed.upstream import Upstream, UpstreamRules, UpstreamState
 
 OVERLAP_CHECK_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """Whom a line tells."""
+
+    state: Callable[[], None]
+    """Its ``state`` may be another one."""
+
+    lost: Callable[[str], None]
+    """A connection was lost that was live, and there is no other in its place; with the reason."""
+
+    refused: Callable[[str, str], None]
+    """The exchange refuses to send a symbol; with what it said."""
 
 
 class Line:
@@ -35,19 +51,18 @@ class Line:
         self,
         reactor: Any,
         url: str,
-        streams: Sequence[str],
+        symbols: Sequence[str],
+        kinds: Sequence[str],
         intake: Intake,
-        on_state: Callable[[], None],
-        on_lost: Callable[[str], None],
+        reports: Reports,
         rules: UpstreamRules,
         lines: int = 1,
     ) -> None:
-        """Bring ``streams`` of the exchange at ``url`` to ``intake``; ``on_state`` is called when ``state`` may be another one,
-        ``on_lost`` with the reason when a connection was lost that was live, and there is no other in its place.
+        """Bring the streams of ``symbols``, of these ``kinds``, from the exchange at ``url`` to ``intake``.
 
-        ``lines`` says how many the feed has: together they stay below the exchange's limit of attempts to connect.
+        ``lines`` says how many the feed has: see ``share_attempts``.
         """
-        self.streams = tuple(streams)
+        self.symbols = tuple(symbols)
         self.reconnects = 0
         """Connections that were made anew after one was lost, since the start."""
         self.rotations = 0
@@ -55,11 +70,10 @@ class Line:
         self._reactor = reactor
         self._url = url
         self._intake = intake
-        self._on_state = on_state
-        self._on_lost = on_lost
+        self._kinds = tuple(kinds)
+        self._reports = reports
         self._rules = rules
         self._quick = INITIAL_S, CAP_S * lines
-        self._symbols = tuple(dict.fromkeys(stream.partition("@")[0].upper() for stream in streams))
         self._last_error = ""
         self._lost = False
         self._paused = False
@@ -81,6 +95,25 @@ class Line:
         self._cancel_timers()
         upstreams = [one.upstream for one in (self._current, self._next) if one is not None]
         await DeferredList([ensureDeferred(upstream.stop()) for upstream in upstreams], consumeErrors=True)
+
+    @property
+    def streams(self) -> list[str]:
+        """The exchange's names of what is brought."""
+        return [stream_name(symbol, kind) for symbol in self.symbols for kind in self._kinds]
+
+    def set_symbols(self, symbols: Sequence[str]) -> None:
+        """Bring these symbols from here on, and no others, by the connections that there are; ``intake`` has been told."""
+        self.symbols = tuple(symbols)
+        now_s, now_ms = self._reactor.seconds(), self._intake.wall_clock_ms()
+        for connection in self._connections():
+            if connection.recent is not self._intake.recent:
+                connection.recent.set_symbols(self.symbols, now_s, now_ms)
+            connection.upstream.set_streams(self.streams)
+
+    def share_attempts(self, lines: int) -> None:
+        """Be told how many lines the feed has: together they stay below the exchange's limit of attempts to connect."""
+        self._quick = INITIAL_S, CAP_S * lines
+        self._current.upstream.backoff.cap_s = CAP_S * lines
 
     def pause(self) -> None:
         """Stop reading."""
@@ -122,7 +155,7 @@ class Line:
         self.log.info("opening the next connection to {url}", url=self._url)
         rules = self._rules
         backoff = Backoff(random.random, rules.rotation_retry_initial_s, rules.rotation_retry_cap_s)
-        self._next = _Connection(self, Recent(self._symbols), backoff)
+        self._next = _Connection(self, Recent(self.symbols), backoff)
         if self._paused:
             self._next.upstream.pause()
         self._next.upstream.start()
@@ -136,12 +169,12 @@ class Line:
         """Be told that a WebSocket connection is open."""
         now_s, now_ms = self._reactor.seconds(), self._intake.wall_clock_ms()
         if connection is self._current:
-            self._intake.sequencer.connection_started(self._symbols)
-            self._intake.recent.connection_started(self._symbols, now_s, now_ms)
+            self._intake.sequencer.connection_started(self.symbols)
+            self._intake.recent.connection_started(self.symbols, now_s, now_ms)
             self._rotate_later(now_s)
         else:
-            connection.recent = Recent(self._symbols)
-            connection.recent.connection_started(self._symbols, now_s, now_ms)
+            connection.recent = Recent(self.symbols)
+            connection.recent.connection_started(self.symbols, now_s, now_ms)
         connection.opened_s = now_s
 
     def state_changed(self, connection: _Connection) -> None:
@@ -161,9 +194,13 @@ class Line:
             elif state is UpstreamState.LIVE and self._lost:
                 self._lost = False
                 self.reconnects += 1
-            self._on_state()
+            self._reports.state()
         elif connection is self._current:
-            self._on_state()
+            self._reports.state()
+
+    def symbol_refused(self, symbol: str, error: str) -> None:
+        """Be told that the exchange does not take a symbol."""
+        self._reports.refused(symbol, error)
 
     def take_control(self, connection: _Connection, parsed: Control) -> None:
         """Take a frame that is no market data."""
@@ -199,7 +236,7 @@ class Line:
         # Upon the start, and while one attempt follows another, nothing is lost that had been there.
         if self._current.upstream.connections > 0 and not self._lost:
             self._lost = True
-            self._on_lost(self._current.upstream.last_error)
+            self._reports.lost(self._current.upstream.last_error)
 
     def _check_overlap(self) -> None:
         following = self._next
@@ -239,11 +276,11 @@ class Line:
             self._rotate_later(following.opened_s)
         self._retire(relieved)
         self.log.info("the next connection to {url} has taken over", url=self._url)
-        self._on_state()
+        self._reports.state()
 
     def _retire(self, connection: _Connection) -> None:
         # What it may still bring is kept nowhere.
-        connection.recent = Recent(self._symbols)
+        connection.recent = Recent(self.symbols)
         ensureDeferred(connection.upstream.stop()).addErrback(self._not_ended)
 
     def _not_ended(self, failure: Failure) -> None:
@@ -286,3 +323,6 @@ class _Connection:
 
     def state_changed(self) -> None:
         self._line.state_changed(self)
+
+    def symbol_refused(self, symbol: str, error: str) -> None:
+        self._line.symbol_refused(symbol, error)

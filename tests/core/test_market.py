@@ -100,6 +100,7 @@ def test_without_a_feed_the_status_says_so() -> None:
         "since": None,
         "stale": 0,
         "symbols": 0,
+        "symbols_version": 0,
         "missed_batches": 0,
     }
 

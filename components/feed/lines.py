@@ -1,0 +1,172 @@
+"""All of a feed's lines to the exchange: which of them brings which symbol, and how they stand together.
+
+A symbol stays with its line for as long as it is followed, so that nothing that others follow is touched by a change. Lines are
+filled up before one is added, and end when they have nothing to bring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from components.core.binance import MAX_STREAMS_PER_CONNECTION
+from components.feed.intake import Intake
+from components.feed.line import Line, Reports
+from components.feed.upstream import UpstreamRules, UpstreamState
+
+
+class Lines:
+    """As many as the symbols need."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        url: str,
+        kinds: Sequence[str],
+        symbols: Sequence[str],
+        intake: Intake,
+        reports: Reports,
+        rules: UpstreamRules,
+    ) -> None:
+        """Bring the streams of ``symbols``, of these ``kinds``, from the exchange at ``url`` to ``intake`` once started."""
+        self.paused = False
+        self._reports = reports
+        self._make = partial(Line, reactor, url, kinds=tuple(kinds), intake=intake, rules=rules)
+        self._most_symbols = MAX_STREAMS_PER_CONNECTION // len(kinds)
+        self._lines: list[Line] = []
+        self._joining: set[Line] = set()
+        """Lines that were added while there were others, and have not been live: how all stand does not depend on them."""
+
+        self._ending: set[Deferred[None]] = set()
+        self._reconnects_before = 0
+        self._rotations_before = 0
+        """Of lines that have ended."""
+
+        self._running = False
+        self.follow(symbols)
+
+    def __iter__(self) -> Iterator[Line]:
+        """Return an iterator over the lines that there are."""
+        return iter(tuple(self._lines))
+
+    def start(self) -> None:
+        """Connect, and go on until ``stop``."""
+        self._running = True
+        for line in self:
+            line.start()
+
+    async def stop(self) -> None:
+        """Close what is open and stay away."""
+        self._running = False
+        await DeferredList(
+            [*(ensureDeferred(line.stop()) for line in self), *self._ending],
+            consumeErrors=True,
+        )
+
+    def follow(self, symbols: Sequence[str]) -> None:
+        """Bring these symbols from here on, and no others; the intake has been told."""
+        wanted = frozenset(symbols)
+        kept = {line: [symbol for symbol in line.symbols if symbol in wanted] for line in self._lines}
+        carried = frozenset(symbol for of_line in kept.values() for symbol in of_line)
+        rest = [symbol for symbol in symbols if symbol not in carried]
+        for of_line in sorted(kept.values(), key=len, reverse=True):
+            room = self._most_symbols - len(of_line)
+            of_line += rest[:room]
+            rest = rest[room:]
+        for line, of_line in kept.items():
+            if not of_line:
+                self._end(line)
+            elif tuple(of_line) != line.symbols:
+                line.set_symbols(of_line)
+        for start in range(0, len(rest), self._most_symbols):
+            self._add(rest[start : start + self._most_symbols])
+        for line in self._lines:
+            line.share_attempts(len(self._lines))
+
+    def _add(self, symbols: Sequence[str]) -> None:
+        line: Line
+        reports = Reports(lambda: self._state_changed(line), self._reports.lost, self._reports.refused)
+        line = self._make(symbols=symbols, reports=reports)
+        if self._running:
+            if self._lines:
+                self._joining.add(line)
+            self.log.info("one more connection to the exchange, for {count} symbols", count=len(symbols))
+        self._lines.append(line)
+        if self.paused:
+            line.pause()
+        if self._running:
+            line.start()
+
+    def _end(self, line: Line) -> None:
+        self._lines.remove(line)
+        self._joining.discard(line)
+        self._reconnects_before += line.reconnects
+        self._rotations_before += line.rotations
+        if not self._running:
+            return
+        self.log.info("a connection to the exchange ends, since it has nothing to bring any more")
+        ending = ensureDeferred(line.stop())
+        self._ending.add(ending)
+
+        def ended(result: object) -> None:
+            self._ending.discard(ending)
+            if isinstance(result, Failure):
+                self.log.failure("a connection did not end as it should", failure=result)
+
+        ending.addBoth(ended)
+
+    def _state_changed(self, line: Line) -> None:
+        if line.state is UpstreamState.LIVE:
+            self._joining.discard(line)
+        if line in self._lines:
+            self._reports.state()
+
+    def pause(self) -> None:
+        """Stop reading."""
+        self.paused = True
+        for line in self._lines:
+            line.pause()
+
+    def resume(self) -> None:
+        """Read again."""
+        self.paused = False
+        for line in self._lines:
+            line.resume()
+
+    def resubscribe(self, streams: Iterable[str]) -> None:
+        """Ask for streams anew that went silent."""
+        wanted = frozenset(streams)
+        for line in self._lines:
+            of_line = [stream for stream in line.streams if stream in wanted]
+            if of_line:
+                line.resubscribe(of_line)
+
+    # How they stand.
+
+    @property
+    def state(self) -> UpstreamState:
+        """The least of what the connections have reached; ``STOPPED`` where there is nothing to bring."""
+        states = {line.state for line in self._lines if line not in self._joining} or {
+            line.state for line in self._lines
+        }
+        for state in (UpstreamState.STOPPED, UpstreamState.CONNECTING, UpstreamState.SUBSCRIBING):
+            if state in states:
+                return state
+        return UpstreamState.LIVE if states else UpstreamState.STOPPED
+
+    def status(self) -> dict[str, Any]:
+        """Return what ``exchange`` says in the feed's status, besides the address."""
+        return {
+            "connections": sum(line.state is UpstreamState.LIVE for line in self._lines),
+            "reconnects": self._reconnects_before + sum(line.reconnects for line in self._lines),
+            "rotations": self._rotations_before + sum(line.rotations for line in self._lines),
+            "paused": any(line.paused for line in self._lines),
+            "last_error": next((line.last_error for line in self._lines if line.last_error), ""),
+        }
