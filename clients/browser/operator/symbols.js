@@ -1,6 +1,7 @@
 /** The editor of the feed's symbols: what is to be added and removed is put together first, and applied at once. */
 import { formatCount } from "../format.js";
 import { element, make, setText, showProblem, wireDialog } from "./dom.js";
+import { formatMoment } from "./units.js";
 
 const SYMBOL = /^[A-Z0-9]{1,20}$/;
 
@@ -20,6 +21,8 @@ export function readSymbols(text) {
 /** Return a function that opens the editor; the options are those of `wireSessionDialogs`. */
 export function wireSymbols({ call, describe, onDone }) {
   let current = [];
+  /** The choice that was shown: another operator's later one is not to be undone unseen. */
+  let version = 0;
   let removed = new Set();
   /** How many sessions follow each symbol that has been asked for. */
   const followers = new Map();
@@ -35,7 +38,7 @@ export function wireSymbols({ call, describe, onDone }) {
     element("symbols-problem"),
     async () => {
       const { added, wanted } = change();
-      await call("feed.set_symbols", { symbols: wanted });
+      await call("feed.set_symbols", { symbols: wanted, if_version: version });
       onDone(`The feed's symbols are set: ${formatCount(added.length)} added, ${formatCount(removed.size)} removed.`);
     },
     describe,
@@ -86,6 +89,15 @@ export function wireSymbols({ call, describe, onDone }) {
     paint();
   }
 
+  element("symbols-reset").addEventListener("click", async () => {
+    try {
+      await call("feed.reset_symbols", { if_version: version });
+      onDone("The feed's symbols are the environment's again.");
+      element("symbols-dialog").close();
+    } catch (error) {
+      showProblem(element("symbols-problem"), describe(error));
+    }
+  });
   element("symbols-add").addEventListener("input", paint);
   element("symbols-find").addEventListener("input", paint);
 
@@ -97,21 +109,28 @@ export function wireSymbols({ call, describe, onDone }) {
     element("symbols-list").replaceChildren();
     setText(element("symbols-source"), "Asking…");
     setText(element("symbols-change"), "");
-    element("symbols-apply").disabled = true;
+    element("symbols-apply").disabled = element("symbols-reset").hidden = true;
     open();
     try {
-      const { symbols, source, rejected } = await call("feed.symbols");
-      current = symbols;
-      const refused = Object.entries(rejected ?? {}).map(([symbol, reason]) => `${symbol} (${reason})`);
-      const not = refused.length > 0 ? ` Not had from the exchange: ${refused.join(", ")}.` : "";
-      setText(element("symbols-source"), `${formatCount(symbols.length)} symbols, set by the ${source}.${not}`);
-      element("symbols-list").replaceChildren(...symbols.map((symbol) => makeChip(symbol, toggle)));
+      const answer = await call("feed.symbols");
+      ({ symbols: current, version } = answer);
+      setText(element("symbols-source"), sourceOf(answer));
+      element("symbols-reset").hidden = answer.source === "environment";
+      element("symbols-list").replaceChildren(...[...current].sort().map((symbol) => makeChip(symbol, toggle)));
       paint();
     } catch (error) {
       setText(element("symbols-source"), "");
       showProblem(element("symbols-problem"), `The feed's symbols are not known: ${describe(error)}`);
     }
   };
+}
+
+/** Return where the symbols come from, and which of them the feed does not have. */
+export function sourceOf({ symbols, source, by, at, rejected, awaited }) {
+  const chosen = source === "environment" ? "as the feed's environment has them" : `as ${by} has set them, ${formatMoment(at)}`;
+  const refused = Object.entries(rejected).map(([symbol, reason]) => ` ${symbol} cannot be had: ${reason}.`);
+  const waited = awaited.length > 0 ? ` Nothing has come yet of ${awaited.join(", ")}.` : "";
+  return `${formatCount(symbols.length)} symbols, ${chosen}.${refused.join("")}${waited}`;
 }
 
 function makeChip(symbol, toggle) {

@@ -21,7 +21,7 @@ from components.router.access.lifetimes import Lifetime, Lifetimes
 from components.router.listeners.listener import registry
 from components.router.operators.questions import MAX_TEXT_CHARS, SessionsQuestion
 from components.router.seam.session_facts import ORDERS, details_of, is_there, row_of, text_of
-from components.uris import BOOK_SUFFIX, tick_topic
+from components.uris import BOOK_FAMILY, DAY_FAMILY, topic_of
 
 SLICE = 200
 """Sessions that are looked at in one turn of the reactor: some 0.2 ms, a millisecond where a text is searched for."""
@@ -118,8 +118,8 @@ class WorkerAnswers:
         node = runtime.current()
         if node is None:
             return {}
-        families = ("", BOOK_SUFFIX, *(f".{rate.name}" for rate in node.rates))
-        return {symbol: max(node.followers(tick_topic(symbol) + family) for family in families) for symbol in symbols}
+        families = ("", BOOK_FAMILY, DAY_FAMILY, *(rate.name for rate in node.rates))
+        return {symbol: max(node.followers(topic_of(symbol, family)) for family in families) for symbol in symbols}
 
     # How it stands
 
