@@ -12,6 +12,7 @@ import { wireThemeButton } from "./theme.js";
 import { claimsOf, keepToken, takeToken } from "./token.js";
 
 const REFRESH_MS = 2_000;
+const ANSWER_TIMEOUT_MS = 15_000;
 const COUNTDOWN_INTERVAL_MS = 250;
 const TOKEN_KEY = "crosstick.operator-token";
 
@@ -20,7 +21,8 @@ let token = null;
 let retryAt_ms = null;
 let refreshTimer = null;
 let status = null;
-let isAsking = false;
+/** The session whose answers are awaited, and whether something else is wanted meanwhile. */
+let askedSession = null;
 let isAskedAgain = false;
 
 const options = { call, describe: describeError, onDone: tellOutcome };
@@ -29,13 +31,21 @@ const openDrain = wireDrain(options);
 const openSymbols = wireSymbols(options);
 const table = new SessionTable({ onChange: refresh, onOpen: dialogs.open, onClose: dialogs.askToClose });
 
-/** Call a procedure of the gateway's operators' API. */
-function call(procedure, kwargs = {}) {
+/** Call a procedure of the gateway's operators' API. What is not answered, as when the connection is lost, fails after a while. */
+async function call(procedure, kwargs = {}) {
   const session = connection?.session ?? null;
   if (session === null) {
-    return Promise.reject(new Error("there is no connection to the gateway"));
+    throw new Error("there is no connection to the gateway");
   }
-  return session.call(procedure, [], kwargs);
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`the gateway has not answered ${procedure}`)), ANSWER_TIMEOUT_MS);
+  });
+  try {
+    return await Promise.race([session.call(procedure, [], kwargs), late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 function tellOutcome(text) {
@@ -134,20 +144,21 @@ function paintCountdown() {
 /** Ask everything anew, and from then on every two seconds. What is wanted while answers are awaited is asked after them. */
 async function refresh() {
   clearTimeout(refreshTimer);
-  if (isAsking) {
+  const session = connection?.session ?? null;
+  if (session === null) {
+    return;
+  }
+  if (session === askedSession) {
     isAskedAgain = true;
     return;
   }
-  if ((connection?.session ?? null) === null) {
-    return;
-  }
-  isAsking = true;
+  askedSession = session;
+  isAskedAgain = false;
   const question = table.question;
-  const { session } = connection;
   const problems = [];
   const ask = async (procedure, kwargs, take) => {
     try {
-      const answer = await session.call(procedure, [], kwargs);
+      const answer = await call(procedure, kwargs);
       if (session === connection?.session) {
         take(answer);
       }
@@ -161,10 +172,10 @@ async function refresh() {
     ask("node.faults", {}, (answer) => (faults = answer)),
     ask("node.sessions", question, (answer) => table.asks(question) && table.show(answer, isSeveral())),
   ]);
-  isAsking = false;
   if (session !== connection?.session) {
     return;
   }
+  askedSession = null;
   if (faults !== null) {
     showFaults(faults, isSeveral());
   }
@@ -176,7 +187,6 @@ async function refresh() {
     setText(element("refreshed"), `As of ${new Date().toLocaleTimeString("en-GB")}`);
   }
   if (isAskedAgain) {
-    isAskedAgain = false;
     void refresh();
   } else {
     refreshTimer = setTimeout(refreshUnlessHidden, REFRESH_MS);

@@ -7,6 +7,7 @@ import json
 import pytest_twisted
 
 from tests.clients.chromium import Chromium, Page
+from tests.clients.line import Line
 from tests.clients.test_page_security import WATCH_VIOLATIONS
 from tests.harness.client import Clients
 from tests.harness.node import Node
@@ -67,6 +68,17 @@ async def test_an_operator_sees_how_the_node_stands_and_closes_a_session(
     await page.wait_for("document.getElementById('outcome').textContent.includes('is being closed')")
     await page.wait_for(f"{ROWS}.length === 0 && !document.getElementById('no-sessions').hidden")
     assert "a test" in node.log
+
+    # What is next is kept out.
+    victim = await clients.join(node.ws_url, authid=HOSTILE, ticket=node.token(HOSTILE))
+    await page.wait_for(f"{row_of(HOSTILE)}")
+    await page.evaluate(f"{row_of(HOSTILE)}.querySelector('.link').click()")
+    await page.wait_for("!document.getElementById('session-revoke').disabled")
+    await page.evaluate(click("#session-revoke"))
+    await page.evaluate(click("#revoke-form [value=jti]"))
+    await page.evaluate(click("#revoke-form button.danger"))
+    assert (await victim.left).reason == "crosstick.close.token_revoked"
+    await page.wait_for("document.getElementById('outcome').textContent.endsWith('sessions closed on this worker: 1.')")
     assert await page.evaluate("window.violations") == []
     assert await page.evaluate("document.images.length") == 1
     assert page.problems == []
@@ -94,7 +106,6 @@ async def test_rows_keep_their_places_under_the_pointer_and_errors_have_their_co
     )
     assert await page.evaluate("document.getElementById('close-dialog').open")
     await page.evaluate(click("#close-form [data-cancel]"))
-    await page.evaluate("document.activeElement.blur()")
     await page.evaluate("document.getElementById('session-rows').dispatchEvent(new PointerEvent('pointerleave'))")
     await page.wait_for(f"{ROWS}.length === 1 && {row_of('place-2')}")
     await page.evaluate(click("[data-order=exp] button"))
@@ -106,7 +117,32 @@ async def test_rows_keep_their_places_under_the_pointer_and_errors_have_their_co
     await insert(page, "drain-confirmation", await page.text_of("#drain-name"))
     assert not await page.evaluate("document.getElementById('drain-go').disabled")
     await page.evaluate(click("#drain-form [data-cancel]"))
+
+    await page.evaluate(click("#edit-symbols"))
+    chip = "document.querySelector('#symbols-list [data-symbol=BTCUSDT] button')"
+    await page.wait_for(chip)
+    assert "as the feed's environment has them" in await page.text_of("#symbols-source")
+    follower = await clients.join(node.ws_url, authid="place-3", ticket=node.token("place-3"))
+    await follower.subscribe(lambda *_: None, "market.BTCUSDT")
+    await page.evaluate(f"{chip}.click()")
+    await page.wait_for("document.getElementById('symbols-change').textContent.includes('followers each')")
+    await insert(page, "symbols-add", "no-symbol")
+    await page.wait_for("document.getElementById('symbols-apply').disabled")
+    assert "NO-SYMBOL is no symbol" in await page.text_of("#symbols-problem")
     assert page.problems == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_after_a_cut_the_page_says_so_and_goes_on_by_itself(node: Node, line: Line, chromium: Chromium) -> None:
+    token = node.token("olga", role="operator", realm="ops")
+    page = await chromium.open_page(f"{line.url}/operator.html#token={token}")
+    await page.wait_for(f"{CONNECTION} === 'Live' && {ROWS}.length > 0")
+    await line.cut()
+    await page.wait_for(f"{CONNECTION} === 'Disconnected' && document.body.classList.contains('old')")
+    line.mend()
+    await page.wait_for(f"{CONNECTION} === 'Live' && !document.body.classList.contains('old')")
+    await page.evaluate("document.getElementById('refreshed').textContent = ''")
+    await page.wait_for("document.getElementById('refreshed').textContent !== ''")
 
 
 @pytest_twisted.ensureDeferred

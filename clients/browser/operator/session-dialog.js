@@ -43,7 +43,8 @@ export function wireSessionDialogs({ call, describe, onDone }) {
       const { authid, jti, exp } = shown;
       const byToken = new FormData(element("revoke-form")).get("revoke") === "jti";
       const { closed } = await call("auth.revoke", byToken ? { jti, exp } : { sub: authid });
-      onDone(`${byToken ? "The token" : `All tokens of ${authid}`} revoked: ${formatCount(closed)} sessions closed here.`);
+      const what = byToken ? `That token of ${authid} is revoked` : `All tokens of ${authid} are revoked`;
+      onDone(`${what}; sessions closed on this worker: ${formatCount(closed)}.`);
       dialog.close();
     },
     describe,

@@ -106,7 +106,8 @@ export class SessionTable {
   }
 
   #holds() {
-    return this.#rows.size > 0 && (this.#isPointedAt || this.#body.contains(document.activeElement));
+    // A click leaves the focus where it was: that is no reason, but going there by the keyboard is.
+    return this.#rows.size > 0 && (this.#isPointedAt || this.#body.querySelector(":focus-visible") !== null);
   }
 
   #point(isPointedAt) {
