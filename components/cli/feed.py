@@ -50,6 +50,7 @@ def feed(*, port: int, interface: str) -> None:
     from components.bus.choice import make_writer
     from components.feed.feed import Feed
     from components.feed.web import lag_histogram, make_site
+    from components.loop_lag import LoopLag
 
     observer: Any = textFileLogObserver(sys.stderr)
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
@@ -71,8 +72,9 @@ def feed(*, port: int, interface: str) -> None:
         failed,
         observe_lag_s=lag_histogram(registry).observe,
     )
+    lag = LoopLag(loop)
     try:
-        listening = loop.listenTCP(port, make_site(alone, registry), interface=interface)
+        listening = loop.listenTCP(port, make_site(alone, registry, lag), interface=interface)
     except CannotListenError as error:
         raise click.ClickException(f"port {port} of {interface} cannot be had: {error.socketError}") from error
     click.echo(f"http://{interface}:{listening.getHost().port}")
@@ -81,6 +83,7 @@ def feed(*, port: int, interface: str) -> None:
         return ensureDeferred(alone.stop())
 
     loop.callWhenRunning(alone.start)
+    loop.callWhenRunning(lag.start)
     loop.addSystemEventTrigger("before", "shutdown", end)
     loop.run()
     if failures:

@@ -52,6 +52,26 @@ class CloseReason(Enum):
     """An operator has closed it. Its token is as good as before: the client may come back."""
 
 
+class Ending(Enum):
+    """What a connection ends by that the gateway has not closed for a reason."""
+
+    CLIENT = "client"
+    """The client, or the network between."""
+
+    PING_FAILURE = "ping_failure"
+    """It did not answer a ping in time."""
+
+    PROTOCOL_VIOLATION = "protocol_violation"
+    """What came broke WebSocket's or WAMP's rules, or was too long."""
+
+    UNWRITABLE = "unwritable"
+    """Writing to it failed."""
+
+
+EndedBy = CloseReason | Ending
+ENDED_BY: tuple[EndedBy, ...] = (*CloseReason, *Ending)
+
+
 CLOSE_CODES = {
     CloseReason.STALLED: 4001,
     CloseReason.QUEUE_FULL: 4002,

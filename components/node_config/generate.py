@@ -104,8 +104,11 @@ def _set_up_public(router: CommentedMap, plan: NodePlan) -> None:
     if plan.workers > 1:
         # The kernel hands each connection to one of the workers that listen.
         endpoint["shared"] = True
-        # Those of one worker by chance are of no use: each has its own on its management port.
-        del public["paths"]["metrics"]
+        if plan.management_port is None:
+            # Those of one worker by chance are of no use.
+            del public["paths"]["metrics"]
+        else:
+            public["paths"]["metrics"]["classname"] = "components.router.metrics.NodeMetrics"
 
 
 def _copy(router: CommentedMap, index: int) -> CommentedMap:

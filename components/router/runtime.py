@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from components.bus import BusReader
-from components.core.closing import CloseReason
+from components.core.closing import EndedBy
 from components.core.faults import FaultLog
 from components.core.market import Market
 from components.core.rates import Rate
@@ -22,6 +22,7 @@ from components.environment import NodeEnvironment
 from components.router.access.live_tokens import LiveTokens
 from components.router.bridge.desk import BridgeDesk
 from components.router.feed_symbols.ways import WayToFeeds
+from components.router.figures import Figures
 from components.router.siblings.asking import Siblings
 from components.tokens import TokenAuthority
 
@@ -64,8 +65,8 @@ class Runtime:
     refused_tickets: Counter[str] = field(default_factory=Counter)
     """By cause. The causes are ``TokenError`` texts, a fixed few."""
 
-    closed: Counter[CloseReason] = field(default_factory=Counter)
-    """Connections that were given up, by why."""
+    disconnects: Counter[EndedBy] = field(default_factory=Counter)
+    """Connections of clients that have ended, or that the gateway has given up, by why."""
 
     violations: int = 0
     """WebSocket connections that were failed since what came broke WebSocket's or WAMP's rules, or was too long."""
@@ -96,6 +97,9 @@ class Runtime:
 
     followers: Callable[[str], int] = lambda topic: 0
     """How many sessions are subscribed to a topic itself; those of patterns are not counted."""
+
+    figures: Figures | None = None
+    """What is measured; ``None`` before the gateway has joined."""
 
     faults: FaultLog = field(default_factory=lambda: FaultLog(lambda: int(time.time() * 1000)))
     """What is wrong with this worker, and what went wrong lately."""

@@ -65,7 +65,8 @@ def test_workers_share_the_public_port_and_have_a_management_port_each() -> None
         transports = by_id(workers[name]["transports"])
         endpoint = transports["public"]["endpoint"]
         assert (endpoint["port"], endpoint["shared"]) == (8000, True)
-        assert "metrics" not in transports["public"]["paths"]
+        assert transports["public"]["paths"]["metrics"]["classname"] == "components.router.metrics.NodeMetrics"
+        assert transports["management"]["paths"]["metrics"]["classname"] == "components.router.metrics.Metrics"
         assert transports["management"]["endpoint"] == {"type": "tcp", "interface": "127.0.0.1", "port": 8090 + index}
         # Feed and exchange join one of them.
         assert ("internal" in transports) == (name == "router")

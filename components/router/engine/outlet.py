@@ -126,6 +126,10 @@ class Outlet:
         """How many topics have merged events waiting."""
         return 0 if self._outbox is None else self._outbox.keys
 
+    def waiting(self) -> tuple[int, int]:
+        """Return how many bytes and events wait to be written; see ``Subscriber.waiting``."""
+        return (0, 0) if self.subscriber is None else self.subscriber.waiting()
+
     # What the fan-out asks
 
     def write(self, block: bytes) -> None:

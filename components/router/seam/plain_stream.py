@@ -14,7 +14,7 @@ from autobahn.wamp.serializer import JsonSerializer
 from crossbar.bridge.mqtt.wamp import WampTransport
 
 from components.core import plain_json
-from components.core.closing import CloseReason
+from components.core.closing import CloseReason, Ending
 from components.router.access.gate import Gate
 from components.router.authenticator import Principal
 from components.router.engine.encodings import PROBLEM, STREAM, StreamEncoding
@@ -201,8 +201,10 @@ class StreamConnection(PlainTransport, ClientConnection, WampTransport):  # type
 
     def _give_up(self, reason: CloseReason | None) -> None:
         if reason is None or self._is_over:
+            self.end_by(Ending.UNWRITABLE)
             self.transport.abortConnection()
             return
+        self.end_by(reason)
         TransportSettings.on_cut(reason, getattr(self._session, "_authid", None), self.client_address)
         self._write(self.plain_encoding.pieces(self.plain_encoding.objects([last_object(reason)]))[0])
         self._end()
@@ -222,5 +224,4 @@ class StreamConnection(PlainTransport, ClientConnection, WampTransport):  # type
             self.outlet.let_go()
         # What refers to itself is freed by no count of references.
         self.factory = self._channel = None
-        TransportSettings.open_connections.closed(self)
-        TransportSettings.on_gone()
+        self.gone()

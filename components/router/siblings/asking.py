@@ -119,7 +119,7 @@ class _Body(Protocol):
     """Takes the body of an answer in, up to a bound."""
 
     def __init__(self, max_bytes: int) -> None:
-        self.done: Deferred[bytes] = Deferred(lambda _: self._abort())
+        self.done: Deferred[bytes] = Deferred(lambda _: self._end())
         self._max_bytes = max_bytes
         self._taken: list[bytes] = []
         self._size_bytes = 0
@@ -128,7 +128,7 @@ class _Body(Protocol):
         self._size_bytes += len(data)
         if self._size_bytes > self._max_bytes:
             self._taken.clear()
-            self._abort()
+            self._end()
         else:
             self._taken.append(data)
 
@@ -140,10 +140,11 @@ class _Body(Protocol):
         else:
             self.done.errback(reason)
 
-    def _abort(self) -> None:
+    def _end(self) -> None:
+        # Nothing is left to be sent, so this ends the connection at once.
         transport: Any = self.transport
         if transport is not None:
-            transport.abortConnection()
+            transport.loseConnection()
 
 
 async def _body_of(response: Any, max_bytes: int) -> bytes:
