@@ -183,11 +183,6 @@ class ConflatingOutbox:
     def __bool__(self) -> bool:
         return bool(self._entries)
 
-    @property
-    def keys(self) -> int:
-        """How many topics wait, once for each subscription that they reach the session by; takes no time."""
-        return len(self._entries)
-
     def add(self, subscription: int, topic: str, payload: bytes, events: int = 1) -> CloseReason | None:
         """Let an event wait; return why the session must be closed, or ``None``.
 

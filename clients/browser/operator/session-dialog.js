@@ -150,7 +150,7 @@ function queuePairs({ queue }) {
     return [["Waiting", "–"]];
   }
   return [
-    ["Waiting", `${formatBytes(queue.bytes)} of ${formatBytes(queue.max_bytes)}, ${formatCount(queue.topics)} topics`],
+    ["Waiting", `${formatBytes(queue.bytes)} of ${formatBytes(queue.max_bytes)}, ${formatCount(queue.entries)} events`],
     ["Blocked", queue.blocked_ms > 0 ? `for ${formatSpan(queue.blocked_ms)}` : "no", queue.blocked_ms > 0 ? "waiting" : ""],
     ["Stall timeout", formatSpan(queue.stall_timeout_ms)],
     ["Times blocked", formatCount(queue.times_blocked)],

@@ -213,7 +213,7 @@ class SessionRow {
       setText(cells.blocked, "–");
     } else {
       setText(cells.queueText, formatBytes(queue.bytes));
-      cells.queueText.title = `${formatCount(queue.topics)} topics wait, of ${formatBytes(queue.max_bytes)} at most`;
+      cells.queueText.title = `${formatCount(queue.entries)} events wait; ${formatBytes(queue.max_bytes)} at most`;
       cells.meter.max = queue.max_bytes;
       cells.meter.high = queue.max_bytes / 2;
       cells.meter.optimum = 0;

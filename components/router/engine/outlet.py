@@ -42,7 +42,6 @@ class Outlet:
         self.encoding = encoding
         self.blocked = False
         self.subscriber: Subscriber | None = None
-        self._outbox: ConflatingOutbox | None = None
         self._clock = clock
         self.queue = queue
         """The limits of what waits; those of the session from its join on."""
@@ -69,8 +68,7 @@ class Outlet:
         """Become a subscriber of a realm's fan-out; return it."""
         if self.subscriber is None:
             self._fanout = fanout
-            self._outbox = ConflatingOutbox(self.queue, self._counters)
-            self.subscriber = Subscriber(self, self._outbox)
+            self.subscriber = Subscriber(self, ConflatingOutbox(self.queue, self._counters))
             self.subscriber.blocked = self.blocked
         return self.subscriber
 
@@ -108,23 +106,12 @@ class Outlet:
         self.close()
         self._write = self._write_message = self._give_up = _nothing
         self.when_free = _no_one
-        self.subscriber = self._fanout = self._outbox = None
+        self.subscriber = self._fanout = None
 
     @property
     def blocked_s(self) -> float:
         """For how long the connection has taken no bytes; 0 for one that takes them."""
         return max(0.0, self._clock.seconds() - self._blocked_at_s) if self.blocked else 0.0
-
-    @property
-    def waiting_bytes(self) -> int:
-        """What waits for the connection beyond its buffer: merged events, and replies that were sent while it was blocked."""
-        waiting = 0 if self._outbox is None else self._outbox.bytes
-        return waiting + self._piled_bytes if self.blocked else waiting
-
-    @property
-    def waiting_topics(self) -> int:
-        """How many topics have merged events waiting."""
-        return 0 if self._outbox is None else self._outbox.keys
 
     def waiting(self) -> tuple[int, int]:
         """Return how many bytes and events wait to be written; see ``Subscriber.waiting``."""

@@ -136,6 +136,7 @@ class WorkerAnswers:
         because = ["the gateway component is not installed"] if node is None else node.readiness()
         if runtime.drains():
             because = ["draining", *because]
+        figures = None if node is None else node.figures
         return {
             "pid": os.getpid(),
             "started_at": int(self._started_s),
@@ -147,6 +148,7 @@ class WorkerAnswers:
             "sessions": {realm: seats.sessions for realm, seats in runtime.gatekeepers().items()},
             "connections": {name: listener.connections.number for name, listener in registry().listeners.items()},
             "memory_bytes": memory_bytes(),
+            "loop_lag_ms": None if figures is None else round(figures.loop_lag.greatest_s * 1000, 1),
             "feed": _feed(node),
         }
 

@@ -26,9 +26,9 @@ def _outlet(lifetime: Lifetime) -> Outlet | None:
     return outlet
 
 
-def _queue_bytes(lifetime: Lifetime) -> int:
-    outlet = _outlet(lifetime)
-    return 0 if outlet is None else outlet.waiting_bytes
+def _waiting_bytes(lifetime: Lifetime) -> int:
+    size_bytes: int = lifetime.session._transport.waiting().bytes
+    return size_bytes
 
 
 def _blocked_ms(lifetime: Lifetime) -> int:
@@ -52,7 +52,7 @@ def _registrations(lifetime: Lifetime) -> Any:
 
 
 ORDERS: dict[str, Callable[[Lifetime], int]] = {
-    "queue_bytes": _queue_bytes,
+    "queue_bytes": _waiting_bytes,
     "blocked_ms": _blocked_ms,
     "refusals": _refusals,
     "subscriptions": lambda lifetime: len(_observations(lifetime)),
@@ -108,9 +108,10 @@ def row_of(lifetime: Lifetime) -> dict[str, Any]:
         "is_closing": outlet is not None and outlet.given_up,
     }
     if outlet is not None:
+        waiting = transport.waiting()
         row["queue"] = {
-            "topics": outlet.waiting_topics,
-            "bytes": outlet.waiting_bytes,
+            "entries": waiting.entries,
+            "bytes": waiting.bytes,
             "max_bytes": outlet.queue.max_bytes,
             "blocked_ms": _blocked_ms(lifetime),
             "stall_timeout_ms": int(outlet.queue.stall_timeout_s * 1000),

@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 
 from components.core.closing import CloseReason
 from components.router.access.lifetimes import Lifetime, Lifetimes
+from components.router.open_connections import WaitingBytes
 from components.router.operators.questions import SessionsQuestion
 from components.router.operators.worker import SLICE, WorkerAnswers, memory_bytes
 
@@ -39,7 +40,12 @@ class World:
 
     def join(self, number: int) -> None:
         transport = SimpleNamespace(
-            kind="wamp", client_address=f"10.0.0.{number % 7}", listener=None, outlet=None, _serializer=SERIALIZER
+            kind="wamp",
+            client_address=f"10.0.0.{number % 7}",
+            listener=None,
+            outlet=None,
+            _serializer=SERIALIZER,
+            waiting=lambda: WaitingBytes(0, 0, False),
         )
         session = SimpleNamespace(
             _transport=transport, _router=None, _realm="market", _authrole="viewer", _authextra={}, gate=None
