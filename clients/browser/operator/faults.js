@@ -22,7 +22,7 @@ export function showFaults({ active, recent, unanswered }, severalWorkers) {
     const times = fault.count > 1 ? ` ×${fault.count}` : "";
     setText(what, words(fault.fault) + times + (fault.until_ms === null ? " (is)" : ""));
     what.title = fault.help;
-    setText(detail, (severalWorkers ? `${fault.worker}: ` : "") + fault.detail);
+    setText(detail, (severalWorkers ? `${fault.worker}: ` : "") + (fault.detail || fault.help));
   });
   element("recent-heading").hidden = recent.length === 0;
   element("no-faults").hidden = recent.length > 0 || unanswered.length > 0;
