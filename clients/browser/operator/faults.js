@@ -17,10 +17,10 @@ export function showFaults({ active, recent, unanswered }, severalWorkers) {
   fill(rows, recent, (fault) => `${fault.worker} ${fault.fault} ${fault.since_ms}`, recentFault);
   recent.forEach((fault, index) => {
     const [when, what, detail] = rows.rows[index].cells;
-    setText(when, formatMoment(fault.until_ms ?? fault.since_ms, now_ms));
+    setText(when, fault.until_ms === null ? "now" : formatMoment(fault.until_ms, now_ms));
     when.title = `since ${formatMoment(fault.since_ms, now_ms)}`;
     const times = fault.count > 1 ? ` ×${fault.count}` : "";
-    setText(what, words(fault.fault) + times + (fault.until_ms === null ? " (is)" : ""));
+    setText(what, words(fault.fault) + times);
     what.title = fault.help;
     setText(detail, (severalWorkers ? `${fault.worker}: ` : "") + (fault.detail || fault.help));
   });
