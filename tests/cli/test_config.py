@@ -72,7 +72,8 @@ def test_workers_share_the_public_port_and_have_a_management_port_each() -> None
         assert ("internal" in transports) == (name == "router")
         components = by_id(workers[name]["components"])
         assert set(components) == {
-            *("listeners", "gateway", "market-gatekeeper", "ops-gatekeeper", "drain", "siblings", "links"),
+            *("listeners", "gateway", "market-gatekeeper", "ops-gatekeeper", "drain", "operators", "feed-symbols"),
+            *("siblings", "links"),
         }
         siblings = parse_siblings(components["siblings"]["extra"])
         assert (siblings.worker, siblings.management_ports) == (index + 1, [8090, 8091, 8092])

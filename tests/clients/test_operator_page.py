@@ -79,6 +79,9 @@ async def test_an_operator_sees_how_the_node_stands_and_closes_a_session(
     await page.evaluate(click("#revoke-form button.danger"))
     assert (await victim.left).reason == "crosstick.close.token_revoked"
     await page.wait_for("document.getElementById('outcome').textContent.endsWith('sessions closed on this worker: 1.')")
+    await page.evaluate(f"{ROWS}[0] || document.getElementById('session-dialog').showModal()")
+    await page.evaluate(click("#session-dialog form button"))
+    await page.wait_for("!document.getElementById('session-dialog').open")
     assert await page.evaluate("window.violations") == []
     assert await page.evaluate("document.images.length") == 1
     assert page.problems == []

@@ -169,7 +169,7 @@ class SessionRow {
     const close = make("button", { type: "button", className: "quiet small", textContent: "Close…" });
     close.setAttribute("aria-label", `Close session ${session.session} of ${session.authid}`);
     close.addEventListener("click", () => table.onClose(this.#session));
-    this.#cells.meter = make("meter", { min: 0 });
+    this.#cells.meter = make("meter", { min: 0, ariaLabel: "What waits, against its bound" });
     this.#cells.queueText = make("span");
     this.element = make(
       "tr",
