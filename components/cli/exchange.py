@@ -7,26 +7,35 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
+from components.cli.sections import examples
 from components.settings import (
     DEFAULT_RATE_PER_S,
     DEFAULT_SIMULATOR_PORT,
     MAX_RATE_PER_S,
     RecordingSettings,
+    SettingsError,
     SimulatorSettings,
+    log_form,
 )
 from components.simulator.faults import FaultError, FaultKind, MalformedFrame, parse_fault
 
 FAULT_TIMEOUT_S = 10.0
 
 
-@click.command()
+@click.command(
+    short_help="Run the simulated exchange alone.",
+    epilog=examples(
+        "crosstick exchange --port 9444 --rate 5000 --seed 7",
+        "crosstick exchange --recording trades.jsonl --speed 10 --once",
+    ),
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port", default=DEFAULT_SIMULATOR_PORT, show_default=True, type=click.IntRange(0, 65_535), help="0: any free one."
@@ -56,6 +65,10 @@ def exchange(*, host: str, port: int, rate: int, seed: int, recording: Path | No
     """Run the simulated exchange alone, until Ctrl-C."""
     if math.isnan(speed):
         raise click.UsageError("--speed must be a number, was nan")
+    try:
+        form = log_form(os.environ)
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from error
     settings = SimulatorSettings(
         host=host,
         port=port,
@@ -65,14 +78,13 @@ def exchange(*, host: str, port: int, rate: int, seed: int, recording: Path | No
     )
     from twisted.internet import reactor
     from twisted.internet.defer import Deferred, ensureDeferred
-    from twisted.logger import globalLogBeginner, textFileLogObserver
 
+    from components.logs.begin import begin_log
     from components.simulator.listener import ExchangeStartError
     from components.simulator.server import SimulatedExchange
 
-    observer: Any = textFileLogObserver(sys.stderr)
-    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
     loop_reactor: Any = reactor
+    begin_log(loop_reactor, "exchange", form)
     simulated = SimulatedExchange(loop_reactor, settings)
     failures: list[BaseException] = []
 
@@ -95,7 +107,15 @@ def exchange(*, host: str, port: int, rate: int, seed: int, recording: Path | No
         raise click.ClickException(str(failures[0]))
 
 
-@click.command()
+@click.command(
+    short_help="Ask a simulated exchange to make a fault.",
+    epilog=examples(
+        "crosstick fault cut                                             end its connections",
+        "crosstick fault gap --symbol BTCUSDT --count 3                  leave out trades",
+        "crosstick fault silent --seconds 20 --url ws://127.0.0.1:9444   say nothing for a while",
+        "crosstick fault resume                                          end all faults",
+    ),
+)
 @click.argument("kind", type=click.Choice([kind.value for kind in FaultKind]))
 @click.option("--symbol", help="Only this symbol, such as BTCUSDT.  [default: all, or any]")
 @click.option("--seconds", type=float, help="How long it lasts.  [default: down 5, shutdown 1, others until resume]")

@@ -6,18 +6,24 @@ Twisted is imported inside the command: the other commands need not wait for it.
 from __future__ import annotations
 
 import os
-import sys
 import time
 from typing import Any
 
 import click
 
+from components.cli.sections import examples
 from components.settings import SettingsError, load_settings
 
 DEFAULT_PORT = 8081
 
 
-@click.command()
+@click.command(
+    short_help="Run a feed alone, on a bus that it shares.",
+    epilog=examples(
+        "CROSSTICK_BUS=redis://127.0.0.1:6379 crosstick feed",
+        "CROSSTICK_BUS=redis://10.0.0.5 CROSSTICK_EXCHANGE_URL=wss://data-stream.binance.vision crosstick feed --port 8082",
+    ),
+)
 @click.option(
     "--port",
     default=DEFAULT_PORT,
@@ -44,17 +50,16 @@ def feed(*, port: int, interface: str) -> None:
     from twisted.internet import reactor
     from twisted.internet.defer import Deferred, ensureDeferred
     from twisted.internet.error import CannotListenError
-    from twisted.logger import globalLogBeginner, textFileLogObserver
     from twisted.python.failure import Failure
 
     from components.bus.choice import make_writer
     from components.feed.feed import Feed
     from components.feed.web import lag_histogram, make_site
+    from components.logs.begin import begin_log
     from components.loop_lag import LoopLag
 
-    observer: Any = textFileLogObserver(sys.stderr)
-    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
     loop: Any = reactor
+    begin_log(loop, "feed", settings.log)
     failures: list[str] = []
 
     def failed(failure: Failure) -> None:

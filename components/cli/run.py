@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -22,7 +23,8 @@ import click
 import yaml
 
 from components.cli.options import log_level_option, node_directory_option
-from components.settings import SettingsError, load_settings
+from components.cli.sections import examples
+from components.settings import LOG_JSON, SettingsError, load_settings
 from components.tokens import TokenAuthority, TokenKeyError, create_development_key, load_authority
 from components.uris import OPERATORS_REALM
 
@@ -36,7 +38,14 @@ class _Interrupted(Exception):
     """A signal asked for the end."""
 
 
-@click.command()
+@click.command(
+    short_help="Start a node for development, and print its page's address.",
+    epilog=examples(
+        "crosstick run                  on the simulated exchange",
+        "crosstick run --feed binance   on Binance's live market data",
+        "CROSSTICK_SYMBOLS=BTCUSDT,ETHUSDT CROSSTICK_RATE=5000 crosstick run",
+    ),
+)
 @click.option(
     "--feed",
     type=click.Choice(["simulated", "binance"]),
@@ -59,6 +68,8 @@ def run(feed: str, cbdir: Path, log_level: str) -> None:
     except (SettingsError, TokenKeyError) as error:
         raise click.ClickException(str(error)) from error
     base_url = f"http://{interface}:{port}"
+    # Where the log is for machines, standard output is the log's alone.
+    say = partial(click.echo, err=settings.log == LOG_JSON)
     _require_free(interface, port)
     if settings.simulator is not None:
         _require_free(settings.simulator.host, settings.simulator.port)
@@ -66,7 +77,7 @@ def run(feed: str, cbdir: Path, log_level: str) -> None:
     with _signals_as_exceptions():
         # A session of its own, so that Ctrl-C reaches this process only and the node gets one orderly request to end.
         node = subprocess.Popen(
-            [str(Path(sys.executable).with_name("crossbar")), "start", "--cbdir", str(cbdir), "--loglevel", log_level],
+            [str(Path(sys.executable).with_name("crosstick")), "node", "--cbdir", str(cbdir), "--log-level", log_level],
             env=environment,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
@@ -77,16 +88,16 @@ def run(feed: str, cbdir: Path, log_level: str) -> None:
                 _stop(node)
                 raise click.ClickException(because)
             source = settings.feed.exchange_url if settings.simulator is None else "the simulated exchange"
-            click.echo(f"\nCrosstick is ready, with {len(settings.feed.symbols)} symbols from {source}.")
+            say(f"\nCrosstick is ready, with {len(settings.feed.symbols)} symbols from {source}.")
             if authority.signing_key is None:
-                click.echo("The configured keys cannot mint; TOKEN stands for one that their issuer made.")
-            click.echo(f"Open {base_url}/#token={_page_token(authority, 'viewer', 'market')}")
+                say("The configured keys cannot mint; TOKEN stands for one that their issuer made.")
+            say(f"Open {base_url}/#token={_page_token(authority, 'viewer', 'market')}")
             operators = _page_token(authority, "operator", OPERATORS_REALM)
-            click.echo(f"For operators: {base_url}/operator.html#token={operators}\nCtrl-C stops it.\n")
+            say(f"For operators: {base_url}/operator.html#token={operators}\nCtrl-C stops it.\n")
             code = node.wait()
             raise click.ClickException(f"the node ended by itself (exit code {code}); its log is above")
         except _Interrupted:
-            click.echo("\nStopping …")
+            say("\nStopping …")
         finally:
             _stop(node)
 

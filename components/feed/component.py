@@ -23,6 +23,7 @@ from components.environment import NodeEnvironment, refuse_to_start
 from components.feed.choice_file import ChoiceFile, ChoiceFileError
 from components.feed.feed import Feed
 from components.leaving import StaysWithRouter
+from components.logs import safe_log
 from components.uris import (
     ERROR_BUS_LOST,
     ERROR_CHANGED_MEANWHILE,
@@ -41,6 +42,9 @@ class FeedComponent(ApplicationSession):  # type: ignore[misc]  # Autobahn ships
 
     def __init__(self, config: Any = None) -> None:
         super().__init__(config)
+        from twisted.internet import reactor
+
+        safe_log.install_if_crossbar_logs(reactor)
         self._environment = NodeEnvironment.load(config)
         self._feed: Feed | None = None
         self._choice_file: ChoiceFile | None = None

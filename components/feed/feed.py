@@ -7,7 +7,7 @@ Owns the feed's life, its role, its symbols and the staleness watch; never touch
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet.task import LoopingCall
@@ -53,12 +53,13 @@ class Feed:
         rules: UpstreamRules | None = None,
         observe_lag_s: Callable[[float], None] | None = None,
         choice: SymbolChoice = NO_CHOICE,
+        pass_frames: Callable[[Iterable[bytes]], Iterable[bytes]] | None = None,
     ) -> None:
         """Make a feed that writes to ``bus`` when that tells it to lead; ``start`` sets both going.
 
         ``reactor`` gives connections and monotonic time, ``wall_clock_ms`` the ms since 1970. ``on_failed`` is told of an error
-        after which the feed cannot go on. For ``observe_lag_s`` see ``Intake``. ``choice`` is what is known of the symbols that
-        operators want.
+        after which the feed cannot go on. For ``observe_lag_s`` and ``pass_frames`` see ``Intake``. ``choice`` is what is known
+        of the symbols that operators want.
         """
         self.settings = settings
         self.choice = choice
@@ -68,7 +69,7 @@ class Feed:
         self._refused: dict[str, str] = {}
         """Symbols that are wanted and not followed, since the exchange refuses to send them; with what it said."""
 
-        self.intake = Intake(self.symbols, bus, reactor.seconds, wall_clock_ms, observe_lag_s)
+        self.intake = Intake(self.symbols, bus, reactor.seconds, wall_clock_ms, observe_lag_s, pass_frames)
         self._reactor = reactor
         self._wall_clock_ms = wall_clock_ms
         self._on_failed = on_failed
