@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from components.cli.ops_session import Call, as_operator
+from components.cli.sections import examples
 from components.uris import ERROR_CHANGED_MEANWHILE, FEED_RESET_SYMBOLS, FEED_SET_SYMBOLS, FEED_SYMBOLS
 
 CHANGE_TRIES = 5
@@ -20,7 +21,16 @@ _symbols = click.argument("symbols", nargs=-1, required=True)
 _json = click.option("--json", "as_json", is_flag=True, help="Print what the node answers, as JSON.")
 
 
-@click.group()
+@click.group(
+    short_help="See and change what the feeds follow, without a restart.",
+    epilog=examples(
+        "export CROSSTICK_TOKEN=$(crosstick token --sub olga --role operator --realm ops)",
+        "crosstick symbols list",
+        "crosstick symbols add SOLUSDT XRPUSDT",
+        "crosstick symbols set BTCUSDT,ETHUSDT",
+        "crosstick symbols reset",
+    ),
+)
 def symbols() -> None:
     """See and change what the feeds follow, without a restart.
 
@@ -32,7 +42,7 @@ def symbols() -> None:
 @symbols.command("list")
 @_json
 def list_(*, as_json: bool) -> None:
-    """Print what is followed, a symbol a line, and what the exchange does not send."""
+    """Print what is followed, and what is wrong with it."""
     _show(as_operator(lambda call: call(FEED_SYMBOLS)), as_json=as_json)
 
 
@@ -73,7 +83,10 @@ def remove(*, symbols: tuple[str, ...], as_json: bool) -> None:
 @symbols.command()
 @_json
 def reset(*, as_json: bool) -> None:
-    """Follow again what the environment of the feeds says (CROSSTICK_SYMBOLS)."""
+    """Follow CROSSTICK_SYMBOLS again.
+
+    Those of each feed's own environment.
+    """
 
     async def back(call: Call) -> Any:
         return await _in_force(call, (await call(FEED_RESET_SYMBOLS))["version"])
@@ -123,7 +136,8 @@ async def _pause(seconds: float) -> None:
     from twisted.internet import reactor
     from twisted.internet.task import deferLater
 
-    await deferLater(reactor, seconds)  # type: ignore[arg-type]  # the module is the reactor
+    loop: Any = reactor
+    await deferLater(loop, seconds)
 
 
 def _show(answer: dict[str, Any], *, as_json: bool) -> None:

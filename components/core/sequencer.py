@@ -162,7 +162,7 @@ class Sequencer:
         What was traded while a symbol was not followed is not missed.
         """
         before, self.symbols = self._by_name, symbols
-        self._by_name = {name: before.pop(name, None) or self._followed_again(name) for name in symbols}
+        self._by_name = {name: before.pop(name) if name in before else self._followed_again(name) for name in symbols}
         for name, symbol in before.items():
             if symbol.has_events:
                 symbol.was_away = True

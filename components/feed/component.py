@@ -69,7 +69,17 @@ class FeedComponent(ApplicationSession):  # type: ignore[misc]  # Autobahn ships
     async def onJoin(self, details: SessionDetails) -> None:
         from twisted.internet import reactor
 
-        self._feed = feed = Feed(
+        if self._choice_file is not None:
+            try:
+                await self.register(self._choose, FEED_CHOOSE)
+            except ApplicationError as error:
+                self.life_log.error(
+                    "the feed cannot be told what to follow, see role feed of realm market in config.yaml: {error}",
+                    error=error.error_message(),
+                )
+                self.leave(ERROR_FEED_FAILED)
+                return
+        self._feed = Feed(
             reactor,
             self._environment.settings.feed,
             make_writer(self._environment.settings.bus, reactor, self, self._bus_lost),
@@ -77,9 +87,7 @@ class FeedComponent(ApplicationSession):  # type: ignore[misc]  # Autobahn ships
             self._feed_failed,
             choice=self._choice,
         )
-        if self._choice_file is not None:
-            await self.register(self._choose, FEED_CHOOSE)
-        feed.start()
+        self._feed.start()
         self._stays.begin()
 
     async def _choose(self, symbols: Sequence[str] | None, by: str, if_version: int | None) -> bytes:
@@ -89,7 +97,7 @@ class FeedComponent(ApplicationSession):  # type: ignore[misc]  # Autobahn ships
         """
         feed, file = self._feed, self._choice_file
         if feed is None or file is None:
-            raise ApplicationError(ERROR_NOT_READY, "the feed has left")
+            raise ApplicationError(ERROR_NOT_READY, "the feed starts or leaves")
         stands = feed.choice.version
         if if_version is not None and if_version != stands:
             error = ChangedMeanwhile(stands)

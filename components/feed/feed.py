@@ -154,6 +154,8 @@ class Feed:
         self.lines.follow(self.symbols)
         followed = frozenset(self.symbols)
         self._stale = [symbol for symbol in self._stale if symbol in followed]
+        # Nothing may be left to follow, or something again.
+        self._state_changed()
         if self._ticker.running:
             self._write_status()
 

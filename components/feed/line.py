@@ -4,6 +4,8 @@ The exchange ends each connection after 24 h. Before it does, or when it announc
 side by side: the first goes on being written, the next one's trades are kept. When the first has come to where the next one
 began, for each symbol, and the next one to where the first was a moment ago, nothing lies between the two: what the next one
 kept beyond that is written, and the first is dropped. When the first ends sooner, the next one takes its place as it is.
+
+In the same way a line takes over the symbols of another one: its next connection brings them as well.
 """
 
 from __future__ import annotations
@@ -40,6 +42,9 @@ class Reports:
 
     refused: Callable[[str, str], None]
     """The exchange refuses to send a symbol; with what it said."""
+
+    took_over: Callable[[Line], None] = lambda _: None
+    """The line brings the symbols of that one, too, which is to end."""
 
 
 class Line:
@@ -82,7 +87,10 @@ class Line:
         self._check: DelayedCall | None = None
         self._live_s = 0.0
         self._reached: dict[str, Reached] | None = None
-        self._current = _Connection(self, intake.recent, Backoff(random.random, *self._quick))
+        self.taking_over: Line | None = None
+        """Whose symbols the next connection brings as well."""
+
+        self._current = _Connection(self, self.symbols, intake.recent, Backoff(random.random, *self._quick))
         self._next: _Connection | None = None
 
     def start(self) -> None:
@@ -99,16 +107,42 @@ class Line:
     @property
     def streams(self) -> list[str]:
         """The exchange's names of what is brought."""
-        return [stream_name(symbol, kind) for symbol in self.symbols for kind in self._kinds]
+        return self.streams_of(self.symbols)
+
+    def streams_of(self, symbols: Iterable[str]) -> list[str]:
+        """Return the exchange's names of what is brought of symbols."""
+        return [stream_name(symbol, kind) for symbol in symbols for kind in self._kinds]
 
     def set_symbols(self, symbols: Sequence[str]) -> None:
         """Bring these symbols from here on, and no others, by the connections that there are; ``intake`` has been told."""
         self.symbols = tuple(symbols)
         now_s, now_ms = self._reactor.seconds(), self._intake.wall_clock_ms()
         for connection in self._connections():
+            carried = self._carried_by(connection)
             if connection.recent is not self._intake.recent:
-                connection.recent.set_symbols(self.symbols, now_s, now_ms)
-            connection.upstream.set_streams(self.streams)
+                connection.recent.set_symbols(carried, now_s, now_ms)
+            connection.upstream.set_streams(self.streams_of(carried))
+
+    def _carried_by(self, connection: _Connection) -> tuple[str, ...]:
+        other = () if connection is self._current or self.taking_over is None else self.taking_over.symbols
+        return (*self.symbols, *other)
+
+    def take_over(self, other: Line) -> bool:
+        """Take over the symbols of a line that is live, and return whether that has begun; ``Reports.took_over`` tells its end.
+
+        When the symbols of either change meanwhile, those of this line are to be set last.
+        """
+        if self._next is not None or self._stopped or self.state is not UpstreamState.LIVE:
+            return False
+        self.taking_over = other
+        self.rotate()
+        return True
+
+    def leave_other(self) -> None:
+        """Take over nothing: the other line goes on, or has ended."""
+        if self.taking_over is not None:
+            self.taking_over = None
+            self.set_symbols(self.symbols)
 
     def share_attempts(self, lines: int) -> None:
         """Be told how many lines the feed has: together they stay below the exchange's limit of attempts to connect."""
@@ -155,7 +189,8 @@ class Line:
         self.log.info("opening the next connection to {url}", url=self._url)
         rules = self._rules
         backoff = Backoff(random.random, rules.rotation_retry_initial_s, rules.rotation_retry_cap_s)
-        self._next = _Connection(self, Recent(self.symbols), backoff)
+        carried = (*self.symbols, *(() if self.taking_over is None else self.taking_over.symbols))
+        self._next = _Connection(self, carried, Recent(carried), backoff)
         if self._paused:
             self._next.upstream.pause()
         self._next.upstream.start()
@@ -173,8 +208,9 @@ class Line:
             self._intake.recent.connection_started(self.symbols, now_s, now_ms)
             self._rotate_later(now_s)
         else:
-            connection.recent = Recent(self.symbols)
-            connection.recent.connection_started(self.symbols, now_s, now_ms)
+            carried = self._carried_by(connection)
+            connection.recent = Recent(carried)
+            connection.recent.connection_started(carried, now_s, now_ms)
         connection.opened_s = now_s
 
     def state_changed(self, connection: _Connection) -> None:
@@ -222,6 +258,8 @@ class Line:
         self._rotation = self._reactor.callLater(max(0.0, due_s - self._reactor.seconds()), self.rotate)
 
     def _current_lost(self, following: _Connection) -> None:
+        # The other line goes on by itself: side by side with that the next connection has not been for long enough.
+        self.leave_other()
         if following.upstream.state is UpstreamState.CONNECTING and following.upstream.waiting:
             # It may wait long, since nothing was urgent; the lost one connects anew by itself, and soon.
             self._next = None
@@ -266,6 +304,10 @@ class Line:
     def _relieve(self, following: _Connection) -> None:
         relieved, self._current, self._next = self._current, following, None
         self._cancel_check()
+        other, self.taking_over = self.taking_over, None
+        if other is not None:
+            self.symbols = (*self.symbols, *other.symbols)
+            self._reports.took_over(other)
         if not self._lost:
             self.rotations += 1
         self._intake.write_kept(following.recent)
@@ -301,13 +343,13 @@ class Line:
 class _Connection:
     """One connection of a line; see ``FrameConsumer``."""
 
-    def __init__(self, line: Line, recent: Recent, backoff: Backoff) -> None:
+    def __init__(self, line: Line, symbols: Iterable[str], recent: Recent, backoff: Backoff) -> None:
         self.recent = recent
         """Where what it brings is kept: the feed's own where it is also written."""
         self.opened_s: float | None = None
         self._line = line
         self._intake = line._intake
-        self.upstream = Upstream(line._reactor, line._url, line.streams, self, backoff, line._rules)
+        self.upstream = Upstream(line._reactor, line._url, line.streams_of(symbols), self, backoff, line._rules)
 
     def connection_started(self) -> None:
         self._line.connection_started(self)

@@ -1,7 +1,8 @@
 """All of a feed's lines to the exchange: which of them brings which symbol, and how they stand together.
 
-A symbol stays with its line for as long as it is followed, so that nothing that others follow is touched by a change. Lines are
-filled up before one is added, and end when they have nothing to bring.
+Whatever changes, what is followed before and after it comes without a hole. Lines are filled up before one is added, and end
+when they have nothing to bring; where one would do for two, one takes over from the other as it does from its own last
+connection.
 """
 
 from __future__ import annotations
@@ -76,8 +77,12 @@ class Lines:
         kept = {line: [symbol for symbol in line.symbols if symbol in wanted] for line in self._lines}
         carried = frozenset(symbol for of_line in kept.values() for symbol in of_line)
         rest = [symbol for symbol in symbols if symbol not in carried]
-        for of_line in sorted(kept.values(), key=len, reverse=True):
+        for line, of_line in sorted(kept.items(), key=lambda one: len(one[1]), reverse=True):
             room = self._most_symbols - len(of_line)
+            if line.taking_over is not None:
+                room -= len(kept[line.taking_over])
+            elif self._taker_of(line) is not None:
+                room = 0
             of_line += rest[:room]
             rest = rest[room:]
         for line, of_line in kept.items():
@@ -85,14 +90,38 @@ class Lines:
                 self._end(line)
             elif tuple(of_line) != line.symbols:
                 line.set_symbols(of_line)
+        for line in self._lines:
+            if line.taking_over is not None:
+                line.set_symbols(line.symbols)
         for start in range(0, len(rest), self._most_symbols):
             self._add(rest[start : start + self._most_symbols])
+        for line in self._lines:
+            line.share_attempts(len(self._lines))
+        self._save_a_line()
+
+    def _taker_of(self, line: Line) -> Line | None:
+        return next((taker for taker in self._lines if taker.taking_over is line), None)
+
+    def _save_a_line(self) -> None:
+        """Let one line do for two, where it can and both are live; one at a time."""
+        if not self._running or len(self._lines) < 2 or any(line.taking_over is not None for line in self._lines):
+            return
+        given, taker = sorted(self._lines, key=lambda line: len(line.symbols))[:2]
+        if (
+            len(given.symbols) + len(taker.symbols) <= self._most_symbols
+            and given.state is UpstreamState.LIVE
+            and taker.take_over(given)
+        ):
+            self.log.info("one connection to the exchange is enough for what two bring")
+
+    def _took_over(self, given: Line) -> None:
+        self._end(given)
         for line in self._lines:
             line.share_attempts(len(self._lines))
 
     def _add(self, symbols: Sequence[str]) -> None:
         line: Line
-        reports = Reports(lambda: self._state_changed(line), self._reports.lost, self._reports.refused)
+        reports = Reports(lambda: self._state_changed(line), self._reports.lost, self._reports.refused, self._took_over)
         line = self._make(symbols=symbols, reports=reports)
         if self._running:
             if self._lines:
@@ -105,6 +134,9 @@ class Lines:
             line.start()
 
     def _end(self, line: Line) -> None:
+        taker = self._taker_of(line)
+        if taker is not None:
+            taker.leave_other()
         self._lines.remove(line)
         self._joining.discard(line)
         self._reconnects_before += line.reconnects
@@ -127,6 +159,7 @@ class Lines:
             self._joining.discard(line)
         if line in self._lines:
             self._reports.state()
+            self._save_a_line()
 
     def pause(self) -> None:
         """Stop reading."""
