@@ -20,6 +20,7 @@ RATE_PREFIX = "every_"
 MARKET_SYMBOLS = "market.symbols"
 MARKET_SNAPSHOT = "market.snapshot"
 MARKET_REPLAY = "market.replay"
+MARKET_TIME = "market.time"
 MARKET_STATUS = "market.status"
 """Procedure *and* topic: the topic carries the same object whenever the feed's state changes."""
 

@@ -105,7 +105,8 @@ export class MarketConnection {
    *                          `fail(error)` later, the session is left and retried, but not after an AccessRefused
    *                          or an error of the gateway that is NOT_AUTHORIZED
    * @param options.probe     a procedure without arguments that is called now and then to see whether the line holds
-   * @param options.onState   ({state, reason, retryAt_ms}) => …: `reason` is text or null, `retryAt_ms` as Date.now()
+   * @param options.onState   ({state, reason, uri, retryAt_ms}) => …: `reason` is text or null, `uri` the gateway's for it where it
+   *                          gave one, `retryAt_ms` as Date.now()
    *
    * Throws an Error that can be shown when `url` or `token` cannot be right.
    */
@@ -152,9 +153,9 @@ export class MarketConnection {
     this.#enter(ConnectionState.CLOSED);
   }
 
-  #enter(state, { reason = null, retryAt_ms = null } = {}) {
+  #enter(state, { reason = null, uri = null, retryAt_ms = null } = {}) {
     this.#state = state;
-    this.#onState({ state, reason, retryAt_ms });
+    this.#onState({ state, reason, uri, retryAt_ms });
   }
 
   #connect() {
@@ -304,9 +305,9 @@ export class MarketConnection {
       this.#refused(reason);
     } else if (reasonUri === DRAINING) {
       // All its clients go at once; not in the same moment, but there is nothing to wait for.
-      this.#lost(reason, retryDelay_ms(0));
+      this.#lost(reason, reasonUri, retryDelay_ms(0));
     } else {
-      this.#lost(reason);
+      this.#lost(reason, reasonUri);
     }
   }
 
@@ -315,12 +316,12 @@ export class MarketConnection {
     this.#enter(ConnectionState.REFUSED, { reason });
   }
 
-  #lost(reason, delay_ms = retryDelay_ms(this.#failedAttempts)) {
+  #lost(reason, uri = null, delay_ms = retryDelay_ms(this.#failedAttempts)) {
     this.#drop();
     this.#failedAttempts += 1;
     this.#turn = (this.#turn + 1) % this.#urls.length;
     this.#retryTimer = setTimeout(() => this.#connect(), delay_ms);
-    this.#enter(ConnectionState.WAITING, { reason, retryAt_ms: Date.now() + delay_ms });
+    this.#enter(ConnectionState.WAITING, { reason, uri, retryAt_ms: Date.now() + delay_ms });
   }
 
   /** Part with the current connection, if any; whatever it still reports is ignored from here on. */

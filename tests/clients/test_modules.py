@@ -55,7 +55,7 @@ FORBIDDEN = {
     "an inline handler": r"<[^>]*\son\w+\s*=",
     "an inline style": r"<[^>]*\sstyle\s*=|<style\b",
     "an inline script": r"<script(?![^>]*\ssrc=)[^>]*>",
-    "another host": r"(?:src|href)=[\"'](?:https?:)?//|import\s[^;]*[\"']https?:|@import|url\(",
+    "another host": r"(?:src|<(?!a\b)[^>]*href)=[\"'](?:https?:)?//|import\s[^;]*[\"']https?:|@import|url\(",
 }
 
 
