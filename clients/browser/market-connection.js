@@ -80,6 +80,7 @@ export class MarketConnection {
   #urls;
   #turn;
   #realm;
+  #probe;
   #token;
   #provideToken;
   #onJoin;
@@ -103,12 +104,13 @@ export class MarketConnection {
    *                          end with their session. The connection is LIVE once it returns. If it throws, or calls
    *                          `fail(error)` later, the session is left and retried, but not after an AccessRefused
    *                          or an error of the gateway that is NOT_AUTHORIZED
+   * @param options.probe     a procedure without arguments that is called now and then to see whether the line holds
    * @param options.onState   ({state, reason, uri, retryAt_ms}) => …: `reason` is text or null, `uri` the gateway's for it where it
    *                          gave one, `retryAt_ms` as Date.now()
    *
    * Throws an Error that can be shown when `url` or `token` cannot be right.
    */
-  constructor({ autobahn, url, token, onJoin, onState, realm = "market" }) {
+  constructor({ autobahn, url, token, onJoin, onState, realm = "market", probe = "market.status" }) {
     this.#autobahn = autobahn;
     this.#urls = (Array.isArray(url) ? url : [url]).map((one) => new URL(one).href);
     if (this.#urls.length === 0) {
@@ -116,6 +118,7 @@ export class MarketConnection {
     }
     this.#turn = Math.floor(Math.random() * this.#urls.length);
     this.#realm = realm;
+    this.#probe = probe;
     this.#provideToken = typeof token === "function" ? token : null;
     if (this.#provideToken === null) {
       claimsOf(token);
@@ -288,7 +291,7 @@ export class MarketConnection {
         }
       };
       // An error is an answer too.
-      session.call("market.status").then(answered, answered);
+      session.call(this.#probe).then(answered, answered);
     }, ANSWER_TIMEOUT_MS);
   }
 

@@ -53,6 +53,8 @@ def generate(base: str, plan: NodePlan, made_by: str, base_directory: str = ".",
     for index, worker in enumerate(workers):
         if plan.management_port is not None:
             _add_management(worker, plan.management_port + index)
+            if plan.workers > 1:
+                _add_siblings(worker, index, plan.management_port, plan.workers)
         if plan.is_linked:
             add_links(worker, plan, index)
     at = config["workers"].index(router)
@@ -104,8 +106,11 @@ def _set_up_public(router: CommentedMap, plan: NodePlan) -> None:
     if plan.workers > 1:
         # The kernel hands each connection to one of the workers that listen.
         endpoint["shared"] = True
-        # Those of one worker by chance are of no use: each has its own on its management port.
-        del public["paths"]["metrics"]
+        if plan.management_port is None:
+            # Those of one worker by chance are of no use.
+            del public["paths"]["metrics"]
+        else:
+            public["paths"]["metrics"]["classname"] = "components.router.metrics.NodeMetrics"
 
 
 def _copy(router: CommentedMap, index: int) -> CommentedMap:
@@ -134,6 +139,19 @@ def _add_management(worker: CommentedMap, port: int) -> None:
     )
     worker["transports"].yaml_set_comment_before_after_key(
         len(worker["transports"]) - 1, before="For Prometheus and balancers: this worker's own.", indent=6
+    )
+
+
+def _add_siblings(worker: CommentedMap, index: int, first_port: int, workers: int) -> None:
+    worker["components"].append(
+        entry(
+            type="class",
+            id="siblings",
+            classname="components.router.siblings.component.SiblingWorkers",
+            realm="market",
+            role="gateway",
+            extra=entry(worker=index + 1, management_ports=sequence(*range(first_port, first_port + workers))),
+        )
     )
 
 

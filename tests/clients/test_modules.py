@@ -47,7 +47,7 @@ def test_a_window_keeps_the_last_trades_only() -> None:
     assert window.average() == (Decimal("1.0"), vwap.WINDOW_TICKS)
 
 
-PAGE_SOURCES = sorted((CLIENTS / "browser").iterdir())
+PAGE_SOURCES = sorted(source for source in (CLIENTS / "browser").rglob("*") if source.is_file())
 
 FORBIDDEN = {
     "markup made from text": r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|createContextualFragment|DOMParser",
