@@ -8,6 +8,8 @@ from __future__ import annotations
 import copy
 import io
 import os
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
@@ -166,6 +168,13 @@ def _move(config: CommentedMap, base_directory: str, directory: str) -> None:
         paths = worker["options"]["pythonpath"]
         paths[:] = [moved(path) for path in paths]
         for transport in worker.get("transports", ()):
-            for path in transport.get("paths", {}).values():
-                if path["type"] == "static":
-                    path["directory"] = moved(path["directory"])
+            for path in _static_paths(transport.get("paths", {})):
+                path["directory"] = moved(path["directory"])
+
+
+def _static_paths(paths: Mapping[str, Any]) -> Iterator[Any]:
+    """Return those of a transport's paths that are folders of files, the ones below others included."""
+    for path in paths.values():
+        if path["type"] == "static":
+            yield path
+        yield from _static_paths(path.get("paths", {}))

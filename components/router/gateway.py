@@ -139,7 +139,8 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         self._seam.market = self._view
         install_sessions(self)
         await self.register(self._authorize, AUTHORIZE)
-        await MarketApi(self._market, self._history, self._relay.awaits_history, self._caller_grants).register(self)
+        awaits_history = self._relay.awaits_history
+        await MarketApi(self._market, self._history, awaits_history, self._caller_grants, time.time).register(self)
         self._runtime.bus = bus = make_reader(self._bus_settings, self._reactor, self, self._seam)
         self._relay.listen_to(bus)
         self._runtime.way_to_feeds = way_to_feeds(self._bus_settings, self._reactor, self.call)
@@ -147,6 +148,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         self._turns.come_first(self._seam.fanout.flush_if_due)
         await bus.start(self._relay)
         self._runtime.market, self._runtime.rates = self._market, self._conflator.rates
+        self._runtime.followers = self._seam.followers
         figures = self._runtime.figures = Figures(
             self._seam.fanout,
             self._outbox_counters,

@@ -95,6 +95,9 @@ class Runtime:
     rates: tuple[Rate, ...] = ()
     """At which ticks can be had, beside all of them."""
 
+    followers: Callable[[str], int] = lambda topic: 0
+    """How many sessions are subscribed to a topic itself; those of patterns are not counted."""
+
     figures: Figures | None = None
     """What is measured; ``None`` before the gateway has joined."""
 

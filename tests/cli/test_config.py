@@ -72,8 +72,8 @@ def test_workers_share_the_public_port_and_have_a_management_port_each() -> None
         assert ("internal" in transports) == (name == "router")
         components = by_id(workers[name]["components"])
         assert set(components) == {
-            *("listeners", "gateway", "market-gatekeeper", "ops-gatekeeper", "drain", "feed-symbols", "siblings"),
-            "links",
+            *("listeners", "gateway", "market-gatekeeper", "ops-gatekeeper", "drain", "operators", "feed-symbols"),
+            *("siblings", "links"),
         }
         siblings = parse_siblings(components["siblings"]["extra"])
         assert (siblings.worker, siblings.management_ports) == (index + 1, [8090, 8091, 8092])
@@ -106,6 +106,12 @@ def test_crossbar_accepts_what_is_written(tmp_path: Path, arguments: tuple[str, 
             assert (tmp_path / "node" / path).resolve() == REPOSITORY
     public = by_id(made["workers"][0]["transports"])["public"]["paths"]
     assert (tmp_path / "node" / public["/"]["directory"] / "index.html").is_file()
+    libraries = public["vendor"]["paths"]
+    for path, file in (
+        ("/", "autobahn.min.js"),
+        ("lightweight-charts", "lightweight-charts.standalone.production.mjs"),
+    ):
+        assert (tmp_path / "node" / libraries[path]["directory"] / file).is_file()
 
 
 def test_the_documented_commands_write_what_crossbar_accepts(tmp_path: Path) -> None:

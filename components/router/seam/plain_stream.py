@@ -7,7 +7,7 @@ whose web server leaves the connection to this when the answer has begun.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from autobahn.twisted.util import create_transport_details
 from autobahn.wamp.serializer import JsonSerializer
@@ -41,6 +41,8 @@ _REFUSED = b"event: %b\n" % PROBLEM
 
 class StreamConnection(PlainTransport, ClientConnection, WampTransport):  # type: ignore[misc]
     """One answer, from its head to the connection's end."""
+
+    kind: ClassVar[str] = "sse"
 
     def __init__(self, request: Any, connection: ListenerConnection | None, address: str, network: str) -> None:
         """Take over the connection of a request that may be answered; its head has been set."""

@@ -36,6 +36,7 @@ class GatewayRawSocketProtocol(ClientConnection, crossbar_protocol.WampRawSocket
     """A client's RawSocket connection."""
 
     life_log: ClassVar[Logger] = Logger()
+    kind: ClassVar[str] = "rawsocket"
     _refused: Refused | None = None
     _gate: Gate | None = None
     MAX_LENGTH: int

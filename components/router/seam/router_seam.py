@@ -143,6 +143,11 @@ class RouterSeam:
             return None
         return session._authextra or {}
 
+    def followers(self, topic: str) -> int:
+        """Return how many sessions are subscribed to a topic itself."""
+        observation = self._subscriptions.get_observation(topic, message.Subscribe.MATCH_EXACT)
+        return 0 if observation is None else len(observation.observers)
+
     # Publishing
 
     def publish(self, topic: str, payload: EncodedPayload) -> None:

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 from autobahn.wamp import message
 from autobahn.wamp.exception import SerializationError
@@ -61,6 +61,9 @@ class ClientConnection:
     """What a WebSocket and a RawSocket connection know of where they come from."""
 
     transport: Any
+    kind: ClassVar[str] = "wamp"
+    """What operators are shown: what the connection speaks."""
+
     client_address: str = LOCAL
     """The client's IP address, whatever proxies it came through; ``LOCAL`` on a unix socket."""
 
