@@ -1,6 +1,6 @@
 """The environment, checked once at start and turned into frozen settings; nothing else reads ``CROSSTICK_…`` variables.
 
-Each variable is documented in docs/reference/environment.md. An unknown ``CROSSTICK_…`` name or an impossible value raises
+What each variable means stands in ``components.variables``. An unknown ``CROSSTICK_…`` name or an impossible value raises
 ``SettingsError`` with one line that names the variable, the value and the rule.
 """
 
@@ -21,6 +21,7 @@ from components.core.kafka_address import KAFKA_FORMS, InvalidKafkaAddress, is_k
 from components.core.recording import RecordingError, recorded_streams
 from components.core.redis_address import REDIS_FORMS, InvalidRedisAddress, is_redis_url, parse_redis_url
 from components.instruments import DEFAULT_SYMBOLS
+from components.variables import CLIENT_VARIABLES, KNOWN_VARIABLES
 
 DEFAULT_SIMULATOR_PORT = 9443
 DEFAULT_RATE_PER_S = 500
@@ -32,40 +33,6 @@ Number = TypeVar("Number", int, float)
 
 _SYMBOL = re.compile(r"[A-Z0-9]{2,20}")
 _FEED_NAME = re.compile(r"[A-Za-z0-9._:@-]{1,64}")
-
-KNOWN_VARIABLES = frozenset(
-    {
-        "CROSSTICK_BRIDGE_SECRET",
-        "CROSSTICK_BRIDGE_SECRET_FILE",
-        "CROSSTICK_BUS",
-        "CROSSTICK_ENV",
-        "CROSSTICK_EXCHANGE_URL",
-        "CROSSTICK_FEED_NAME",
-        "CROSSTICK_LINK_KEY",
-        "CROSSTICK_LINK_KEY_FILE",
-        "CROSSTICK_RATE",
-        "CROSSTICK_RECORDING",
-        "CROSSTICK_RECORDING_LOOP",
-        "CROSSTICK_RECORDING_SPEED",
-        "CROSSTICK_SEED",
-        "CROSSTICK_SIMULATOR_PORT",
-        "CROSSTICK_STALE_AFTER",
-        "CROSSTICK_SYMBOLS",
-        "CROSSTICK_TOKEN_AUDIENCE",
-        "CROSSTICK_TOKEN_ISSUER",
-        "CROSSTICK_TOKEN_JWKS",
-        "CROSSTICK_TOKEN_JWKS_REFRESH",
-        "CROSSTICK_TOKEN_KEY",
-        "CROSSTICK_TOKEN_KEY_FILE",
-        "CROSSTICK_TOKEN_LEEWAY",
-        "CROSSTICK_TRADE_STREAM",
-    }
-)
-
-
-CLIENT_VARIABLES = frozenset({"CROSSTICK_TOKEN", "CROSSTICK_URL"})
-"""What the example clients read; a node started in the same shell passes them over."""
-
 
 SHARED_BUSES = frozenset({"redis", "rediss", "redis+sentinel", "redis+sentinel+tls", "kafka", "kafka+ssl"})
 """Schemes of ``CROSSTICK_BUS`` whose batches reach every worker; those of the embedded bus reach one."""
@@ -150,7 +117,9 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         SettingsError: a ``CROSSTICK_…`` name is unknown or a value impossible.
     """
     unknown = sorted(
-        name for name in environ if name.startswith("CROSSTICK_") and name not in KNOWN_VARIABLES | CLIENT_VARIABLES
+        name
+        for name in environ
+        if name.startswith("CROSSTICK_") and name not in KNOWN_VARIABLES | CLIENT_VARIABLES.keys()
     )
     if unknown:
         raise SettingsError(
