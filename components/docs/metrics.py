@@ -8,7 +8,6 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
-from twisted.internet.task import Clock
 
 from components.bus import LeadableFeed, WriterFigures
 from components.core.batch import Batch
@@ -47,9 +46,12 @@ def worker_families() -> list[Metric]:
 
 def feed_families() -> list[Metric]:
     """Return the families of a feed that has not begun."""
+    # Connections of a feed want a whole reactor, also where none is made.
+    from twisted.internet import reactor
+
     registry = CollectorRegistry()
     lag_histogram(registry)
-    feed = Feed(Clock(), load_settings({}).feed, _Nowhere(), lambda: 0, lambda failure: failure.raiseException())
+    feed = Feed(reactor, load_settings({}).feed, _Nowhere(), lambda: 0, lambda failure: failure.raiseException())
     registry.register(FeedCollector(feed))
     return list(registry.collect())
 

@@ -2,23 +2,53 @@
 
 from __future__ import annotations
 
+import configparser
 import re
+from typing import Any
 
+import pytest
+
+from components.cli import node as node_command
 from components.core.limits import RealmLimits
-from components.router.drain.settings import parse_drain
+from components.router.drain.settings import DrainSettings, parse_drain
 from components.router.fanout_settings import FanOutSettings
-from components.router.listeners.settings import parse_listeners
+from components.router.listeners.listener import SPARE_SOCKETS
+from components.router.listeners.settings import ListenerSettings, parse_listeners
 from components.tokens.claims import CLAIMS
-from tests.harness.documents import PAGES, configured
-from tests.harness.node import Node
+from tests.harness.documents import PAGES, block_with, extras
+from tests.harness.node import REPOSITORY, Node
+
+PARSERS = {
+    "fanout": FanOutSettings.from_extra,
+    "drain": parse_drain,
+    "listeners": parse_listeners,
+    "limits": lambda extra: RealmLimits.from_mapping(extra["limits"], {"viewer", "service", "operator"}),
+}
 
 
-def test_the_examples_of_settings_are_what_a_node_takes() -> None:
-    assert FanOutSettings.from_extra(configured("fanout")) != FanOutSettings()
-    assert parse_drain(configured("drain")) != parse_drain(None)
-    assert list(parse_listeners(configured("listeners"))) == ["public"]
-    limits = RealmLimits.from_mapping(configured("limits")["limits"], {"viewer", "service", "operator"})
-    assert limits.of("viewer", "trial") != limits.of("viewer", None) != limits.of("service", None)
+@pytest.mark.parametrize("extra", extras(), ids=lambda extra: "-".join(extra))
+def test_the_examples_of_settings_are_what_a_node_takes(extra: dict[str, Any]) -> None:
+    [key] = extra
+    assert PARSERS[key](extra)
+
+
+def test_each_component_has_an_example() -> None:
+    assert {key for extra in extras() for key in extra} == PARSERS.keys()
+
+
+def test_the_unit_lets_a_node_leave_gently() -> None:
+    unit = configparser.ConfigParser(strict=False)
+    unit.read_string(block_with("[Service]", "ini"))
+    service = unit["Service"]
+    drain, listener = DrainSettings(), ListenerSettings()
+    # See docs/how-to/leave-gently.md.
+    assert service["KillMode"] == "mixed"
+    assert int(service["TimeoutStopSec"]) >= drain.notice_s + drain.over_s + 15
+    assert int(service["LimitNOFILE"]) > 2 * (listener.max_connections + SPARE_SOCKETS)
+    program, *arguments = service["ExecStart"].split()
+    assert program.endswith("/bin/crosstick")
+    node_command.make_context("node", [*arguments[1:-1], str(REPOSITORY / ".crossbar")])
+    assert arguments[0] == "node"
 
 
 def test_the_claims_that_it_shows_are_all_that_are_checked() -> None:
