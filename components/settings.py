@@ -98,6 +98,9 @@ class FeedSettings:
     name: str
     """Which feed this is, for status, logs and metrics: 1 to 64 letters, digits and ``. _ : @ -``."""
 
+    day: bool = True
+    """Whether statistics of 24 hours are asked for: a third stream per symbol."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -138,7 +141,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         raise SettingsError("CROSSTICK_RECORDING is played by the embedded exchange: unset CROSSTICK_EXCHANGE_URL")
 
     symbols: tuple[str, ...] = DEFAULT_SYMBOLS
-    trade_stream = "trade"
+    trade_stream, day = "trade", True
     if recording:
         try:
             streams = recorded_streams(recording.path)
@@ -146,6 +149,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
             raise SettingsError(f"CROSSTICK_RECORDING cannot be played: {error}") from error
         symbols = tuple(sorted({symbol for symbol, _ in streams}))
         trade_stream = "trade" if any(stream == "trade" for _, stream in streams) else "aggTrade"
+        day = any(stream == "miniTicker" for _, stream in streams)
     if "CROSSTICK_SYMBOLS" in environ:
         symbols = _symbols(environ["CROSSTICK_SYMBOLS"])
     trade_stream = environ.get("CROSSTICK_TRADE_STREAM", trade_stream)
@@ -158,6 +162,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         trade_stream=trade_stream,
         stale_after_s=_number(environ, "CROSSTICK_STALE_AFTER", 60.0, 1.0, 86_400.0),
         name=_feed_name(environ),
+        day=_yes_or_no(environ, "CROSSTICK_DAY", day),
     )
     simulator = SimulatorSettings(
         host="127.0.0.1",
@@ -246,10 +251,15 @@ def _recording(environ: Mapping[str, str]) -> RecordingSettings | None:
 
 
 def _recording_options(environ: Mapping[str, str]) -> tuple[float, bool]:
-    loop = environ.get("CROSSTICK_RECORDING_LOOP", "yes")
-    if loop not in ("yes", "no"):
-        raise SettingsError(f"CROSSTICK_RECORDING_LOOP must be 'yes' or 'no', was {loop!r}")
-    return _number(environ, "CROSSTICK_RECORDING_SPEED", 1.0, 0.001, 10_000.0), loop == "yes"
+    loop = _yes_or_no(environ, "CROSSTICK_RECORDING_LOOP", True)
+    return _number(environ, "CROSSTICK_RECORDING_SPEED", 1.0, 0.001, 10_000.0), loop
+
+
+def _yes_or_no(environ: Mapping[str, str], name: str, default: bool) -> bool:
+    text = environ.get(name, "yes" if default else "no")
+    if text not in ("yes", "no"):
+        raise SettingsError(f"{name} must be 'yes' or 'no', was {text!r}")
+    return text == "yes"
 
 
 def _symbols(value: str) -> tuple[str, ...]:

@@ -8,8 +8,11 @@ Clients, scripts and tests rely on these strings; none may change its meaning.
 MARKET_PREFIX = "market."
 """Ticks are published to ``market.<SYMBOL>``; lower-case names under the prefix are procedures and node-wide topics."""
 
-BOOK_SUFFIX = ".book"
+BOOK_FAMILY = "book"
 """Best bid and ask are published to ``market.<SYMBOL>.book``."""
+
+DAY_FAMILY = "day"
+"""Statistics of the last 24 hours are published to ``market.<SYMBOL>.day``."""
 
 RATE_PREFIX = "every_"
 """Ticks at a rate that the client chooses are published to ``market.<SYMBOL>.every_<N>ms`` and ``.every_<N>s``."""
@@ -139,6 +142,6 @@ def tick_topic(symbol: str) -> str:
     return MARKET_PREFIX + symbol
 
 
-def book_topic(symbol: str) -> str:
-    """Return the topic of a symbol's best bid and ask: ``BTCUSDT`` → ``market.BTCUSDT.book``."""
-    return MARKET_PREFIX + symbol + BOOK_SUFFIX
+def topic_of(symbol: str, family: str) -> str:
+    """Return a topic of a symbol: ``("BTCUSDT", "book")`` → ``market.BTCUSDT.book``; without a family that of its ticks."""
+    return f"{MARKET_PREFIX}{symbol}.{family}" if family else tick_topic(symbol)

@@ -28,6 +28,10 @@ VARIABLES = {
     ),
     "CROSSTICK_SYMBOLS": Variable("121 USDT pairs", "comma-separated, upper case; at most 2,000"),
     "CROSSTICK_TRADE_STREAM": Variable("`trade`", "`trade` or `aggTrade`: what becomes ticks"),
+    "CROSSTICK_DAY": Variable(
+        "`yes`",
+        "`no`: no statistics of 24 hours; let all feeds of a bus have the same (with a recording: where it has them)",
+    ),
     "CROSSTICK_STALE_AFTER": Variable(
         "`60`", "seconds of silence, 1 to 86,400, after which a symbol is stale, and is subscribed to anew"
     ),

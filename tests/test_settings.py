@@ -34,9 +34,15 @@ def test_a_recording_brings_its_own_symbols_and_trade_stream(tmp_path: Path) -> 
     settings = load_settings({"CROSSTICK_RECORDING": str(path), "CROSSTICK_RECORDING_SPEED": "10"})
     assert settings.feed.symbols == ("LRCBTC", "NKNUSDT")
     assert settings.feed.trade_stream == "aggTrade"
+    assert not settings.feed.day
     assert settings.simulator is not None
     assert settings.simulator.recording is not None
     assert (settings.simulator.recording.speed, settings.simulator.recording.loop) == (10.0, True)
+
+
+def test_statistics_are_asked_for_unless_that_is_turned_off() -> None:
+    assert load_settings({}).feed.day
+    assert not load_settings({"CROSSTICK_DAY": "no"}).feed.day
 
 
 def test_what_the_clients_read_is_passed_over() -> None:
@@ -57,6 +63,7 @@ def test_symbols_are_taken_in_order_and_once() -> None:
         ("CROSSTICK_SEED", "-1", "CROSSTICK_SEED must be"),
         ("CROSSTICK_SIMULATOR_PORT", "70000", "from 1 to 65535"),
         ("CROSSTICK_STALE_AFTER", "nan", "CROSSTICK_STALE_AFTER must be a number from 1 to 86400, was 'nan'"),
+        ("CROSSTICK_DAY", "off", "CROSSTICK_DAY must be 'yes' or 'no', was 'off'"),
         ("CROSSTICK_RECORDING_LOOP", "maybe", "'yes' or 'no', was 'maybe'"),
         ("CROSSTICK_SYMBOLS", " , ", "at least one symbol"),
         ("CROSSTICK_SYMBOLS", "btcusdt", "upper-case symbols such as BTCUSDT, had 'btcusdt'"),

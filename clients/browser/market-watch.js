@@ -1,9 +1,9 @@
 /**
  * Watches symbols through a MarketConnection: subscribes after every join, follows the feed's epochs, and reports
- * ticks, best bids and asks, the feed's status, and gaps. Runs in browsers and in node.js.
+ * ticks, best bids and asks, the day's figures, the feed's status, and gaps. Runs in browsers and in node.js.
  *
  * Ticks are handed on in sequence: what came while there was no connection, or was lost on the way, is asked for and joined
- * on (sequence.js). Best bids and asks are handed on as they come.
+ * on (sequence.js). Best bids and asks, and the day's figures, are handed on as they come.
  */
 import { AccessRefused, MarketConnection, NOT_AUTHORIZED } from "./market-connection.js";
 import { Replays } from "./replays.js";
@@ -27,6 +27,8 @@ export class MarketWatch {
    *                          behind them; `to_seq` is null where nobody knows it, for `because` see sequence.js
    * @param options.onReplay  ({symbol, epoch, after_seq, to_seq, ticks}) => …: how many ticks were asked for and have come
    * @param options.onBook    (book) => …: best bid and ask; leave it out, and books are not subscribed to
+   * @param options.onDay     (day) => …: last, open, high, low and volumes of 24 hours; leave it out, and they are not
+   *                          subscribed to
    * @param options.onStatus  (status) => …: the feed's state, after each join and whenever it changes
    * @param options.onStaleSymbols  (symbols) => …: the silent ones, likewise; leave it out, and they are not asked for
    * @param options.onSymbols (symbols) => …: the symbols watched, in the gateway's order, whenever they may have changed
@@ -39,6 +41,7 @@ export class MarketWatch {
     onGap = ignore,
     onReplay = ignore,
     onBook = null,
+    onDay = null,
     onStatus = ignore,
     onStaleSymbols = null,
     onSymbols = ignore,
@@ -46,7 +49,7 @@ export class MarketWatch {
     ...connection
   }) {
     this.#wantedSymbols = symbols;
-    this.#handlers = { onTick, onGap, onReplay, onBook, onStatus, onStaleSymbols, onSymbols, onRefusedSymbols };
+    this.#handlers = { onTick, onGap, onReplay, onBook, onDay, onStatus, onStaleSymbols, onSymbols, onRefusedSymbols };
     this.#connection = new MarketConnection({ ...connection, onJoin: (session, fail) => this.#joined(session, fail) });
   }
 
@@ -160,12 +163,14 @@ export class MarketWatch {
   }
 
   async #subscribe(session, symbol, refused) {
-    const { onBook } = this.#handlers;
+    const { onBook, onDay } = this.#handlers;
     const topic = `market.${symbol}`;
     const receive = (tick) => this.#do(this.#sequences.observe(tick));
     const subscriptions = [this.#listen(session, topic, receive, LATE_JOINER)];
-    if (onBook !== null) {
-      subscriptions.push(this.#listen(session, `${topic}.book`, onBook, LATE_JOINER));
+    for (const [family, receive] of [["book", onBook], ["day", onDay]]) {
+      if (receive !== null) {
+        subscriptions.push(this.#listen(session, `${topic}.${family}`, receive, LATE_JOINER));
+      }
     }
     try {
       await Promise.all(subscriptions);

@@ -129,6 +129,7 @@ def main() -> None:
         trade_stream="trade",
         stale_after_s=60.0,
         name="bench",
+        day=False,
     )
     bus = EncodingBus()
     feed = Feed(

@@ -21,6 +21,7 @@ _is_decimal = re.compile(_DECIMAL).fullmatch
 # Several at once, joined by spaces: that saves a call and a match for each.
 _are_two_decimals = re.compile(f"{_DECIMAL} {_DECIMAL}").fullmatch
 _are_four_decimals = re.compile(f"{_DECIMAL} {_DECIMAL} {_DECIMAL} {_DECIMAL}").fullmatch
+_are_six_decimals = re.compile(" ".join([_DECIMAL] * 6)).fullmatch
 
 _Whole = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
@@ -29,7 +30,7 @@ class MalformedFrame(ValueError):
     """A frame that is not what the exchange documents; the text says what was expected."""
 
 
-# This and BookTicker are Structs, since one is made per message: a frozen dataclass takes several times as long to make.
+# This and the tickers are Structs, since one is made per message: a frozen dataclass takes several times as long to make.
 class Trade(msgspec.Struct, frozen=True, gc=False):
     """One trade, or several that one taker order made at one price (``aggTrade``)."""
 
@@ -58,6 +59,23 @@ class BookTicker(msgspec.Struct, frozen=True, gc=False):
     ask_volume: str
 
 
+class MiniTicker(msgspec.Struct, frozen=True, gc=False):
+    """Statistics of the last 24 hours. The window moves on with time: each figure may fall as well as rise."""
+
+    symbol: str
+    ts_ms: int
+    """When the exchange made them; the exchange numbers them in no other way."""
+
+    last: str
+    open: str
+    high: str
+    low: str
+    volume: str
+    """In the base asset."""
+
+    quote_volume: str
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """The answer to a control message; ``error`` is ``None`` when it was accepted."""
@@ -78,7 +96,7 @@ class Ignored:
     stream: str
 
 
-Frame = Trade | BookTicker | Reply | ServerShutdown | Ignored
+Frame = Trade | BookTicker | MiniTicker | Reply | ServerShutdown | Ignored
 
 
 class _Envelope(msgspec.Struct):
@@ -126,10 +144,24 @@ class _BookTicker(msgspec.Struct):
     A: str
 
 
+class _MiniTicker(msgspec.Struct):
+    # {"e":"24hrMiniTicker","E":1672515782136,"s":"BNBBTC",
+    #  "c":"0.0025","o":"0.0010","h":"0.0025","l":"0.0010","v":"10000","q":"18"}
+    E: _Whole
+    s: str
+    c: str
+    o: str
+    h: str
+    l: str  # noqa: E741 - the exchange's name
+    v: str
+    q: str
+
+
 _envelope = msgspec.json.Decoder(_Envelope)
 _trade = msgspec.json.Decoder(_Trade)
 _agg_trade = msgspec.json.Decoder(_AggTrade)
 _book_ticker = msgspec.json.Decoder(_BookTicker)
+_mini_ticker = msgspec.json.Decoder(_MiniTicker)
 
 
 def parse_frame(frame: bytes) -> Frame:
@@ -154,6 +186,8 @@ def parse_frame(frame: bytes) -> Frame:
             return _from_book_ticker(_book_ticker.decode(envelope.data))
         if kind == "aggTrade":
             return _from_agg_trade(_agg_trade.decode(envelope.data))
+        if kind == "miniTicker":
+            return _from_mini_ticker(_mini_ticker.decode(envelope.data))
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise MalformedFrame(str(error)) from error
     if kind == "!serverShutdown":
@@ -191,6 +225,12 @@ def _from_book_ticker(raw: _BookTicker) -> BookTicker:
     if not _are_four_decimals(f"{raw.b} {raw.B} {raw.a} {raw.A}"):
         raise _no_decimal(b=raw.b, B=raw.B, a=raw.a, A=raw.A)
     return BookTicker(raw.s, raw.u, raw.b, raw.B, raw.a, raw.A)
+
+
+def _from_mini_ticker(raw: _MiniTicker) -> MiniTicker:
+    if not _are_six_decimals(f"{raw.c} {raw.o} {raw.h} {raw.l} {raw.v} {raw.q}"):
+        raise _no_decimal(c=raw.c, o=raw.o, h=raw.h, l=raw.l, v=raw.v, q=raw.q)
+    return MiniTicker(raw.s, raw.E, raw.c, raw.o, raw.h, raw.l, raw.v, raw.q)
 
 
 def _no_decimal(**fields: str) -> MalformedFrame:

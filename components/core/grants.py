@@ -16,7 +16,6 @@ from components.core.topics import reaches_family, symbol_and_family
 from components.core.uri_rules import is_sound
 from components.uris import (
     AUTH_RENEW,
-    BOOK_SUFFIX,
     MARKET_PREFIX,
     MARKET_REPLAY,
     MARKET_SNAPSHOT,
@@ -24,8 +23,6 @@ from components.uris import (
     MARKET_SYMBOLS,
     SERVICES_PREFIX,
 )
-
-BOOK_FAMILY = BOOK_SUFFIX.removeprefix(".")
 
 _PROCEDURES = frozenset({MARKET_SYMBOLS, MARKET_SNAPSHOT, MARKET_REPLAY, MARKET_STATUS, AUTH_RENEW})
 
@@ -43,7 +40,7 @@ class Grants:
     """Globs of service names."""
 
     families: frozenset[str]
-    """What a symbol's topics may have as third component: best prices and the rates."""
+    """What a symbol's topics may have as third component: what the feed makes besides ticks, and the rates."""
 
     def grants_symbol(self, symbol: str) -> bool:
         """Tell whether a symbol's ticks and prices may be seen."""

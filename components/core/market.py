@@ -1,4 +1,4 @@
-"""The newest of everything a feed sent: last tick and best prices per symbol, and the feed's status.
+"""The newest of everything a feed sent: the last event of each symbol's streams, and the feed's status.
 
 Pure state, no I/O. What late joiners and procedures are answered from.
 """
@@ -13,7 +13,8 @@ import msgspec
 from msgspec import Meta
 
 from components.core.batch import Batch, Standing
-from components.uris import book_topic, tick_topic
+from components.core.topics import STREAMS
+from components.uris import topic_of
 
 FEED_SILENT_AFTER_S = 5.0
 """A feed tells its status every second; without one for this long it is lost."""
@@ -22,6 +23,7 @@ Received = tuple[bytes, float]
 """A payload, and when it came, s by the node's monotonic clock. A plain tuple: one is made per event."""
 
 _NONE: Received = (b"null", 0.0)
+_STREAMS = [(name.encode(), family) for name, family in STREAMS.items()]
 
 
 class _FeedStatus(msgspec.Struct):
@@ -108,11 +110,11 @@ class Market:
         return Batch(standing.epoch, standing.number, events)
 
     def topics(self) -> Iterator[str]:
-        """Yield the topics of ticks and best prices that have had an event in this epoch."""
+        """Yield the topics of symbols that have had an event in this epoch."""
         yield from self._newest
 
     def last_event(self, topic: str) -> Received | None:
-        """Return the newest event of a topic of ticks or best prices, ``None`` where there has been none in this epoch."""
+        """Return the newest event of a symbol's topic, ``None`` where there has been none in this epoch."""
         return self._newest.get(topic)
 
     def take_status(self, status: bytes) -> bool:
@@ -176,15 +178,15 @@ class Market:
     def snapshot(self, symbols: Iterable[str]) -> bytes:
         """Return the newest events of symbols as JSON, with the exchange's digits.
 
-        Shape: ``{"epoch":…,"symbols":{"BTCUSDT":{"tick":{…}|null,"book":{…}|null}}}``.
+        Shape: ``{"epoch":…,"symbols":{"BTCUSDT":{"tick":{…}|null,"book":{…}|null,"day":{…}|null}}}``.
         """
-        newest = self._newest.get
-        parts = [
-            b'"%b":{"tick":%b,"book":%b}'
-            % (symbol.encode(), newest(tick_topic(symbol), _NONE)[0], newest(book_topic(symbol), _NONE)[0])
-            for symbol in symbols
-        ]
+        parts = [b'"%b":{%b}' % (symbol.encode(), self.newest(symbol)) for symbol in symbols]
         return b'{"epoch":%d,"symbols":{%b}}' % (self._epoch, b",".join(parts))
+
+    def newest(self, symbol: str) -> bytes:
+        """Return the newest event of each of a symbol's streams: the inside of a JSON object, by the names of ``STREAMS``."""
+        newest = self._newest.get
+        return b",".join(b'"%b":%b' % (name, newest(topic_of(symbol, family), _NONE)[0]) for name, family in _STREAMS)
 
     def _essentials(self) -> tuple[object, ...]:
         return tuple(self._feed_status.get(key) for key in ("epoch", "state", "stale"))

@@ -13,7 +13,8 @@ Ticks: one tick stands for several trades. Its keys, in this order:
 - ``first_id``, ``last_id``, ``first_seq``: of the first and last trade in it;
 - ``dropped``, only where there is something to say: number of trades since the previous event that are in no tick.
 
-Best prices: the newest update, with ``merged`` (number of updates it stands for, itself included) and ``dropped`` at the end.
+Best prices and statistics of a day: the newest update, with ``merged`` (number of updates it stands for, itself included) and
+``dropped`` at the end.
 
 Anything else (a service's events) has no meaning known here: the newest wins, and its bytes stay as they are.
 
@@ -37,11 +38,12 @@ from typing import Annotated
 
 import msgspec
 
+from components.core.topics import NEWEST_WINS
 from components.uris import MARKET_PREFIX, RATE_PREFIX
 
 _DROPPED = re.compile(rb',"dropped":(\d{1,18})\}\Z')
 _MERGED = re.compile(rb',"merged":(\d{1,18})')
-_BOOK_MARKS = re.compile(rb'(?:,"merged":(\d{1,18}))?(?:,"dropped":(\d{1,18}))?\}\Z')
+_NEWEST_MARKS = re.compile(rb'(?:,"merged":(\d{1,18}))?(?:,"dropped":(\d{1,18}))?\}\Z')
 
 _MERGED_TICK = (
     b'{"symbol":%b,"price":%b,"volume":%b,"side":%b,"ts":%b,"id":%b,"seq":%b,"merged":%d,'
@@ -57,15 +59,15 @@ class Stream(Enum):
     """What a topic carries, and by that what may be merged."""
 
     TICKS = "ticks"
-    BOOKS = "books"
+    NEWEST = "newest"
     OPAQUE = "opaque"
 
 
 def stream_of(topic: str) -> Stream:
     """Return what a topic carries.
 
-    ``market.BTCUSDT`` and ``market.BTCUSDT.every_100ms`` carry ticks, ``market.BTCUSDT.book`` best prices; node-wide
-    topics (``market.status``), families not known here and everything outside ``market.`` are opaque.
+    ``market.BTCUSDT`` and ``market.BTCUSDT.every_100ms`` carry ticks, of ``market.BTCUSDT.book`` and ``.day`` the newest is
+    enough; node-wide topics (``market.status``), families not known here and everything outside ``market.`` are opaque.
     """
     if not topic.startswith(MARKET_PREFIX):
         return Stream.OPAQUE
@@ -74,7 +76,7 @@ def stream_of(topic: str) -> Stream:
         return Stream.OPAQUE
     if not family or family.startswith(RATE_PREFIX):
         return Stream.TICKS
-    return Stream.BOOKS if family == "book" else Stream.OPAQUE
+    return Stream.NEWEST if family in NEWEST_WINS else Stream.OPAQUE
 
 
 class _Tick(msgspec.Struct, gc=False):
@@ -213,8 +215,8 @@ def merge_ticks(payloads: Iterable[bytes]) -> bytes:
     return accumulator.render()
 
 
-class BookAccumulator:
-    """The newest best prices, with the number of updates that they stand for."""
+class NewestAccumulator:
+    """The newest best prices or statistics, with the number of updates that they stand for."""
 
     __slots__ = ("_newest", "dropped", "merged", "size_bytes")
 
@@ -231,10 +233,10 @@ class BookAccumulator:
             Unmergeable: not a JSON object with keys; nothing was added.
         """
         if not _is_object(payload):
-            raise Unmergeable("best prices must be a JSON object with keys")
+            raise Unmergeable("an update must be a JSON object with keys")
         merged = 1
         if b',"merged":' in payload or b',"dropped":' in payload:
-            marks = _BOOK_MARKS.search(payload)
+            marks = _NEWEST_MARKS.search(payload)
             if marks is not None:
                 merged = int(marks[1] or 1)
                 self.dropped += int(marks[2] or 0)
@@ -274,14 +276,14 @@ class OpaqueAccumulator:
 
 
 def stands_for(payload: bytes) -> int:
-    """Return how many trades or updates are lost when a tick or book is dropped: those in it and those it says were dropped."""
+    """Return how many trades or updates are lost when an event is dropped: those in it and those it says were dropped."""
     merged = _MERGED.search(payload) if b',"merged":' in payload else None
     dropped = _DROPPED.search(payload) if b',"dropped":' in payload else None
     return (int(merged[1]) if merged else 1) + (int(dropped[1]) if dropped else 0)
 
 
 def with_dropped(payload: bytes, dropped: int) -> bytes:
-    """Return a tick or book that says ``"dropped"`` besides, added to what it said before; 0 changes nothing.
+    """Return a tick or update that says ``"dropped"`` besides, added to what it said before; 0 changes nothing.
 
     Raises:
         Unmergeable: not a JSON object with keys.

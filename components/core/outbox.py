@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from components.core.closing import CloseReason
 from components.core.merge import (
-    BookAccumulator,
+    NewestAccumulator,
     OpaqueAccumulator,
     Stream,
     TickAccumulator,
@@ -74,11 +74,11 @@ class Delivery(NamedTuple):
     """Events dropped before it, where the payload cannot say so; else 0."""
 
 
-def _accumulator(topic: str) -> TickAccumulator | BookAccumulator | OpaqueAccumulator:
+def _accumulator(topic: str) -> TickAccumulator | NewestAccumulator | OpaqueAccumulator:
     stream = stream_of(topic)
     if stream is Stream.TICKS:
         return TickAccumulator()
-    return BookAccumulator() if stream is Stream.BOOKS else OpaqueAccumulator()
+    return NewestAccumulator() if stream is Stream.NEWEST else OpaqueAccumulator()
 
 
 class _Conflated:
@@ -285,7 +285,7 @@ class _Merging:
     __slots__ = ("_accumulator", "_payloads")
 
     def __init__(self, topic: str) -> None:
-        self._accumulator: TickAccumulator | BookAccumulator | OpaqueAccumulator | None = _accumulator(topic)
+        self._accumulator: TickAccumulator | NewestAccumulator | OpaqueAccumulator | None = _accumulator(topic)
         self._payloads: list[bytes] = []
 
     def add(self, payload: bytes) -> None:

@@ -14,23 +14,20 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from components.core.replay import ReplayPage
-from components.uris import BOOK_SUFFIX, ERROR_INVALID_ARGUMENT, ERROR_INVALID_MESSAGE, MARKET_STATUS, tick_topic
+from components.core.topics import STREAMS as STREAMS_OF_SYMBOLS
+from components.core.topics import TICK
+from components.uris import ERROR_INVALID_ARGUMENT, ERROR_INVALID_MESSAGE, MARKET_STATUS, tick_topic, topic_of
 
 MAX_ID_CHARS = 64
 MAX_TEXT_CHARS = 300
 """Of what an error says: a part of what a client sent may be in it."""
 
 ALL = "*"
-TICK = "tick"
-BOOK = "book"
+STATUS = "status"
+STREAMS = (*STREAMS_OF_SYMBOLS, STATUS)
 
 _TICK_DOTS = tick_topic("").count(".")
 """In a topic of ticks; in others there is one more, before the family."""
-
-STATUS = "status"
-STREAMS = (TICK, BOOK, STATUS)
-
-_BOOK_FAMILY = BOOK_SUFFIX.removeprefix(".")
 
 Whole = Annotated[int, Meta(ge=0, le=2**53)]
 """What a JavaScript client can count to."""
@@ -43,7 +40,8 @@ Symbol = Annotated[str, Meta(pattern=r"^[A-Za-z0-9]{1,20}\Z")]
 Symbols = list[Symbol] | Literal["*"]
 """None only beside ``status``, which is of no symbol."""
 
-Streams = Annotated[list[Literal["tick", "book", "status"]], Meta(min_length=1, max_length=3)]
+Stream = Annotated[str, Meta(pattern=rf"^({'|'.join(STREAMS)})\Z")]
+Streams = Annotated[list[Stream], Meta(min_length=1, max_length=len(STREAMS))]
 
 
 class _Request(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True, tag_field="type"):
@@ -211,10 +209,10 @@ def families(request: Subscribe | Unsubscribe, rates: Mapping[int, str]) -> tupl
         raise RequestRefused(ERROR_INVALID_ARGUMENT, 'every_ms is for streams with "tick"', request.id)
     named: list[str] = []
     for stream in streams:
-        if stream == BOOK:
-            named.append(_BOOK_FAMILY)
-        elif stream == STATUS:
+        if stream == STATUS:
             continue
+        if stream != TICK:
+            named.append(STREAMS_OF_SYMBOLS[stream])
         elif every_ms is not UNSET:
             named.append(rates[every_ms])
         else:
@@ -233,12 +231,8 @@ def streams_of(request: Subscribe | Unsubscribe) -> list[str]:
     """Return the streams that a request names, or those that it means by naming none."""
     if request.streams is not UNSET:
         return list(dict.fromkeys(request.streams))
-    return [TICK, BOOK] if isinstance(request, Unsubscribe) and request.every_ms is UNSET else [TICK]
-
-
-def topic_of(symbol: str, family: str) -> str:
-    """Return a symbol's topic: ``("BTCUSDT", "every_1s")`` → ``market.BTCUSDT.every_1s``."""
-    return f"{tick_topic(symbol)}.{family}" if family else tick_topic(symbol)
+    ends_all = isinstance(request, Unsubscribe) and request.every_ms is UNSET
+    return list(STREAMS_OF_SYMBOLS) if ends_all else [TICK]
 
 
 class Following:

@@ -1,7 +1,7 @@
 """What a feed got lately from the exchange, written or not: what it goes on from when it takes the lead.
 
-Trades of the last seconds in the order in which they came, the newest best prices of each symbol, and when each symbol was
-heard last. Pure: times come in as arguments.
+Trades of the last seconds in the order in which they came, the newest best prices and statistics of each symbol, and when each
+symbol was heard last. Pure: times come in as arguments.
 
 Bounds: trades are kept for ``keep_s`` seconds; beyond ``max_trades`` the oldest go sooner, which ``dropped`` counts.
 """
@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from components.core.binance import BookTicker, Trade
+from components.core.binance import BookTicker, MiniTicker, Trade
 
 KEEP_S = 30.0
 """Longer than any taking over of the lead: the lease, its loss noticed, and what waited in the leader's queue."""
@@ -42,6 +42,9 @@ class _Symbol:
     last_trade_id: int | None = None
     book: BookTicker | None = None
     book_received_ms: int = 0
+    day: MiniTicker | None = None
+    day_due_since_s: float | None = None
+    """When the first trade came for which there are no statistics yet."""
 
 
 class Recent:
@@ -61,6 +64,7 @@ class Recent:
             symbol = self._by_name[name]
             symbol.opened_ms = now_ms
             symbol.last_tick_s = symbol.last_book_s = now_s
+            symbol.day_due_since_s = None
 
     def tick(self, trade: Trade, now_s: float) -> None:
         """Keep a trade; one of a symbol that is not ours is passed over (the sequencer counts it)."""
@@ -69,6 +73,8 @@ class Recent:
             return
         symbol.last_tick_s = now_s
         symbol.last_trade_id = trade.id
+        if symbol.day_due_since_s is None:
+            symbol.day_due_since_s = now_s
         if symbol.first_trade_id is None:
             symbol.first_trade_id = trade.id
         self._trades.append((now_s, trade))
@@ -80,6 +86,13 @@ class Recent:
             symbol.last_book_s = now_s
             symbol.book = ticker
             symbol.book_received_ms = now_ms
+
+    def day(self, ticker: MiniTicker) -> None:
+        """Keep the statistics of a day in place of those that came before."""
+        symbol = self._by_name.get(ticker.symbol)
+        if symbol is not None:
+            symbol.day = ticker
+            symbol.day_due_since_s = None
 
     def forget(self, now_s: float) -> None:
         """Let go what is too old or too much; to be called after each read, which makes the bounds hold but for one read."""
@@ -106,6 +119,10 @@ class Recent:
             book = theirs.book
             if book is not None and (symbol.book is None or symbol.book.update_id < book.update_id):
                 symbol.book, symbol.book_received_ms = book, theirs.book_received_ms
+            symbol.day_due_since_s = theirs.day_due_since_s
+            day = theirs.day
+            if day is not None and (symbol.day is None or symbol.day.ts_ms < day.ts_ms):
+                symbol.day = day
         self._trades.extend(other._trades)
         while len(self._trades) > self._max_trades:
             self._trades.popleft()
@@ -155,6 +172,10 @@ class Recent:
             if symbol.book is not None
         )
 
+    def days(self) -> Iterator[MiniTicker]:
+        """Yield the newest statistics of each symbol that has had any."""
+        return (symbol.day for symbol in self._by_name.values() if symbol.day is not None)
+
     def opened_ms(self) -> dict[str, int]:
         """Return when each symbol's connection was made, ms since 1970; 0 before the first."""
         return {name: symbol.opened_ms for name, symbol in self._by_name.items()}
@@ -173,6 +194,14 @@ class Recent:
             name
             for name, symbol in self._by_name.items()
             if now_s - symbol.last_book_s > after_s or now_s - symbol.last_tick_s > TRADES_STALE_FACTOR * after_s
+        ]
+
+    def without_day(self, now_s: float, after_s: float) -> list[str]:
+        """Return the symbols that have traded without statistics for ``after_s`` seconds, in configured order."""
+        return [
+            name
+            for name, symbol in self._by_name.items()
+            if symbol.day_due_since_s is not None and now_s - symbol.day_due_since_s > after_s
         ]
 
 

@@ -1,4 +1,4 @@
-"""Number each symbol's trades and best prices, drop what came twice, and count what never came.
+"""Number each symbol's trades, best prices and statistics, drop what came twice, and count what never came.
 
 Rules:
 
@@ -12,6 +12,8 @@ Rules:
 - Best prices are known by their update id, which grows but has holes by nature, and which carries no time. Ids are compared
   among connections that were open at the same time; the first update by a connection that was opened later is taken as it
   is. An id that stays below the newest for ten seconds is of a numbering begun anew.
+- Statistics of a day are known by the exchange's time, whatever the connection. A time that stays below the newest for ten
+  seconds is of a clock that was set back.
 
 Pure: times come in as arguments.
 """
@@ -25,14 +27,15 @@ from typing import Annotated
 import msgspec
 
 from components.core.batch import Standing
-from components.core.binance import BookTicker, Trade
+from components.core.binance import BookTicker, MiniTicker, Trade
 from components.core.recent import KeptBook
-from components.uris import book_topic, tick_topic
+from components.uris import BOOK_FAMILY, DAY_FAMILY, tick_topic, topic_of
 
 OLDER_NUMBERING_MS = 1000
 """A kept trade that happened so long before the newest one is older, whatever its id."""
 
-BOOK_RESET_AFTER_S = 10.0
+RESET_AFTER_S = 10.0
+"""Marks of updates that stay below the newest for so long are of a numbering, or a clock, begun anew."""
 
 Event = tuple[str, int, bytes]
 """``(topic, seq, payload as JSON bytes)``, as a batch carries it: a plain tuple, since one is made per message."""
@@ -50,8 +53,13 @@ class _WrittenBook(msgspec.Struct):
     received_ts: _Whole
 
 
+class _WrittenDay(msgspec.Struct):
+    ts: _Whole
+
+
 _written_tick = msgspec.json.Decoder(_WrittenTick)
 _written_book = msgspec.json.Decoder(_WrittenBook)
+_written_day = msgspec.json.Decoder(_WrittenDay)
 
 
 class UnusableStanding(ValueError):
@@ -64,6 +72,7 @@ class SequenceCounters:
 
     ticks: int = 0
     books: int = 0
+    day_updates: int = 0
     duplicates: int = 0
     gaps: int = 0
     missed_trades: int = 0
@@ -77,19 +86,46 @@ class SequenceCounters:
 
 
 @dataclass(slots=True)
+class _Updates:
+    """A stream of which each update takes the place of the one before, known by a mark that grows: an id, or a time."""
+
+    topic: str
+    seq: int = 0
+    mark: int | None = None
+    """Of the newest; ``None`` where any is newer."""
+    below_since_s: float | None = None
+
+    def have(self, mark: int) -> bool:
+        """Tell whether this mark, or a greater one, is written."""
+        return self.mark is not None and mark <= self.mark
+
+    def are_below_for_long(self, mark: int, now_s: float) -> bool:
+        """Tell whether what has come lately had lower marks than the newest, and nothing else."""
+        if mark == self.mark:
+            return False
+        if self.below_since_s is None:
+            self.below_since_s = now_s
+        return now_s - self.below_since_s >= RESET_AFTER_S
+
+
+@dataclass(slots=True)
 class _Symbol:
     name: str
     tick_topic: str
-    book_topic: str
+    book: _Updates
+    day: _Updates
     tick_seq: int = 0
-    book_seq: int = 0
     last_id: int | None = None
     """Of the last message: a trade's, or an aggregate's."""
     last_trade_id: int | None = None
     """``None`` as well where another feed wrote the last message."""
     last_trade_ts_ms: int = 0
-    last_update_id: int | None = None
-    update_id_below_since_s: float | None = None
+
+    @classmethod
+    def named(cls, name: str) -> _Symbol:
+        """Return a symbol of which nothing is written."""
+        book, day = (_Updates(topic_of(name, family)) for family in (BOOK_FAMILY, DAY_FAMILY))
+        return cls(name, tick_topic(name), book, day)
 
 
 @dataclass(slots=True)
@@ -105,7 +141,7 @@ class Sequencer:
 
     def begin_epoch(self) -> None:
         """Number everything from 1 again and forget which ids were seen."""
-        self._by_name = {name: _Symbol(name, tick_topic(name), book_topic(name)) for name in self.symbols}
+        self._by_name = {name: _Symbol.named(name) for name in self.symbols}
 
     def continue_epoch(self, standing: Standing, opened_ms: Mapping[str, int]) -> None:
         """Go on behind what another feed, or this one, has written of an epoch.
@@ -118,17 +154,20 @@ class Sequencer:
         """
         by_name: dict[str, _Symbol] = {}
         for name in self.symbols:
-            symbol = by_name[name] = _Symbol(name, tick_topic(name), book_topic(name))
+            symbol = by_name[name] = _Symbol.named(name)
             try:
                 if symbol.tick_topic in standing.newest:
                     symbol.tick_seq, payload = standing.newest[symbol.tick_topic]
                     tick = _written_tick.decode(payload)
                     symbol.last_id, symbol.last_trade_ts_ms = tick.id, tick.ts
-                if symbol.book_topic in standing.newest:
-                    symbol.book_seq, payload = standing.newest[symbol.book_topic]
+                if symbol.book.topic in standing.newest:
+                    symbol.book.seq, payload = standing.newest[symbol.book.topic]
                     book = _written_book.decode(payload)
                     if opened_ms.get(name, 0) <= book.received_ts:
-                        symbol.last_update_id = book.id
+                        symbol.book.mark = book.id
+                if symbol.day.topic in standing.newest:
+                    symbol.day.seq, payload = standing.newest[symbol.day.topic]
+                    symbol.day.mark = _written_day.decode(payload).ts
             except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                 raise UnusableStanding(f"the newest event of {name} is not a feed's: {error}") from error
         self._by_name = by_name
@@ -136,7 +175,7 @@ class Sequencer:
     def connection_started(self, names: Iterable[str]) -> None:
         """Take note that symbols come by a connection made anew, after the one before had ended."""
         for name in names:
-            self._by_name[name].last_update_id = None
+            self._by_name[name].book.mark = None
 
     def tick(self, trade: Trade) -> Event | None:
         """Return the tick of a trade, or ``None`` for a duplicate or a symbol that is not ours.
@@ -193,32 +232,59 @@ class Sequencer:
         if symbol is None:
             self.counters.unknown_symbols += 1
             return None
-        if symbol.last_update_id is not None and ticker.update_id <= symbol.last_update_id:
-            if not _is_below_for_long(symbol, ticker.update_id, now_s):
-                self.counters.duplicates += 1
-                return None
-            self.counters.id_resets += 1
-        symbol.update_id_below_since_s = None
-        symbol.last_update_id = ticker.update_id
-        symbol.book_seq += 1
+        book = symbol.book
+        if not self._is_next(book, ticker.update_id, now_s):
+            return None
         self.counters.books += 1
         payload = (
             f'{{"symbol":"{symbol.name}","bid":{ticker.bid},"bid_volume":{ticker.bid_volume},"ask":{ticker.ask},'
-            f'"ask_volume":{ticker.ask_volume},"received_ts":{now_ms},"id":{ticker.update_id},"seq":{symbol.book_seq}}}'
+            f'"ask_volume":{ticker.ask_volume},"received_ts":{now_ms},"id":{ticker.update_id},"seq":{book.seq}}}'
         )
-        return symbol.book_topic, symbol.book_seq, payload.encode()
+        return book.topic, book.seq, payload.encode()
+
+    def day(self, ticker: MiniTicker, now_s: float) -> Event | None:
+        """Return the statistics of a mini ticker, or ``None`` for old ones or a symbol that is not ours.
+
+        Payload: ``{"symbol","last","open","high","low","volume","quote_volume","ts","seq"}``, with the exchange's digits;
+        ``ts`` is the exchange's time in ms.
+        """
+        symbol = self._by_name.get(ticker.symbol)
+        if symbol is None:
+            self.counters.unknown_symbols += 1
+            return None
+        day = symbol.day
+        if not self._is_next(day, ticker.ts_ms, now_s):
+            return None
+        self.counters.day_updates += 1
+        payload = (
+            f'{{"symbol":"{symbol.name}","last":{ticker.last},"open":{ticker.open},"high":{ticker.high},'
+            f'"low":{ticker.low},"volume":{ticker.volume},"quote_volume":{ticker.quote_volume},'
+            f'"ts":{ticker.ts_ms},"seq":{day.seq}}}'
+        )
+        return day.topic, day.seq, payload.encode()
+
+    def _is_next(self, updates: _Updates, mark: int, now_s: float) -> bool:
+        """Number an update, and tell whether it is to be written; count it where it is not."""
+        if updates.have(mark):
+            if not updates.are_below_for_long(mark, now_s):
+                self.counters.duplicates += 1
+                return False
+            self.counters.id_resets += 1
+        updates.below_since_s = None
+        updates.mark = mark
+        updates.seq += 1
+        return True
 
     def kept_book(self, kept: KeptBook, now_s: float) -> Event | None:
         """Return best prices that were kept, or ``None`` where these or newer ones are written already."""
         symbol = self._by_name.get(kept.ticker.symbol)
-        if symbol is not None and symbol.last_update_id is not None and kept.ticker.update_id <= symbol.last_update_id:
+        if symbol is not None and symbol.book.have(kept.ticker.update_id):
             return None
         return self.book(kept.ticker, now_s, kept.received_ms)
 
-
-def _is_below_for_long(symbol: _Symbol, update_id: int, now_s: float) -> bool:
-    if update_id == symbol.last_update_id:
-        return False
-    if symbol.update_id_below_since_s is None:
-        symbol.update_id_below_since_s = now_s
-    return now_s - symbol.update_id_below_since_s >= BOOK_RESET_AFTER_S
+    def kept_day(self, ticker: MiniTicker, now_s: float) -> Event | None:
+        """Return statistics that were kept, or ``None`` where these or newer ones are written already."""
+        symbol = self._by_name.get(ticker.symbol)
+        if symbol is not None and symbol.day.have(ticker.ts_ms):
+            return None
+        return self.day(ticker, now_s)

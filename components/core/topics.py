@@ -1,5 +1,7 @@
 """What a topic below ``market.`` is of, and which subscriptions reach it.
 
+What a feed makes of every symbol is listed here, once; snapshots, rights and the plain protocols follow the list.
+
 Topics that are derived from others, the ticks at a rate, reach only a subscription that names their kind in its third
 component: ``market.BTCUSDT.every_1s``, the wildcard ``market..every_1s``, the prefix ``market.BTCUSDT.every_``. Any other
 pattern passes them by, since what ``market.`` receives must not depend on what others subscribe to.
@@ -9,7 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from components.uris import MARKET_PREFIX, RATE_PREFIX
+from components.uris import BOOK_FAMILY, DAY_FAMILY, MARKET_PREFIX, RATE_PREFIX
+
+TICK, BOOK, DAY = "tick", "book", "day"
+
+STREAMS = {TICK: "", BOOK: BOOK_FAMILY, DAY: DAY_FAMILY}
+"""What a feed makes of each symbol: the name by which snapshots and plain clients know it → its topics' third component."""
+
+NEWEST_WINS = frozenset({BOOK_FAMILY, DAY_FAMILY})
+"""Families of which an event stands for all that came before it."""
 
 
 def symbol_and_family(topic: str) -> tuple[str, str]:

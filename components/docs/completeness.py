@@ -17,6 +17,8 @@ _SKIPPED = {"node_modules", "__pycache__", "docs"}
 
 _VARIABLE = re.compile(r"\bCROSSTICK_[A-Z_]*[A-Z]\b")
 _URI = re.compile(r"\bcrosstick\.(?:error|close)\.[a-z_]+\b")
+_FAMILY = re.compile(r'^\w+_(?:FAMILY|PREFIX) = "([a-z_]+)"', re.MULTILINE)
+"""Names in ``components.uris`` of what stands behind a symbol in a topic, and what such a name begins with."""
 _METRIC = re.compile(r"\bcrosstick_[a-z0-9_]*[a-z0-9]\b")
 _LIMIT_CLASSES = {
     "components/core/limits.py": ("Limits", "RealmOnly"),
@@ -107,6 +109,12 @@ KINDS = (
         "limit", _limits, ("docs/reference/limits.md", "docs/reference/configuration.md"), re.compile(r"`([a-z0-9_]+)`")
     ),
     _Kind(
+        "family of topics",
+        lambda root: dict.fromkeys(_FAMILY.findall((root / "components/uris.py").read_text()), "components/uris.py"),
+        ("docs/reference/topics.md",),
+        re.compile(r"market\.<SYMBOL>\.(\w+)`"),
+    ),
+    _Kind(
         "variable",
         _grepped(_VARIABLE, "components", "clients", "docker", ".crossbar"),
         ("docs/reference/environment.md",),
@@ -134,7 +142,7 @@ def _compared(kind: _Kind, root: Path) -> Iterator[str]:
 
 
 def _same(in_code: str, listed: str) -> bool:
-    """Tell whether a name of the code is that of the reference, where a counter's has ``_total``."""
-    if in_code.endswith("*"):
-        return listed.startswith(in_code[:-1])
+    """Tell whether a name of the code is that of the reference, where a counter's has ``_total``; a beginning is of many."""
+    if in_code.endswith(("*", "_")):
+        return listed.startswith(in_code.rstrip("*"))
     return listed in (in_code, f"{in_code}_total")

@@ -24,6 +24,10 @@ from components.settings import FeedSettings
 
 STATUS_INTERVAL_S = 1.0
 
+DAY_STREAM = "miniTicker"
+DAY_OVERDUE_AFTER_S = 10.0
+"""At the earliest: the exchange sends statistics every second while a symbol trades."""
+
 
 class Feed:
     """All symbols of its settings, over as many connections as their streams need; a ``LeadableFeed``."""
@@ -55,14 +59,15 @@ class Feed:
         self._upstream_paused = 0
         self._stale: list[str] = []
         self._asked_again_s: dict[str, float] = {}
+        """By stream."""
         self._since_ms = wall_clock_ms()
         self._state = UpstreamState.STOPPED
-        streams = [
-            f"{symbol.lower()}@{kind}" for symbol in settings.symbols for kind in (settings.trade_stream, "bookTicker")
-        ]
+        self._kinds = (settings.trade_stream, "bookTicker", *([DAY_STREAM] if settings.day else []))
+        # All streams of a symbol by one connection.
+        size = MAX_STREAMS_PER_CONNECTION // len(self._kinds)
         chunks = [
-            streams[start : start + MAX_STREAMS_PER_CONNECTION]
-            for start in range(0, len(streams), MAX_STREAMS_PER_CONNECTION)
+            [stream for symbol in settings.symbols[start : start + size] for stream in self._streams_of(symbol)]
+            for start in range(0, len(settings.symbols), size)
         ]
         self._lines = [
             Line(
@@ -79,6 +84,9 @@ class Feed:
         ]
         self._ticker = LoopingCall(self._every_second)
         self._ticker.clock = reactor
+
+    def _streams_of(self, symbol: str) -> list[str]:
+        return [_stream(symbol, kind) for kind in self._kinds]
 
     def start(self) -> None:
         """Connect to the exchange and the bus, and go on until ``stop``."""
@@ -204,6 +212,7 @@ class Feed:
                 "frames": intake.frames,
                 "ticks": counters.ticks,
                 "books": counters.books,
+                "day_updates": counters.day_updates,
                 "malformed": intake.malformed,
                 "ignored": intake.ignored,
                 "duplicates": counters.duplicates,
@@ -255,11 +264,30 @@ class Feed:
                 first=newly[0],
             )
         self._stale = stale
+        self._ask_again({stream for symbol in stale for stream in self._streams_of(symbol)} | self._silent_days(now_s))
+
+    def _silent_days(self, now_s: float) -> set[str]:
+        # A symbol without statistics is not stale: its prices flow.
+        if DAY_STREAM not in self._kinds:
+            return set()
+        without = self.intake.recent.without_day(now_s, max(self.settings.stale_after_s, DAY_OVERDUE_AFTER_S))
+        silent = {_stream(symbol, DAY_STREAM) for symbol in without}
+        newly = silent - self._asked_again_s.keys()
+        if newly:
+            self.log.warn("{count} symbols trade without statistics, such as {one}", count=len(newly), one=min(newly))
+        return silent
+
+    def _ask_again(self, silent: set[str]) -> None:
         # A subscription can go silent after a good acknowledgement; once per period it is made anew.
-        due = {symbol for symbol in stale if now_s - self._asked_again_s.get(symbol, float("-inf")) >= after_s}
-        self._asked_again_s = {symbol: asked for symbol, asked in self._asked_again_s.items() if symbol in stale}
+        now_s, after_s = self._reactor.seconds(), self.settings.stale_after_s
+        due = {stream for stream in silent if now_s - self._asked_again_s.get(stream, float("-inf")) >= after_s}
+        self._asked_again_s = {stream: asked for stream, asked in self._asked_again_s.items() if stream in silent}
         self._asked_again_s.update(dict.fromkeys(due, now_s))
         for line in self._lines:
-            streams = [stream for stream in line.streams if stream.partition("@")[0].upper() in due]
+            streams = [stream for stream in line.streams if stream in due]
             if streams:
                 line.resubscribe(streams)
+
+
+def _stream(symbol: str, kind: str) -> str:
+    return f"{symbol.lower()}@{kind}"

@@ -12,7 +12,16 @@ from twisted.logger import Logger
 
 from components.bus import BusWriter
 from components.core.batch import Batch, Standing
-from components.core.binance import BookTicker, Ignored, MalformedFrame, Reply, ServerShutdown, Trade, parse_frame
+from components.core.binance import (
+    BookTicker,
+    Ignored,
+    MalformedFrame,
+    MiniTicker,
+    Reply,
+    ServerShutdown,
+    Trade,
+    parse_frame,
+)
 from components.core.recent import Recent
 from components.core.sequencer import Event, Sequencer, UnusableStanding
 
@@ -60,8 +69,8 @@ class Intake:
         """Number and write from here on; first of all what was kept and is not written yet.
 
         ``None`` begins an epoch, later than any that this feed has known, even where the clock is behind. It begins with what
-        comes from here on and the newest best prices: trades that were kept may be written in the epoch before, which
-        nobody can tell any more.
+        comes from here on and the newest best prices and statistics: trades that were kept may be written in the epoch before,
+        which nobody can tell any more.
         """
         self._events = []
         self._newest_trade_ms = None
@@ -74,8 +83,7 @@ class Intake:
             trades = iter(())
         self.leading = True
         self._write_all(self.sequencer.kept_tick(trade) for trade in trades)
-        now_s = self._monotonic_s()
-        self._write_all(self.sequencer.kept_book(book, now_s) for book in self.recent.books())
+        self._write_updates(self.recent)
         if self.leading:
             self.write_batch()
 
@@ -104,12 +112,16 @@ class Intake:
     def write_kept(self, other: Recent) -> None:
         """Go on with what another connection has kept that was open beside the one whose symbols it takes over."""
         if self.leading:
-            now_s = self._monotonic_s()
-            self._write_all(self.sequencer.kept_tick(trade) for trade in other.trades(now_s))
-            self._write_all(self.sequencer.kept_book(book, now_s) for book in other.books())
+            self._write_all(self.sequencer.kept_tick(trade) for trade in other.trades(self._monotonic_s()))
+            self._write_updates(other)
             if self.leading:
                 self.write_batch()
         self.recent.merge(other)
+
+    def _write_updates(self, kept: Recent) -> None:
+        now_s = self._monotonic_s()
+        self._write_all(self.sequencer.kept_book(book, now_s) for book in kept.books())
+        self._write_all(self.sequencer.kept_day(day, now_s) for day in kept.days())
 
     def _write_all(self, events: Iterable[Event | None]) -> None:
         for event in events:
@@ -147,6 +159,11 @@ class Intake:
                 if not writes:
                     continue
                 event = sequencer.book(parsed, now_s, now_ms)
+            elif isinstance(parsed, MiniTicker):
+                recent.day(parsed)
+                if not writes:
+                    continue
+                event = sequencer.day(parsed, now_s)
             elif isinstance(parsed, Ignored):
                 self.ignored += 1
                 continue

@@ -21,13 +21,14 @@ from twisted.python.failure import Failure
 
 from components.bus.choice import make_reader
 from components.core.closing import CloseReason
-from components.core.grants import BOOK_FAMILY, Grants, grants_of
+from components.core.grants import Grants, grants_of
 from components.core.market import Market
 from components.core.outbox import Condenser, OutboxCounters
 from components.core.payload import EncodedPayload
 from components.core.rates import RateConflator
 from components.core.replay import TickHistory
 from components.core.retained import RetainedEvents
+from components.core.topics import STREAMS
 from components.environment import NodeEnvironment, refuse_to_start
 from components.router import runtime, safe_log
 from components.router.fanout_settings import FanOutSettings, FanOutSettingsError
@@ -79,7 +80,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         self._history = TickHistory(self._fanout_settings.replay, time.monotonic)
         conflator = RateConflator(self._fanout_settings.rates)
         self._conflator = conflator
-        self._families = frozenset([BOOK_FAMILY, *(rate.name for rate in conflator.rates)])
+        self._families = frozenset([*filter(None, STREAMS.values()), *(rate.name for rate in conflator.rates)])
         self._rates = RateTopics(reactor, time.monotonic, conflator, self._publish_batch)
         max_age_s = self._fanout_settings.snapshot_max_age_s
         self._retained_events = RetainedEvents(self._market, conflator, max_age_s, time.monotonic)

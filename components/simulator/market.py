@@ -56,8 +56,13 @@ class SimulatedMarket:
             raise ValueError(f"rate_per_s must be >= 1, was {rate_per_s}")
         random = Random(seed)  # noqa: S311  repeatable prices, no secrets
         self._bits = random.getrandbits
-        self.symbols = {one.symbol.lower(): SimulatedSymbol(one, random.getrandbits(32)) for one in instruments}
-        self._lottery = [self.symbols[one.symbol.lower()] for one in instruments for _ in range(max(1, one.activity))]
+        shares = {one.symbol.lower(): max(1, one.activity) for one in instruments}
+        trades_per_hour = {name: 3600 * rate_per_s * share // sum(shares.values()) for name, share in shares.items()}
+        self.symbols = {
+            name: SimulatedSymbol(one, random.getrandbits(32), trades_per_hour[name])
+            for name, one in zip(shares, instruments, strict=True)
+        }
+        self._lottery = [self.symbols[name] for name, share in shares.items() for _ in range(share)]
         self._rate_per_s = rate_per_s
         self._origin_ms = start_ms
         self._trades = 0

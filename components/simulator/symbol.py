@@ -11,6 +11,7 @@ from collections import deque
 
 from components.instruments import Instrument
 from components.simulator.amounts import UNIT, Bar, eight_decimals, scaled
+from components.simulator.past import past_hours
 
 Frame = tuple[str, bytes]
 """Stream name and payload; a plain tuple because one is made per trade, up to 50,000 a second."""
@@ -61,8 +62,11 @@ class SimulatedSymbol:
         "wants_trade",
     )
 
-    def __init__(self, instrument: Instrument, salt: int) -> None:
-        """Set the walk to its start; ``salt`` (32 random bits) decides first ids and the book's depth."""
+    def __init__(self, instrument: Instrument, salt: int, trades_per_hour: int) -> None:
+        """Set the walk to its start; ``salt`` (32 random bits) decides first ids, the book's depth and the day before.
+
+        That day had some ``trades_per_hour`` trades an hour.
+        """
         self.instrument = instrument
         self._tick = scaled(instrument.tick_size)
         self._step = scaled(instrument.step_size)
@@ -84,7 +88,9 @@ class SimulatedSymbol:
         self.update_id = self.trade_id * 3
         self.minute = Bar(self.bid, self.bid, self.bid, self.bid)
         self._hour = Bar(self.bid, self.bid, self.bid, self.bid)
-        self._hours: deque[Bar] = deque(maxlen=_DAY_HOURS - 1)
+        past_steps = trades_per_hour * (1 + self._typical)
+        past = past_hours(salt, self.bid, past_steps, _DAY_HOURS - 1)
+        self._hours: deque[Bar] = deque(past, maxlen=_DAY_HOURS - 1)
         self.changed = False
         self._depth_seen: tuple[dict[int, int], dict[int, int]] = ({}, {})
         self._depth_seen_id = 0

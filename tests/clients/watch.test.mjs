@@ -18,6 +18,7 @@ function watch(more = {}) {
     onGap: ({ symbol, epoch, from_seq, to_seq, because }) => told.push(`gap ${symbol} ${epoch} ${from_seq}-${to_seq} ${because}`),
     onReplay: ({ symbol, epoch, after_seq, to_seq, ticks }) => told.push(`replay ${symbol} ${epoch} ${after_seq}-${to_seq} ${ticks}`),
     onBook: ({ bid }) => told.push(`bid ${bid}`),
+    onDay: ({ volume }) => told.push(`volume ${volume}`),
     onStatus: ({ state }) => told.push(state),
     onState: () => {},
     ...more,
@@ -210,8 +211,20 @@ test("answers that come after their session was given up take no subscription fr
   await old.answer("market.symbols", ["BTCUSDT"]);
   await current.answer("market.symbols", ["BTCUSDT"]);
   assert.deepEqual([...old.handlers.keys()], ["market.status"]);
-  assert.deepEqual([...current.handlers.keys()], ["market.status", "market.BTCUSDT", "market.BTCUSDT.book"]);
+  assert.deepEqual([...current.handlers.keys()], ["market.status", "market.BTCUSDT", "market.BTCUSDT.book", "market.BTCUSDT.day"]);
   assert.deepEqual(listed, [["BTCUSDT"]]);
+});
+
+test("best prices and the day's figures are handed on as they come, and not subscribed to where nobody wants them", async () => {
+  watch();
+  const session = await join();
+  told = [];
+  await session.publish("market.BTCUSDT.book", { symbol: "BTCUSDT", bid: 1 });
+  await session.publish("market.BTCUSDT.day", { symbol: "BTCUSDT", volume: 7 });
+  assert.deepEqual(told, ["bid 1", "volume 7"]);
+  watch({ onBook: null, onDay: null });
+  const without = await join();
+  assert.deepEqual([...without.handlers.keys()], ["market.status", "market.BTCUSDT"]);
 });
 
 test("silent symbols are counted by the topic, and their names asked for", async () => {

@@ -15,6 +15,7 @@ from components.core.binance import (
     BookTicker,
     Ignored,
     MalformedFrame,
+    MiniTicker,
     Reply,
     ServerShutdown,
     Trade,
@@ -64,12 +65,30 @@ def test_a_book_ticker_has_both_sides() -> None:
     )
 
 
+def test_a_mini_ticker_is_taken_as_documented() -> None:
+    # Source: Binance's spot API documentation, "Individual Symbol Mini Ticker Stream".
+    data = {
+        "e": "24hrMiniTicker",
+        "E": 1672515782136,
+        "s": "BNBBTC",
+        "c": "0.0025",
+        "o": "0.0010",
+        "h": "0.0025",
+        "l": "0.0010",
+        "v": "10000",
+        "q": "18",
+    }
+    assert parse_frame(combined("bnbbtc@miniTicker", data)) == MiniTicker(
+        "BNBBTC", 1672515782136, "0.0025", "0.0010", "0.0025", "0.0010", "10000", "18"
+    )
+
+
 def test_fields_never_seen_before_are_ignored() -> None:
     frame = json.dumps({"stream": "bnbbtc@trade", "data": TRADE | {"X": [1], "st": "x"}, "new": {}}).encode()
     assert isinstance(parse_frame(frame), Trade)
 
 
-@pytest.mark.parametrize("kind", ["kline_1m", "depth@100ms", "miniTicker", "somethingNew"])
+@pytest.mark.parametrize("kind", ["kline_1m", "depth@100ms", "miniTicker@1s", "ticker", "somethingNew"])
 def test_other_streams_are_ignored_not_malformed(kind: str) -> None:
     assert parse_frame(combined(f"bnbbtc@{kind}", {"whatever": 1})) == Ignored(f"bnbbtc@{kind}")
 
@@ -102,6 +121,7 @@ def test_control_frames_say_what_they_mean(frame: bytes, expected: object) -> No
         b'{"stream":"bnbbtc@trade","data":[]}',
         b"\xff\xfe",
         b'{"stream":"bnbbtc@trade","data":{"s":"\xff"}}',
+        combined("bnbbtc@miniTicker", {"whatever": 1}),
         combined("bnbbtc@trade", TRADE | {"p": 1.5}),
         combined("bnbbtc@trade", TRADE | {"t": "12345"}),
         combined("bnbbtc@trade", {key: value for key, value in TRADE.items() if key != "q"}),
@@ -140,18 +160,24 @@ def test_a_price_that_may_not_stand_in_json_is_malformed(price: str) -> None:
 
 
 BOOK_TICKER = {"u": 400, "s": "BNBUSDT", "b": "25.35190000", "B": "31.21", "a": "25.36520000", "A": "40.66"}
+MINI_TICKER = {"E": 4, "s": "A", "c": "2.50", "o": "1", "h": "3", "l": "0.5", "v": "10", "q": "20.00"}
 AGG_TRADE = {"s": "A", "a": 7, "p": "1", "q": "2", "f": 7, "l": 7, "T": 4, "m": False}
 
 
 @pytest.mark.parametrize(
     ("stream", "data", "names"),
-    [("a@trade", TRADE, "pq"), ("a@aggTrade", AGG_TRADE, "pq"), ("a@bookTicker", BOOK_TICKER, "bBaA")],
+    [
+        ("a@trade", TRADE, "pq"),
+        ("a@aggTrade", AGG_TRADE, "pq"),
+        ("a@bookTicker", BOOK_TICKER, "bBaA"),
+        ("a@miniTicker", MINI_TICKER, "cohlvq"),
+    ],
 )
 @pytest.mark.parametrize("text", ["", " ", "1 2", "1 ", " 1", "1\n", "01", "-1"])
 def test_each_price_and_volume_must_be_a_decimal_by_itself(
     stream: str, data: dict[str, object], names: str, text: str
 ) -> None:
-    assert isinstance(parse_frame(combined(stream, data)), Trade | BookTicker)
+    assert isinstance(parse_frame(combined(stream, data)), Trade | BookTicker | MiniTicker)
     for name in names:
         with pytest.raises(MalformedFrame, match=f"^{name} must be a plain decimal"):
             parse_frame(combined(stream, data | {name: text}))
@@ -168,11 +194,14 @@ def test_no_bytes_raise_anything_but_malformed_frame(frame: bytes) -> None:
         parse_frame(frame)
 
 
+KINDS = ("trade", "aggTrade", "bookTicker", "miniTicker")
+
+
 @given(
     st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.dictionaries(st.text(), inner))
 )
 def test_no_json_raises_anything_but_malformed_frame(value: object) -> None:
-    for frame in (json.dumps(value).encode(), combined("btcusdt@trade", value), combined("btcusdt@bookTicker", value)):
+    for frame in (json.dumps(value).encode(), *(combined(f"a@{kind}", value) for kind in KINDS)):
         with contextlib.suppress(MalformedFrame):
             parse_frame(frame)
 
@@ -183,6 +212,12 @@ def test_a_decimals_digits_survive(price: Decimal) -> None:
     trade = parse_frame(combined("bnbbtc@trade", TRADE | {"p": text}))
     assert isinstance(trade, Trade)
     assert trade.price == text
+
+
+@given(st.lists(st.decimals(0, 10**12, places=8).map("{:f}".format), min_size=6, max_size=6), st.integers(0, 2**62))
+def test_a_mini_tickers_digits_survive(texts: list[str], time_ms: int) -> None:
+    data = {"E": time_ms, "s": "BTCUSDT", **dict(zip("cohlvq", texts, strict=True))}
+    assert parse_frame(combined("btcusdt@miniTicker", data)) == MiniTicker("BTCUSDT", time_ms, *texts)
 
 
 def test_every_recorded_message_of_the_real_exchange_is_taken(recordings: list[Path]) -> None:

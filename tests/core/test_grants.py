@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from components.core.grants import grants_of
 
-FAMILIES = frozenset({"book", "every_100ms", "every_1s"})
+FAMILIES = frozenset({"book", "day", "every_100ms", "every_1s"})
 VIEWER = grants_of("viewer", "alice", None, (), FAMILIES)
 ENTITLED = grants_of("viewer", "bob", ["BTC*", "ETHUSDT"], ["quotes", "risk-*"], FAMILIES)
 SERVICE = grants_of("service", "quotes", None, (), FAMILIES)
@@ -20,6 +20,9 @@ OPERATOR = grants_of("operator", "olga", None, (), FAMILIES)
     [
         (VIEWER, "subscribe", "market.BTCUSDT", "exact", True),
         (VIEWER, "subscribe", "market.BTCUSDT.book", "exact", True),
+        (VIEWER, "subscribe", "market.BTCUSDT.day", "exact", True),
+        (VIEWER, "subscribe", "market..day", "wildcard", True),
+        (VIEWER, "subscribe", "market.BTCUSDT.days", "exact", False),
         (VIEWER, "subscribe", "market.", "prefix", True),
         (VIEWER, "subscribe", "market..book", "wildcard", True),
         (VIEWER, "subscribe", "market.status", "exact", True),
@@ -58,6 +61,9 @@ OPERATOR = grants_of("operator", "olga", None, (), FAMILIES)
         (ENTITLED, "subscribe", "market..every_1s", "wildcard", False),
         (ENTITLED, "subscribe", "market.BTCUSDT", "exact", True),
         (ENTITLED, "subscribe", "market.ETHUSDT.book", "exact", True),
+        (ENTITLED, "subscribe", "market.ETHUSDT.day", "exact", True),
+        (ENTITLED, "subscribe", "market.SOLUSDT.day", "exact", False),
+        (ENTITLED, "subscribe", "market..day", "wildcard", False),
         (ENTITLED, "subscribe", "market.SOLUSDT", "exact", False),
         (ENTITLED, "subscribe", "market.SOLUSDT.book", "exact", False),
         (ENTITLED, "subscribe", "market.", "prefix", False),

@@ -35,13 +35,14 @@ def test_a_snapshot_has_the_newest_of_each_stream_with_its_digits() -> None:
             [
                 ("market.BTCUSDT", 1, b'{"price":1.10}'),
                 ("market.BTCUSDT.book", 1, b'{"bid":1.00}'),
+                ("market.BTCUSDT.day", 1, b'{"last":1.150}'),
                 ("market.BTCUSDT", 2, b'{"price":1.20}'),
             ],
         )
     )
     assert market.snapshot(["BTCUSDT", "ETHUSDT"]) == (
-        b'{"epoch":7,"symbols":{"BTCUSDT":{"tick":{"price":1.20},"book":{"bid":1.00}},'
-        b'"ETHUSDT":{"tick":null,"book":null}}}'
+        b'{"epoch":7,"symbols":{"BTCUSDT":{"tick":{"price":1.20},"book":{"bid":1.00},"day":{"last":1.150}},'
+        b'"ETHUSDT":{"tick":null,"book":null,"day":null}}}'
     )
 
 
@@ -151,7 +152,7 @@ def test_what_stands_becomes_what_is_known_and_only_what_was_not_is_returned() -
     market.take_batch(Batch(7, 1, [("market.BTCUSDT", 1, b"1"), ("market.ETHUSDT", 1, b"1")]))
     standing = Standing(7, 9, {"market.BTCUSDT": (1, b"1"), "market.ETHUSDT": (4, b"4")})
     assert market.take_standing(standing) == Batch(7, 9, [("market.ETHUSDT", 4, b"4")])
-    assert market.snapshot(["ETHUSDT"]) == b'{"epoch":7,"symbols":{"ETHUSDT":{"tick":4,"book":null}}}'
+    assert market.snapshot(["ETHUSDT"]) == b'{"epoch":7,"symbols":{"ETHUSDT":{"tick":4,"book":null,"day":null}}}'
     market.take_batch(Batch(7, 10, []))
     assert market.missed_batches == 0
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from components.core.binance import BookTicker, Trade
 from components.core.merge import (
-    BookAccumulator,
+    NewestAccumulator,
     Stream,
     TickAccumulator,
     Unmergeable,
@@ -188,10 +188,10 @@ def test_the_size_of_a_tick_is_measured_whenever_its_trades_have_doubled() -> No
 
 @given(st.lists(st.tuples(st.integers(1, 5), st.integers(0, 3)), min_size=1))
 def test_of_best_prices_the_newest_stays_and_says_how_many_it_stands_for(drawn: list[tuple[int, int]]) -> None:
-    all_at_once, by_parts = BookAccumulator(), BookAccumulator()
+    all_at_once, by_parts = NewestAccumulator(), NewestAccumulator()
     seq = 0
     for count, dropped in drawn:
-        part = BookAccumulator()
+        part = NewestAccumulator()
         for number in range(count):
             seq += 1
             update = with_dropped(book(seq), dropped if number == 0 else 0)
@@ -212,7 +212,7 @@ def test_of_best_prices_the_newest_stays_and_says_how_many_it_stands_for(drawn: 
 @pytest.mark.parametrize("payload", [b"", b"{}", b"[1]", b"null"])
 def test_best_prices_that_are_no_object_are_refused(payload: bytes) -> None:
     with pytest.raises(Unmergeable):
-        BookAccumulator().add(payload)
+        NewestAccumulator().add(payload)
     with pytest.raises(Unmergeable):
         with_dropped(payload, 1)
     assert with_dropped(payload, 0) == payload
@@ -235,7 +235,8 @@ def test_dropping_a_tick_loses_its_trades_and_those_it_said_were_dropped(
     [
         ("market.BTCUSDT", Stream.TICKS),
         ("market.1INCHUSDT.every_100ms", Stream.TICKS),
-        ("market.BTCUSDT.book", Stream.BOOKS),
+        ("market.BTCUSDT.book", Stream.NEWEST),
+        ("market.BTCUSDT.day", Stream.NEWEST),
         ("market.BTCUSDT.depth", Stream.OPAQUE),
         ("market.status", Stream.OPAQUE),
         ("services.quotes.BTCUSDT", Stream.OPAQUE),

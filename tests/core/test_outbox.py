@@ -17,10 +17,11 @@ from components.core.closing import CloseReason
 from components.core.outbox import EVENT_OVERHEAD_BYTES, Condenser, ConflatingOutbox, Delivery, OutboxCounters
 from components.core.outbox_settings import InvalidOutboxSettings, OutboxSettings, Policy, QueuePolicy
 
-TICKS, OTHER_TICKS, BOOKS, STATUS, SERVICE = (
+TICKS, OTHER_TICKS, BOOKS, DAYS, STATUS, SERVICE = (
     "market.BTCUSDT",
     "market.ETHUSDT",
     "market.BTCUSDT.book",
+    "market.BTCUSDT.day",
     "market.status",
     "services.quotes.vwap",
 )
@@ -36,8 +37,15 @@ def tick(seq: int, volume: str = "1.5") -> bytes:
     return template % (100 + seq * 7919 % 50, volume.encode(), 1700000000000 + seq, 900 + seq, seq)
 
 
+def day(seq: int) -> bytes:
+    return b'{"symbol":"BTCUSDT","last":1.10,"high":1.20,"ts":17,"seq":%d}' % seq
+
+
 def book(seq: int) -> bytes:
     return b'{"symbol":"BTCUSDT","bid":1.10,"ask":1.20,"seq":%d}' % seq
+
+
+PAYLOADS = {BOOKS: book, DAYS: day}
 
 
 def said(delivery: Delivery, name: str, nothing: int) -> int:
@@ -52,7 +60,7 @@ def accounted(counters: OutboxCounters, waiting: int) -> bool:
 
 
 # One step: drain that many events, or add one for (subscription, topic) with a volume.
-keys = st.tuples(st.integers(1, 3), st.sampled_from([TICKS, OTHER_TICKS, BOOKS, STATUS, SERVICE]))
+keys = st.tuples(st.integers(1, 3), st.sampled_from([TICKS, OTHER_TICKS, BOOKS, DAYS, STATUS, SERVICE]))
 volumes = st.decimals(0, 10**9, places=8).map(lambda volume: f"{volume:f}")
 steps = st.lists(st.one_of(st.integers(0, 4), st.tuples(keys, volumes)), max_size=80)
 
@@ -71,7 +79,7 @@ class Played:
             else:
                 key, volume = step
                 seq = len(self.added[key]) + 1
-                payload = book(seq) if key[1] == BOOKS else tick(seq, volume)
+                payload = PAYLOADS[key[1]](seq) if key[1] in PAYLOADS else tick(seq, volume)
                 assert outbox.add(*key, payload) is None
                 self.added[key].append(payload)
                 self.waiting.setdefault(key, 0)
@@ -343,7 +351,7 @@ def test_what_was_condensed_before_leaves_an_outbox_as_its_events_would(
         events = []
         for (subscription, topic), volume, spoilt in part:
             seq += 1
-            payload = book(seq) if topic == BOOKS else tick(seq, volume)
+            payload = PAYLOADS[topic](seq) if topic in PAYLOADS else tick(seq, volume)
             # Now and then a market topic carries what is no tick.
             events.append((subscription, topic, b"[1]" if spoilt == 0 else payload))
         for event in events:

@@ -13,12 +13,12 @@ from msgspec import UNSET
 from components.core import plain_json
 from components.core.plain_json import Following, RequestRefused, Subscribe, Unsubscribe
 from components.core.replay import ReplayPage
-from components.uris import ERROR_INVALID_MESSAGE
+from components.uris import ERROR_INVALID_MESSAGE, topic_of
 
 RATES = {100: "every_100ms", 1000: "every_1s"}
 SYMBOLS = st.sampled_from(["BTCUSDT", "ETHUSDT", "SOLUSDT"])
 SOME = st.lists(SYMBOLS, max_size=3)
-FAMILIES = st.lists(st.sampled_from(["", "book", "every_1s"]), min_size=1, max_size=3, unique=True)
+FAMILIES = st.lists(st.sampled_from(["", "book", "day", "every_1s"]), min_size=1, max_size=3, unique=True)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.sampled_from(["type", "id", "symbols"]), inner),
@@ -51,7 +51,11 @@ def test_an_id_is_found_in_what_is_no_request(request_id: str | int, rest: dict[
     ("fields", "named"),
     [
         ({}, ("",)),
-        ({"streams": ["tick", "book", "tick", "book"]}, None),
+        ({"streams": ["tick", "book", "tick", "book", "day"]}, None),
+        ({"streams": []}, None),
+        ({"streams": ["day\n"]}, None),
+        ({"streams": ["tick", "book", "day"]}, ("", "book", "day")),
+        ({"streams": ["day"], "symbols": []}, None),
         ({"symbols": []}, None),
         ({"symbols": [], "streams": ["book"]}, None),
         ({"symbols": [], "streams": ["status"]}, ()),
@@ -74,7 +78,7 @@ def test_a_subscription_names_families(fields: dict[str, Any], named: tuple[str,
 
 
 def test_the_end_of_subscriptions_is_that_of_all_unless_it_says_which() -> None:
-    assert plain_json.families(Unsubscribe(symbols="*"), RATES) == ("", "every_100ms", "every_1s", "book")
+    assert plain_json.families(Unsubscribe(symbols="*"), RATES) == ("", "every_100ms", "every_1s", "book", "day")
     assert plain_json.families(Unsubscribe(symbols="*", streams=["book"]), RATES) == ("book",)
     assert plain_json.families(Unsubscribe(symbols="*", every_ms=100), RATES) == ("every_100ms",)
 
@@ -117,14 +121,14 @@ def test_an_id_of_null_is_none() -> None:
 def test_a_subscription_to_ticks_ends_those_at_other_rates() -> None:
     assert plain_json.replaced(["", "book"], RATES) == ("every_100ms", "every_1s")
     assert plain_json.replaced(["every_1s"], RATES) == ("", "every_100ms")
-    assert plain_json.replaced(["book"], RATES) == ()
+    assert plain_json.replaced(["book", "day"], RATES) == ()
 
 
 def test_a_rate_that_there_is_not_is_refused_with_those_that_there_are() -> None:
     with pytest.raises(RequestRefused, match="must be one of 100, 1000"):
         plain_json.families(Subscribe(symbols="*", every_ms=7), RATES)
     with pytest.raises(RequestRefused, match="tick"):
-        plain_json.families(Subscribe(symbols="*", every_ms=100, streams=["book"]), RATES)
+        plain_json.families(Subscribe(symbols="*", every_ms=100, streams=["book", "day"]), RATES)
 
 
 @given(
@@ -169,7 +173,7 @@ def test_what_is_followed_is_what_was_asked_for(steps: list[tuple[str, list[str]
             elif family in everything:
                 without = everything[family]
                 everything[family] = without - set(known) if step == "begin" else without | set(known)
-        assert set(following.topics) == {plain_json.topic_of(*pair) for pair in wanted}
+        assert set(following.topics) == {topic_of(*pair) for pair in wanted}
         assert following.follows_all == bool(everything)
 
 

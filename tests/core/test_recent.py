@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.core.binance import BookTicker, Trade
+from components.core.binance import BookTicker, MiniTicker, Trade
 from components.core.recent import Recent
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
@@ -14,6 +14,10 @@ def trade(number: int, symbol: str = "BTCUSDT") -> Trade:
 
 def book(number: int, symbol: str = "BTCUSDT") -> BookTicker:
     return BookTicker(symbol, number, "1.10", "2.0", "1.20", "3.00")
+
+
+def day(ts_ms: int, symbol: str = "BTCUSDT") -> MiniTicker:
+    return MiniTicker(symbol, ts_ms, "1.1", "1.0", "1.2", "0.9", "10", "11")
 
 
 def kept(recent: Recent, now_s: float) -> list[int]:
@@ -44,7 +48,9 @@ def test_a_symbol_that_is_not_ours_is_not_kept() -> None:
     recent.tick(trade(1, "SOLUSDT"), 0.0)
     recent.book(book(1, "SOLUSDT"), 0.0, 0)
     assert kept(recent, 0.0) == []
+    recent.day(day(1, "SOLUSDT"))
     assert list(recent.books()) == []
+    assert list(recent.days()) == []
 
 
 def test_of_best_prices_the_newest_are_kept() -> None:
@@ -61,10 +67,13 @@ def test_what_two_connections_kept_is_merged_within_the_bound() -> None:
         other.tick(trade(number + 1), 0.0)
     recent.book(book(8), 0.0, 1)
     other.book(book(7), 0.0, 2)
+    recent.day(day(2000))
+    other.day(day(1000))
     recent.merge(other)
     assert kept(recent, 0.0) == [3, 2, 3, 4]
     assert recent.dropped == 2
     assert [one.ticker.update_id for one in recent.books()] == [8]
+    assert [one.ts_ms for one in recent.days()] == [2000]
 
 
 def test_a_symbol_is_stale_after_its_silence_only() -> None:
@@ -83,6 +92,22 @@ def test_a_trade_stream_that_died_is_not_hidden_by_best_prices() -> None:
         recent.book(book(number), 10.0 * number, 0)
     assert recent.stale(601.0, 60.0) == []
     assert recent.stale(602.0, 60.0) == ["BTCUSDT"]
+
+
+def test_statistics_are_missing_where_there_are_trades_without_them_only() -> None:
+    recent = Recent(SYMBOLS)
+    recent.connection_started(SYMBOLS, 0.0, 0)
+    assert recent.without_day(1000.0, 10.0) == []
+    recent.tick(trade(1), 1000.0)
+    recent.tick(trade(2), 1009.0)
+    assert recent.without_day(1010.0, 10.0) == []
+    assert recent.without_day(1010.1, 10.0) == ["BTCUSDT"]
+    recent.day(day(1))
+    assert recent.without_day(2000.0, 10.0) == []
+    recent.tick(trade(3), 2000.0)
+    recent.connection_started(SYMBOLS, 2005.0, 0)
+    assert recent.without_day(2011.0, 10.0) == []
+    assert recent.stale(1010.0, 2000.0) == []
 
 
 def test_a_connection_made_anew_says_nothing_of_another_ones_symbols() -> None:

@@ -13,7 +13,7 @@ from components.core.rates import DEFAULT_RATES, RateConflator
 from components.core.retained import RetainedEvents
 from components.core.topics import receives
 
-FAMILIES = frozenset(["book", *(rate.name for rate in DEFAULT_RATES)])
+FAMILIES = frozenset(["book", "day", *(rate.name for rate in DEFAULT_RATES)])
 ALL = grants_of("viewer", "alice", None, (), FAMILIES)
 BITCOIN_ONLY = grants_of("viewer", "bob", ["BTC*"], (), FAMILIES)
 TICK = b'{"symbol":"BTCUSDT","price":1.0,"volume":1.0,"side":"buy","ts":1,"id":%d,"seq":%d}'
@@ -43,6 +43,7 @@ class World:
 MARKET = [
     ("market.BTCUSDT", b"1"),
     ("market.BTCUSDT.book", b"2"),
+    ("market.BTCUSDT.day", b"5"),
     ("market.ETHUSDT", b"3"),
     ("market.ETHUSDT.book", b"4"),
 ]
@@ -51,9 +52,11 @@ MARKET = [
 @pytest.mark.parametrize(
     ("uri", "match", "payloads"),
     [
-        ("market.", "prefix", {b"1", b"2", b"3", b"4", b"status"}),
-        ("market.BTC", "prefix", {b"1", b"2"}),
-        ("market.BTCUSDT.", "prefix", {b"2"}),
+        ("market.", "prefix", {b"1", b"2", b"3", b"4", b"5", b"status"}),
+        ("market.BTC", "prefix", {b"1", b"2", b"5"}),
+        ("market.BTCUSDT.", "prefix", {b"2", b"5"}),
+        ("market..day", "wildcard", {b"5"}),
+        ("market.BTCUSDT.day", "exact", {b"5"}),
         ("market..book", "wildcard", {b"2", b"4"}),
         ("market.", "wildcard", {b"1", b"3", b"status"}),
         ("market..every_1s", "wildcard", {b"1", b"3"}),

@@ -8,7 +8,8 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.core.binance import BookTicker, Trade
+from components.core.batch import Standing
+from components.core.binance import BookTicker, MiniTicker, Trade
 from components.core.sequencer import Sequencer
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
@@ -23,6 +24,10 @@ def trade(number: int, *, symbol: str = "BTCUSDT", ts_ms: int | None = None, las
 
 def book(number: int) -> BookTicker:
     return BookTicker("BTCUSDT", number, "1.10", "2.0", "1.20", "3.00")
+
+
+def day(ts_ms: int, symbol: str = "BTCUSDT", last: str = "62520.15000000") -> MiniTicker:
+    return MiniTicker(symbol, ts_ms, last, "61000.10", "62999.90", "60000.00", "12345.67800000", "761234567.12345678")
 
 
 def test_a_tick_is_the_contracts_json_with_the_exchanges_digits() -> None:
@@ -47,6 +52,66 @@ def test_a_book_event_has_both_sides_and_the_feeds_time() -> None:
             b'"received_ts":1700000000123,"id":9,"seq":1}'
         ),
     )
+
+
+def test_a_days_event_has_the_exchanges_digits_and_time() -> None:
+    event = Sequencer(SYMBOLS).day(day(1700000000123), 0.0)
+    assert event == (
+        "market.BTCUSDT.day",
+        1,
+        (
+            b'{"symbol":"BTCUSDT","last":62520.15000000,"open":61000.10,"high":62999.90,"low":60000.00,'
+            b'"volume":12345.67800000,"quote_volume":761234567.12345678,"ts":1700000000123,"seq":1}'
+        ),
+    )
+
+
+def test_statistics_of_an_earlier_or_the_same_time_are_dropped_whatever_the_connection() -> None:
+    sequencer = Sequencer(SYMBOLS)
+    assert sequencer.day(day(1000), 0.0) is not None
+    sequencer.connection_started(SYMBOLS)
+    assert sequencer.day(day(1000, last="1.0"), 0.5) is None
+    assert sequencer.day(day(999), 0.5) is None
+    event = sequencer.day(day(1001), 1.0)
+    assert event is not None
+    assert event[1] == 2
+    assert (sequencer.counters.duplicates, sequencer.counters.day_updates) == (2, 2)
+
+
+def test_an_exchange_that_set_its_clock_back_is_followed_after_a_while() -> None:
+    sequencer = Sequencer(SYMBOLS)
+    sequencer.day(day(100_000), 0.0)
+    taken = [second for second in range(1, 15) if sequencer.day(day(1000 + second), float(second))]
+    assert taken == [11, 12, 13, 14]
+    assert sequencer.counters.id_resets == 1
+
+
+def test_statistics_go_on_behind_what_another_feed_wrote() -> None:
+    former, sequencer = Sequencer(SYMBOLS), Sequencer(SYMBOLS)
+    events = [former.day(day(ts_ms), 0.0) for ts_ms in (1000, 2000, 3000)]
+    assert events[-1] is not None
+    topic, seq, payload = events[-1]
+    sequencer.continue_epoch(Standing(1, 3, {topic: (seq, payload)}), {})
+    assert [sequencer.kept_day(day(ts_ms), 0.0) for ts_ms in (2000, 3000)] == [None, None]
+    assert sequencer.counters.duplicates == 0
+    event = sequencer.kept_day(day(4000), 0.0)
+    assert event is not None
+    assert event[:2] == ("market.BTCUSDT.day", 4)
+
+
+@given(st.lists(st.tuples(st.sampled_from(SYMBOLS), st.integers(0, 40), st.floats(0, 9)), max_size=60))
+def test_days_are_numbered_without_holes_and_never_go_back(script: list[tuple[str, int, float]]) -> None:
+    sequencer = Sequencer(SYMBOLS)
+    seen: dict[str, list[tuple[int, int]]] = {}
+    for symbol, ts_ms, now_s in script:
+        event = sequencer.day(day(ts_ms, symbol), now_s)
+        if event is not None:
+            seen.setdefault(event[0], []).append((event[1], json.loads(event[2])["ts"]))
+    for events in seen.values():
+        assert [seq for seq, _ in events] == list(range(1, len(events) + 1))
+        times = [ts_ms for _, ts_ms in events]
+        assert times == sorted(set(times))
+    assert sum(map(len, seen.values())) + sequencer.counters.duplicates == len(script)
 
 
 def test_each_symbol_and_stream_counts_for_itself() -> None:
@@ -112,7 +177,8 @@ def test_an_old_book_update_is_dropped_within_a_connection_and_taken_from_the_ne
 def test_a_symbol_that_is_not_ours_reaches_no_topic() -> None:
     sequencer = Sequencer(SYMBOLS)
     assert sequencer.tick(trade(1, symbol="BTCUSDT.book")) is None
-    assert sequencer.counters.unknown_symbols == 1
+    assert sequencer.day(day(1, "SOLUSDT"), 0.0) is None
+    assert sequencer.counters.unknown_symbols == 2
 
 
 def test_a_connection_made_anew_says_nothing_of_another_ones_symbols() -> None:

@@ -51,7 +51,7 @@ def test_what_the_code_has_and_the_reference_has_not_is_named(copy: Path) -> Non
     with (components / "router/metrics.py").open("a") as file:
         file.write('NEW = GaugeMetricFamily("crosstick_brand_new", "More.", 1)\n')
     with (components / "uris.py").open("a") as file:
-        file.write('BRAND_NEW = "crosstick.error.brand_new"\n')
+        file.write('BRAND_NEW = "crosstick.error.brand_new"\nNEW_FAMILY = "brandnew"\n')
     with (components / "settings.py").open("a") as file:
         file.write('BRAND_NEW = "CROSSTICK_BRAND_NEW"\n')
     change(
@@ -64,6 +64,7 @@ def test_what_the_code_has_and_the_reference_has_not_is_named(copy: Path) -> Non
         "the metric crosstick_brand_new of components/router/metrics.py is not in the tables of docs/reference/metrics.md",
         "the error URI crosstick.error.brand_new of components/uris.py is not in the tables of docs/reference/errors.md",
         f"the limit max_brand_new of components/core/limits.py is not in the tables of {LIMITS}",
+        "the family of topics brandnew of components/uris.py is not in the tables of docs/reference/topics.md",
         "the variable CROSSTICK_BRAND_NEW of components/settings.py is not in the tables of docs/reference/environment.md",
     ]
 

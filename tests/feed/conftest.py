@@ -34,6 +34,7 @@ async def make_feed() -> Any:
             trade_stream=options.pop("trade_stream", "trade"),
             stale_after_s=options.pop("stale_after_s", 60.0),
             name=next(names),
+            day=options.pop("day", True),
         )
         clock = options.pop("clock", reactor)
         feed = Feed(clock, settings, bus.writer(), lambda: NOW_MS, failures.append, rules)

@@ -8,6 +8,7 @@ from typing import Any
 
 from components.bus import LeadableFeed, WriterFigures
 from components.core.batch import Batch, Standing
+from components.core.topics import symbol_and_family
 
 
 class MemoryBus:
@@ -56,10 +57,10 @@ class MemoryBus:
         ]
 
     def ids(self) -> dict[str, list[int]]:
-        """Return the ids of all events, by topic."""
+        """Return the ids of all events by topic; of statistics, which have none, their times."""
         ids: dict[str, list[int]] = {}
         for topic, _, payload in self.events():
-            ids.setdefault(topic, []).append(payload["id"])
+            ids.setdefault(topic, []).append(payload["id"] if "id" in payload else payload["ts"])
         return ids
 
     def assert_gap_free(self) -> None:
@@ -73,9 +74,9 @@ class MemoryBus:
         assert [batch.number for batch in self.batches] == list(range(1, len(self.batches) + 1))
 
     def assert_each_trade_once(self) -> None:
-        """Look at the ids: trades without hole or repetition, best prices never going back."""
+        """Look at the ids: trades without hole or repetition, best prices and statistics never going back."""
         for topic, ids in self.ids().items():
-            if topic.endswith(".book"):
+            if symbol_and_family(topic)[1]:
                 assert all(earlier < later for earlier, later in itertools.pairwise(ids)), topic
             else:
                 assert ids == list(range(ids[0], ids[0] + len(ids))), topic

@@ -13,6 +13,7 @@ from twisted.internet import reactor
 from components.feed.feed import Feed
 from components.feed.upstream import UpstreamRules
 from components.simulator.faults import Fault, FaultKind
+from components.simulator.market import SimulatedMarket
 from components.simulator.server import SimulatedExchange
 from tests.feed.conftest import SYMBOLS
 from tests.feed.memory_bus import MemoryBus
@@ -65,7 +66,7 @@ async def test_many_symbols_are_subscribed_in_few_paced_messages(
         exchange, symbols=symbols, rules=UpstreamRules(params_per_message=20, message_interval_s=0.25)
     )
     await until(reactor, lambda: state(feed) == "live")
-    await until(reactor, lambda: len({topic for topic, _, _ in bus.events()}) == 6)
+    await until(reactor, lambda: len({topic for topic, _, _ in bus.events()}) == 9)
     assert exchange.counters.policy_closes == 0
 
 
@@ -78,7 +79,7 @@ async def test_more_streams_than_a_connection_may_carry_take_more_connections(
     feed, bus = make_feed(exchange, symbols=symbols)
     await until(reactor, lambda: state(feed) == "live")
     assert exchange.clients == 2
-    await until(reactor, lambda: len({topic for topic, _, _ in bus.events()}) == 6)
+    await until(reactor, lambda: len({topic for topic, _, _ in bus.events()}) == 9)
 
 
 @pytest_twisted.ensureDeferred
@@ -179,6 +180,57 @@ async def test_a_symbol_that_falls_silent_is_named_and_asked_for_again(
     await until(reactor, lambda: feed.status()["stale"] == [])
     assert feed.status()["exchange"]["reconnects"] == 0
     assert exchange.counters.policy_closes == 0
+
+
+class ForgetfulMarket(SimulatedMarket):
+    """Acknowledges a subscription to statistics and then forgets it, unless it is asked again."""
+
+    def __init__(self) -> None:
+        super().__init__(seed=1, rate_per_s=200, start_ms=int(reactor.seconds() * 1000))  # type: ignore[attr-defined]
+        self.asked: list[str] = []
+
+    def watch(self, stream: str) -> None:
+        self.asked.append(stream)
+        if not stream.endswith("@miniTicker") or self.asked.count(stream) > 1:
+            super().watch(stream)
+
+
+@pytest_twisted.ensureDeferred
+async def test_statistics_that_fall_silent_are_asked_for_again_and_nothing_else(
+    make_exchange: MakeExchange, make_feed: MakeFeed
+) -> None:
+    clock = ReactorOnClock()
+    market = ForgetfulMarket()
+    exchange = await make_exchange(source=market)
+    feed, bus = make_feed(exchange, clock=clock, stale_after_s=30.0)
+    await until(reactor, lambda: len({topic for topic, _, _ in bus.events()}) == 6)
+    first = len(market.asked)
+    for _ in range(2):
+        # So long that they are due, and so short that the prices are not.
+        clock.advance(20.0)
+        before = len(bus.events())
+        await until(reactor, lambda before=before: len(bus.events()) > before + 100)  # type: ignore[misc]
+    assert feed.status()["stale"] == []
+
+    def all_are_back() -> bool:
+        clock.advance(0.1)
+        return len(bus.events(".day")) > 0 and len({topic for topic, _, _ in bus.events()}) == 9
+
+    await until(reactor, all_are_back)
+    assert {stream.partition("@")[2] for stream in market.asked[first:]} == {"miniTicker"}
+    bus.assert_gap_free()
+
+
+@pytest_twisted.ensureDeferred
+async def test_without_the_setting_no_statistics_are_asked_for(
+    make_exchange: MakeExchange, make_feed: MakeFeed
+) -> None:
+    exchange = await make_exchange()
+    feed, bus = make_feed(exchange, day=False)
+    await until(reactor, lambda: len({topic for topic, _, _ in bus.events()}) == 6)
+    assert not exchange.router.has_listeners("btcusdt@miniTicker")
+    assert exchange.router.has_listeners("btcusdt@bookTicker")
+    assert counter(feed, "day_updates") == 0
 
 
 @pytest_twisted.ensureDeferred

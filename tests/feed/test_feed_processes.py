@@ -80,7 +80,7 @@ class Stage:
         written = self.written()
         written.assert_gap_free()
         written.assert_each_trade_once()
-        assert len(written.ids()) == 6
+        assert len(written.ids()) == 9
 
 
 def is_ready(feed: Command, role: str) -> bool:

@@ -95,6 +95,11 @@ def book(number: int, symbol: str = "BTCUSDT") -> bytes:
     return frame(f"{symbol.lower()}@bookTicker", {"u": number, "s": symbol, "b": "1.0", "B": "1", "a": "2.0", "A": "1"})
 
 
+def day(ts_ms: int, symbol: str = "BTCUSDT") -> bytes:
+    figures = {"c": "1.5", "o": "1.00", "h": "2.0", "l": "0.50", "v": "100.0", "q": "150.0"}
+    return frame(f"{symbol.lower()}@miniTicker", {"e": "24hrMiniTicker", "E": ts_ms, "s": symbol} | figures)
+
+
 def lead(intake: FollowingIntake) -> None:
     intake.writer.bus.give_lead(intake.writer)
 
@@ -133,6 +138,7 @@ def test_over_any_changes_of_the_lead_each_trade_is_written_once(
         count = FIRST_ID + sum(one == f"market.{symbol}" for one, _, _ in stream)
         made = trade(count, symbol) if kind == "trade" else aggregate(count, symbol)
         stream += [(f"market.{symbol}", count, made), (f"market.{symbol}.book", number, book(number, symbol))]
+        stream += [(f"market.{symbol}.day", number, day(number, symbol))]
     bus = MemoryBus()
     feeds = [FollowingIntake(bus), FollowingIntake(bus)]
     position, got = [0, 0], [set[tuple[str, int]](), set[tuple[str, int]]()]
@@ -155,7 +161,7 @@ def test_over_any_changes_of_the_lead_each_trade_is_written_once(
     bus.assert_gap_free()
     for topic, written in bus.ids().items():
         assert written == sorted(set(written))
-        if not topic.endswith(".book"):
+        if not topic.endswith((".book", ".day")):
             both = {number for name, number in got[0] & got[1] if name == topic}
             assert {number for number in both if written[0] <= number <= written[-1]} <= set(written)
             if not lost:
@@ -165,16 +171,19 @@ def test_over_any_changes_of_the_lead_each_trade_is_written_once(
 def test_a_feed_that_follows_writes_nothing_and_then_what_the_former_leader_did_not(bus: MemoryBus) -> None:
     one, other = FollowingIntake(bus), FollowingIntake(bus)
     lead(one)
-    one.get([trade(1), trade(2), book(7)])
-    other.get([trade(1), trade(2), trade(3), book(7), trade(4), book(8)])
+    one.get([trade(1), trade(2), book(7), day(1000)])
+    other.get([trade(1), trade(2), trade(3), book(7), day(1000), trade(4), book(8), day(2001), day(3001)])
     assert ids(bus) == [1, 2]
     lead(other)
     assert ids(bus) == [1, 2, 3, 4]
     assert ids(bus, "market.BTCUSDT.book") == [7, 8]
-    other.get([trade(5), book(9)])
+    # Of statistics, as of best prices, the newest is enough.
+    assert ids(bus, "market.BTCUSDT.day") == [1000, 3001]
+    other.get([trade(5), book(9), day(3000), day(4001)])
+    assert ids(bus, "market.BTCUSDT.day") == [1000, 3001, 4001]
     bus.assert_gap_free()
     counters = other.sequencer.counters
-    assert (counters.gaps, counters.duplicates, counters.id_resets) == (0, 0, 0)
+    assert (counters.gaps, counters.duplicates, counters.id_resets) == (0, 1, 0)
 
 
 def test_a_feed_that_lags_behind_the_standing_drops_what_it_gets_late(bus: MemoryBus) -> None:
@@ -304,11 +313,14 @@ def test_an_epoch_begins_later_than_the_one_before_even_where_the_clock_is_behin
     assert [(batch.epoch - NOW_MS, batch.number) for batch in bus.batches] == [(0, 1), (0, 2), (1, 1), (2, 1)]
 
 
-def test_an_epoch_begins_with_the_newest_best_prices_and_without_trades_that_may_be_written(bus: MemoryBus) -> None:
+def test_an_epoch_begins_with_the_newest_updates_and_without_trades_that_may_be_written(
+    bus: MemoryBus,
+) -> None:
     one = FollowingIntake(bus)
-    one.get([trade(1), book(7), book(8)])
+    one.get([trade(1), book(7), book(8), day(1000), day(2000)])
     lead(one)
-    assert [(topic, seq) for topic, seq, _ in bus.events()] == [("market.BTCUSDT.book", 1)]
+    assert [(topic, seq) for topic, seq, _ in bus.events()] == [("market.BTCUSDT.book", 1), ("market.BTCUSDT.day", 1)]
+    assert ids(bus, "market.BTCUSDT.day") == [2000]
     one.get([trade(2)])
     assert ids(bus) == [2]
 

@@ -22,6 +22,8 @@ async def two_feeds(
 ) -> tuple[Feed, Feed, MemoryBus]:
     exchange = exchange or await make_exchange(rate_per_s=2000)
     one, bus = make_feed(exchange, trade_stream=stream)
+    # So that the exchange has their connections in this order.
+    await until(reactor, lambda: one.status()["state"] == "live")
     other, _ = make_feed(exchange, bus=bus, trade_stream=stream)
     await until(reactor, lambda: other.status()["state"] == "live")
     before = len(bus.events())

@@ -300,7 +300,7 @@ def plain_requests(data: bytes) -> None:
         request = plain_json.parse(data)
         if isinstance(request, plain_json.Subscribe | plain_json.Unsubscribe):
             named = plain_json.families(request, _RATES)
-            require(set(named) <= {"", "book", *_RATES.values()}, "a family that there is not")
+            require(set(named) <= {"", "book", "day", *_RATES.values()}, "a family that there is not")
     except plain_json.RequestRefused as refused:
         said = plain_json.error(refused.uri, str(refused), refused.id)
         require(len(said) < 4_000, "a refusal without a bound")
@@ -510,7 +510,10 @@ def _signed(payload: bytes, header: bytes = b'{"alg":"HS256","typ":"JWT"}') -> s
 
 _SYMBOLS = ("BTCUSDT", "BTCEUR", "ETHUSDT", "book", "")
 _TOPICS = [
-    f"market.{symbol}{family}" for symbol in _SYMBOLS for family in ("", ".book", ".every_1s") if symbol or family
+    f"market.{symbol}{family}"
+    for symbol in _SYMBOLS
+    for family in ("", ".book", ".day", ".every_1s")
+    if symbol or family
 ]
 
 
@@ -574,7 +577,7 @@ def _both(messages: list[bytes]) -> list[bytes]:
 
 
 _PLAIN_REQUESTS = [
-    b'{"type":"subscribe","symbols":["BTCUSDT","ETHUSDT"],"streams":["tick","book"],"id":"a"}',
+    b'{"type":"subscribe","symbols":["BTCUSDT","ETHUSDT"],"streams":["tick","book","day"],"id":"a"}',
     b'{"type":"subscribe","symbols":"*","every_ms":1000}',
     b'{"type":"unsubscribe","symbols":"*","streams":["book"],"id":7}',
     b'{"type":"unsubscribe","symbols":["BTCUSDT"],"every_ms":100}',

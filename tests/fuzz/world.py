@@ -29,7 +29,7 @@ from txaio import set_global_log_level
 
 from components.core.batch import Batch
 from components.core.client_frames import unmasked
-from components.core.grants import BOOK_FAMILY, Grants, grants_of
+from components.core.grants import Grants, grants_of
 from components.core.limits import RealmLimits
 from components.core.market import Market
 from components.core.outbox import Condenser, OutboxCounters
@@ -60,7 +60,7 @@ HONEST_TOPIC = "market.BTCUSDT"
 SYMBOLS = ("BTCUSDT", "BTCEUR", "ETHUSDT")
 EPOCH = 1_700_000_000_000
 LIMITS = {"messages_per_s": None, "publishes_per_s": None, "calls_per_s": None, "refusals_per_s": 1e9}
-FAMILIES = frozenset({BOOK_FAMILY, "every_1s"})
+FAMILIES = frozenset({"book", "day", "every_1s"})
 AUTHORITY = TokenAuthority.of_secret(KEY, TokenRules("crosstick"))
 
 

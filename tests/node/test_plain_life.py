@@ -284,6 +284,15 @@ def test_what_is_no_stream_is_a_problem(trading: Node, query: str, status: int, 
         assert (stream.answer.status, json.loads(stream.answer.read())["type"]) == (status, kind)
 
 
+def test_a_stream_brings_the_days_figures_too(trading: Node) -> None:
+    with EventStream(trading, f"symbols=BTCUSDT&streams=book,day&token={trading.token('alice')}") as stream:
+        assert stream.answer.status == 200
+        while (event := stream.next()) is not None and "quote_volume" not in event[1]:
+            assert "price" not in event[1]
+    assert event is not None
+    assert event[1]["symbol"] == "BTCUSDT"
+
+
 def test_a_full_realm_has_no_streams(trading: Node) -> None:
     for tier, status in (("alone", 429), ("none", 503)):
         query = f"symbols=*&token={trading.token('full', tier=tier)}"

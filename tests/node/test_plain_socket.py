@@ -84,6 +84,12 @@ def test_streams_and_rates_are_told_apart(client: PlainClient) -> None:
     assert reply == {"type": "subscribed", "id": 1, "symbols": ["BTCUSDT"], "streams": ["book"]}
     assert all("bid" in client.next() for _ in range(3))
     assert client.reply("unsubscribe", id="2", symbols="*")["symbols"] == ["BTCUSDT"]
+    reply = client.reply("subscribe", id="2a", symbols=["BTCUSDT"], streams=["tick", "book", "day"])
+    assert reply["streams"] == ["tick", "book", "day"]
+    days = [client.until(lambda each: "quote_volume" in each)[-1] for _ in range(2)]
+    assert days[1]["seq"] == days[0]["seq"] + 1
+    assert all(len(days[1][name].partition(".")[2]) == 8 for name in ("last", "open", "high", "low", "volume"))
+    assert client.reply("unsubscribe", id="2b", symbols=["BTCUSDT"])["streams"] == ["tick", "book", "day"]
     reply = client.reply("subscribe", id=3, symbols=["BTCUSDT"], every_ms=100)
     assert reply["every_ms"] == 100
     slow = [client.next() for _ in range(3)]
@@ -124,7 +130,12 @@ def test_nothing_comes_of_what_is_not_followed_any_more(client: PlainClient) -> 
     client.reply("subscribe", id=1, symbols="*", streams=["tick", "book"])
     client.until(is_event)
     reply = client.reply("unsubscribe", id=2, symbols=["BTCUSDT", "SOLUSDT"])
-    assert reply == {"type": "unsubscribed", "id": 2, "symbols": ["BTCUSDT", "SOLUSDT"], "streams": ["tick", "book"]}
+    assert reply == {
+        "type": "unsubscribed",
+        "id": 2,
+        "symbols": ["BTCUSDT", "SOLUSDT"],
+        "streams": ["tick", "book", "day"],
+    }
     assert {client.next()["symbol"] for _ in range(40)} == {"ETHUSDT"}
     assert client.reply("unsubscribe", id=3, symbols="*")["symbols"] == ["ETHUSDT"]
     # What had been published before comes before the reply, and behind it nothing.

@@ -11,7 +11,7 @@ from autobahn.wamp import message
 from twisted.internet.task import Clock
 
 from components.core.batch import Batch
-from components.core.grants import BOOK_FAMILY, grants_of
+from components.core.grants import grants_of
 from components.core.limits import Limits
 from components.core.market import Market
 from components.core.rates import Rate
@@ -58,7 +58,7 @@ class Talk:
         self.conversation = Conversation(self, self.session, self.view, self.clock)  # type: ignore[arg-type]
 
     def _grants(self, _session: Any) -> Any:
-        return grants_of("viewer", "alice", self.symbols, [], frozenset({BOOK_FAMILY}))
+        return grants_of("viewer", "alice", self.symbols, [], frozenset({"book"}))
 
     def ask(self, **request: Any) -> None:
         self.conversation.take([json.dumps(request).encode()])

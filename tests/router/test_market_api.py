@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
@@ -25,6 +26,7 @@ async def test_a_hundred_symbols_tick_without_a_hole(node: Node, clients: Client
     received = await client.events("market.", "prefix")
     ticks: dict[str, list[dict[str, Any]]] = {}
     books: dict[str, list[dict[str, Any]]] = {}
+    days: dict[str, list[dict[str, Any]]] = {}
     taken = 0
 
     def enough() -> bool:
@@ -32,13 +34,15 @@ async def test_a_hundred_symbols_tick_without_a_hole(node: Node, clients: Client
         for topic, argument, _ in received[taken:]:
             if topic.endswith(".book"):
                 books.setdefault(topic, []).append(argument)
+            elif topic.endswith(".day"):
+                days.setdefault(topic, []).append(argument)
             elif topic != "market.status":
                 ticks.setdefault(topic, []).append(argument)
         taken = len(received)
-        return len(ticks) >= 100 and len(books) >= 100
+        return len(ticks) >= 100 and len(books) >= 100 and bool(days)
 
     await until(reactor, enough)
-    for stream in (ticks, books):
+    for stream in (ticks, books, days):
         for topic, arguments in stream.items():
             for before, argument in pairwise(arguments):
                 assert follows(argument, before["seq"]), topic
@@ -46,6 +50,34 @@ async def test_a_hundred_symbols_tick_without_a_hole(node: Node, clients: Client
     assert list(tick) == ["symbol", "price", "volume", "side", "ts", "id", "seq"]
     book = next(iter(books.values()))[0]
     assert list(book) == ["symbol", "bid", "bid_volume", "ask", "ask_volume", "received_ts", "id", "seq"]
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("serializer", ["json", "msgpack"])
+async def test_the_days_figures_come_each_second_and_fit_together(
+    node: Node, clients: Clients, serializer: str
+) -> None:
+    client = await clients.join(
+        node.ws_url, authid="v", ticket=node.token("v", symbols=["BTC*"]), serializer=serializer
+    )
+    while (await client.call("market.snapshot", ["BTCUSDT"]))["symbols"]["BTCUSDT"]["day"] is None:
+        pass
+    received = await client.events("market.BTCUSDT.day", retained=True)
+    await until(reactor, lambda: len(received) > 1)
+    assert [retained for _, _, retained in received[:2]] == [True, False]
+    before, day = received[0][1], received[1][1]
+    assert list(day) == ["symbol", "last", "open", "high", "low", "volume", "quote_volume", "ts", "seq"]
+    assert follows(day, before["seq"])
+    assert day["ts"] > before["ts"]
+    # Of MessagePack's numbers, those are text that no double prints.
+    last, opened, high, low = (Decimal(str(day[name])) for name in ("last", "open", "high", "low"))
+    assert low <= min(last, opened) <= max(last, opened) <= high
+    for name in ("volume", "quote_volume"):
+        assert Decimal(str(day[name])) > Decimal(str(before[name]))
+    newest = (await client.call("market.snapshot", ["BTCUSDT"]))["symbols"]["BTCUSDT"]["day"]
+    await until(reactor, lambda: newest in [argument for _, argument, _ in received])
+    assert await client.refusal(client.events("market.SOLUSDT.day")) == "wamp.error.not_authorized"
+    assert await client.refusal(client.events("market..day", "wildcard")) == "wamp.error.not_authorized"
 
 
 @pytest_twisted.ensureDeferred
@@ -86,6 +118,7 @@ async def test_a_pattern_begins_with_the_newest_event_of_every_topic(
     snapshot = [topic for topic, _, retained in received if retained]
     assert len(set(snapshot)) == len(snapshot)
     assert len(snapshot) >= len(symbols)
+    assert (f"market.{symbols[0]}.day" in snapshot) is (uri == "market.")
     assert ("market.status" in snapshot) is (uri == "market.")
     assert [retained for _, _, retained in received[: len(snapshot)]] == [True] * len(snapshot)
     for topic, argument, _ in received:
@@ -97,7 +130,7 @@ async def test_a_pattern_begins_with_the_newest_event_of_every_topic(
 async def until_all_have_traded(client: Client, symbols: list[str]) -> None:
     while True:
         snapshot = (await client.call("market.snapshot"))["symbols"]
-        if all(snapshot[symbol]["tick"] and snapshot[symbol]["book"] for symbol in symbols):
+        if all(all(snapshot[symbol].values()) for symbol in symbols):
             return
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -194,15 +195,55 @@ def test_a_minute_without_trades_keeps_the_last_close() -> None:
     assert closing["o"] == closing["c"] == "62520.15000000"
 
 
-def test_the_mini_ticker_covers_the_day_so_far() -> None:
-    frames = [(stream, json.loads(payload)) for stream, payload in open_market(rate=100).advance(START_MS + 200_000)]
+def day_of(market: SimulatedMarket, symbol: str, time_ms: int) -> dict[str, Any]:
+    ticker: dict[str, Any] = json.loads(market.symbols[symbol].mini_ticker(time_ms))
+    return ticker
+
+
+def test_the_mini_ticker_covers_the_day_so_far_and_the_one_before() -> None:
+    market = open_market(rate=100)
+    before = day_of(market, "btcusdt", START_MS)
+    frames = [(stream, json.loads(payload)) for stream, payload in market.advance(START_MS + 200_000)]
     tickers = [ticker for stream, ticker in frames if stream == "btcusdt@miniTicker"]
     last = tickers[-1]
     trades = [trade for stream, trade in frames if stream == "btcusdt@trade" and trade["T"] < last["E"]]
-    assert Decimal(last["v"]) == sum(Decimal(trade["q"]) for trade in trades)
+    assert Decimal(last["v"]) - Decimal(before["v"]) == sum(Decimal(trade["q"]) for trade in trades)
+    # What is beyond eight decimals is cut off once per figure.
+    turnover = sum(Decimal(trade["q"]) * Decimal(trade["p"]) for trade in trades)
+    assert abs(Decimal(last["q"]) - Decimal(before["q"]) - turnover) <= Decimal("0.00000001")
+    assert last["o"] == before["o"]
     assert last["c"] == trades[-1]["p"]
     assert Decimal(last["l"]) <= Decimal(last["o"]) <= Decimal(last["h"])
     assert all(ticker["E"] % 1000 == 0 for ticker in tickers)
+    for earlier, later in pairwise(tickers):
+        assert Decimal(earlier["v"]) <= Decimal(later["v"])
+        assert Decimal(later["l"]) <= Decimal(later["c"]) <= Decimal(later["h"])
+
+
+def test_a_market_has_a_plausible_day_behind_it_that_ends_where_its_trades_begin() -> None:
+    market, again, other = (open_market(seed, rate=500, instruments=INSTRUMENTS) for seed in (1, 1, 2))
+    moved = set()
+    for instrument in INSTRUMENTS:
+        name, price = instrument.symbol.lower(), Decimal(instrument.price)
+        day = day_of(market, name, START_MS)
+        assert day == day_of(again, name, START_MS) != day_of(other, name, START_MS)
+        assert Decimal(day["c"]) == price
+        for figure in "ohl":
+            assert Decimal(day[figure]) % Decimal(instrument.tick_size) == 0
+            assert price * Decimal("0.8") < Decimal(day[figure]) < price * Decimal("1.2")
+        assert Decimal(day["l"]) <= min(Decimal(day["o"]), price) <= max(Decimal(day["o"]), price) <= Decimal(day["h"])
+        assert Decimal(day["v"]) % Decimal(instrument.step_size) == 0
+        assert Decimal(day["l"]) * Decimal(day["v"]) <= Decimal(day["q"]) <= Decimal(day["h"]) * Decimal(day["v"])
+        moved.add(day["o"] != day["c"])
+    assert True in moved
+
+
+def test_an_hour_of_the_day_before_is_as_busy_as_one_of_the_days_trades() -> None:
+    market = open_market(rate=100, instruments=INSTRUMENTS[:2], kinds=())
+    before = Decimal(day_of(market, "btcusdt", START_MS)["v"])
+    market.advance(START_MS + HOUR_MS // 6)
+    traded = Decimal(day_of(market, "btcusdt", START_MS)["v"]) - before
+    assert before / 23 / 2 < traded * 6 < before / 23 * 2
 
 
 def test_the_day_forgets_what_is_older_than_24_hours() -> None:

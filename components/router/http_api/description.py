@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 
 from components.core.limits import Limits
+from components.core.plain_json import STREAMS
+from components.core.topics import TICK
 from components.router.http_api.problems import PROBLEM_TYPE, PROBLEMS, ProblemDetails
 from components.router.http_api.query import RESUME_PATTERN, SYMBOLS_PATTERN
 from components.router.http_api.schemas import Status, Symbols, SymbolTicks, Ticks
@@ -52,9 +54,10 @@ _SYMBOLS: dict[str, Any] = {
     "schema": {"type": "string", "pattern": SYMBOLS_PATTERN},
     "examples": {"some": {"value": "BTCUSDT,ETHUSDT"}, "all": {"value": "*"}},
 }
+_STREAMS_PATTERN = f"^({'|'.join(STREAMS)})(,({'|'.join(STREAMS)})){{0,{len(STREAMS) - 1}}}$"
 _EVENT_STREAM = {
     "type": "string",
-    "description": "Server-sent events: the data of each is a tick or best prices as `/api/ticks` has them; what is said of "
+    "description": "Server-sent events: the data of each is an event as `/api/ticks` has them; what is said of "
     "the stream itself, such as its end, has an `event` name. A comment now and then shows that the line lives.",
 }
 
@@ -69,7 +72,7 @@ def describe(limits: Limits) -> bytes:
         "info": {
             "title": "Crosstick",
             "version": VERSION,
-            "description": "The newest trades and best prices, for those who ask rather than listen.",
+            "description": "The newest trades, best prices and statistics of 24 hours, for those who ask rather than listen.",
             "license": {"name": "EUPL-1.2", "identifier": "EUPL-1.2"},
         },
         "servers": [{"url": "/"}],
@@ -124,8 +127,8 @@ def _stream() -> dict[str, Any]:
         {
             "name": "streams",
             "in": "query",
-            "description": "`tick`, `book`, or both with a comma between",
-            "schema": {"type": "string", "default": "tick", "pattern": "^(tick|book)(,(tick|book))?$"},
+            "description": f"One or more of {', '.join(f'`{name}`' for name in STREAMS)}, with commas between",
+            "schema": {"type": "string", "default": TICK, "pattern": _STREAMS_PATTERN},
         },
         {
             "name": "every_ms",

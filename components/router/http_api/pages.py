@@ -10,9 +10,6 @@ from components.core.grants import Grants
 from components.core.market import Market
 from components.router.http_api.problems import not_ready, unknown_symbol
 from components.router.http_api.query import Query
-from components.uris import book_topic, tick_topic
-
-_NULL = b"null", 0.0
 
 
 def ticks(market: Market, grants: Grants, query: Query) -> bytes:
@@ -29,15 +26,13 @@ def ticks(market: Market, grants: Grants, query: Query) -> bytes:
 
 
 def tick(market: Market, grants: Grants, symbol: str) -> bytes:
-    """Return the newest events of one symbol: ``{"epoch":…,"symbol":"BTCUSDT","tick":{…}|null,"book":{…}|null}``.
+    """Return the newest events of one symbol: ``{"epoch":…,"symbol":"BTCUSDT",…}``, the rest as in ``Market.snapshot``.
 
     Raises:
         ApiError: as above.
     """
     check_known(_symbols(market), grants, (symbol,))
-    newest, _ = market.last_event(tick_topic(symbol)) or _NULL
-    book, _ = market.last_event(book_topic(symbol)) or _NULL
-    return b'{"epoch":%d,"symbol":"%b","tick":%b,"book":%b}' % (market.epoch, symbol.encode(), newest, book)
+    return b'{"epoch":%d,"symbol":"%b",%b}' % (market.epoch, symbol.encode(), market.newest(symbol))
 
 
 def symbols(market: Market, grants: Grants) -> bytes:

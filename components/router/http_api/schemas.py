@@ -49,11 +49,28 @@ class Book(Struct, forbid_unknown_fields=True):
     dropped: Count | UnsetType = UNSET
 
 
+class Day(Struct, forbid_unknown_fields=True):
+    """Statistics of the last 24 hours."""
+
+    symbol: SymbolName
+    last: Decimal
+    open: Annotated[Decimal, Meta(description="The first price of the 24 hours")]
+    high: Decimal
+    low: Decimal
+    volume: Annotated[Decimal, Meta(description="In the symbol's base asset")]
+    quote_volume: Annotated[Decimal, Meta(description="In the symbol's quote asset")]
+    ts: Annotated[int, Meta(ge=0, description="The exchange's time, milliseconds since 1970")]
+    seq: Annotated[int, Meta(ge=1)]
+    merged: Count | UnsetType = UNSET
+    dropped: Count | UnsetType = UNSET
+
+
 class Newest(Struct, forbid_unknown_fields=True):
     """The newest events of a symbol; `null` where there has been none in this epoch."""
 
     tick: Tick | None
     book: Book | None
+    day: Day | None
 
 
 class Ticks(Struct, forbid_unknown_fields=True):
@@ -70,6 +87,7 @@ class SymbolTicks(Struct, forbid_unknown_fields=True):
     symbol: SymbolName
     tick: Tick | None
     book: Book | None
+    day: Day | None
 
 
 class Symbols(Struct, forbid_unknown_fields=True):

@@ -46,6 +46,7 @@ from components.uris import (
     ERROR_UNKNOWN_SYMBOL,
     MARKET_STATUS,
     MARKET_SYMBOLS,
+    tick_topic,
 )
 
 RESUME_EVENTS = 200
@@ -366,7 +367,7 @@ class Conversation:
     def _resume_symbol(
         self, market: MarketView, symbol: str, request: plain_json.Resume, after_seq: int, behind_until_s: float
     ) -> Work:
-        topic = plain_json.topic_of(symbol, "")
+        topic = tick_topic(symbol)
         while True:
             while self._connection.is_blocked:
                 yield _HOLD
@@ -417,7 +418,7 @@ class Conversation:
 
     def _begin_afresh(self, symbol: str, after_seq: int, reason: str, request_id: OptionalId) -> Work:
         self._say(plain_json.gap(symbol, after_seq + 1, None, reason))
-        self._follow(plain_json.topic_of(symbol, ""), request_id)
+        self._follow(tick_topic(symbol), request_id)
         yield not _HOLD
 
     def listed(self) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from components.core.grants import BOOK_FAMILY, Grants
+from components.core.grants import Grants
 from components.core.market import Market
 from components.core.rates import Rate
 from components.core.replay import ReplayPage, TickHistory
+from components.core.topics import STREAMS
 
 
 class ListedListener(Protocol):
@@ -37,7 +38,7 @@ class MarketView:
         self._grants_of = grants_of
         self.rates = {rate.interval_ms: rate.name for rate in rates}
         """Names by interval in ms."""
-        self.families = ("", BOOK_FAMILY, *self.rates.values())
+        self.families = (*STREAMS.values(), *self.rates.values())
         """What there is of a symbol."""
         self._listeners: dict[ListedListener, None] = {}
         self._symbols: list[str] = []

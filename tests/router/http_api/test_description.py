@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from components.core.limits import Limits
+from components.core.plain_json import STREAMS
+from components.core.topics import STREAMS as STREAMS_OF_SYMBOLS
 from components.router.http_api.description import describe
 from components.router.http_api.problems import PROBLEMS, ApiError, ProblemDetails, limit_exceeded, unknown_symbol
 from components.router.plain.stream import NAMES
@@ -40,6 +43,21 @@ def test_every_status_of_a_problem_is_described() -> None:
 def test_every_parameter_of_a_stream_is_described() -> None:
     parameters = described()["paths"]["/api/stream"]["get"]["parameters"]
     assert [parameter["name"] for parameter in parameters] == list(NAMES)
+
+
+def test_the_streams_of_a_stream_are_those_that_plain_clients_have() -> None:
+    parameters = described()["paths"]["/api/stream"]["get"]["parameters"]
+    pattern = next(each["schema"]["pattern"] for each in parameters if each["name"] == "streams")
+    for name in STREAMS:
+        assert re.search(pattern, f"tick,{name}")
+    assert re.search(pattern, ",".join(STREAMS))
+    assert not re.search(pattern, "tick,")
+    assert not re.search(pattern, "trade")
+
+
+def test_a_symbols_newest_events_are_described_by_their_streams() -> None:
+    schemas = described()["components"]["schemas"]
+    assert list(schemas["Newest"]["properties"]) == list(STREAMS_OF_SYMBOLS)
 
 
 def test_the_limits_are_those_of_the_realm() -> None:

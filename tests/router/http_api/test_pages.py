@@ -18,6 +18,8 @@ from components.uris import ERROR_NOT_READY, ERROR_UNKNOWN_SYMBOL
 TICK = b'{"symbol":"BTCUSDT","price":62520.15000000,"seq":7}'
 BOOK = b'{"symbol":"BTCUSDT","bid":0.10000000000000000001,"seq":3}'
 
+DAY = b'{"symbol":"BTCUSDT","last":62520.15000000,"volume":12345.67800000,"seq":2}'
+
 
 def granting(symbols: Sequence[str] | None = None) -> Grants:
     return grants_of("viewer", "alice", symbols, (), frozenset())
@@ -29,20 +31,21 @@ def market() -> Market:
     made = Market(lambda: 0.0, lambda: 0.0)
     status = {"epoch": 5, "state": "live", "symbols": ["BTCUSDT", "ETHUSDT"], "stale": ["ETHUSDT"]}
     made.take_status(json.dumps(status).encode())
-    made.take_batch(Batch(5, 1, [("market.BTCUSDT", 7, TICK), ("market.BTCUSDT.book", 3, BOOK)]))
+    events = [("market.BTCUSDT", 7, TICK), ("market.BTCUSDT.book", 3, BOOK), ("market.BTCUSDT.day", 2, DAY)]
+    made.take_batch(Batch(5, 1, events))
     return made
 
 
 def test_payloads_are_the_feeds_own_bytes(market: Market) -> None:
     body = pages.ticks(market, granting(), Query(("BTCUSDT",)))
-    assert body == b'{"epoch":5,"symbols":{"BTCUSDT":{"tick":%b,"book":%b}}}' % (TICK, BOOK)
+    assert body == b'{"epoch":5,"symbols":{"BTCUSDT":{"tick":%b,"book":%b,"day":%b}}}' % (TICK, BOOK, DAY)
     body = pages.tick(market, granting(), "BTCUSDT")
-    assert body == b'{"epoch":5,"symbol":"BTCUSDT","tick":%b,"book":%b}' % (TICK, BOOK)
+    assert body == b'{"epoch":5,"symbol":"BTCUSDT","tick":%b,"book":%b,"day":%b}' % (TICK, BOOK, DAY)
 
 
 def test_what_has_not_been_is_null(market: Market) -> None:
     answer = json.loads(pages.tick(market, granting(), "ETHUSDT"))
-    assert answer == {"epoch": 5, "symbol": "ETHUSDT", "tick": None, "book": None}
+    assert answer == {"epoch": 5, "symbol": "ETHUSDT", "tick": None, "book": None, "day": None}
 
 
 def test_without_names_all_symbols_of_the_token_are_meant(market: Market) -> None:

@@ -90,7 +90,7 @@ def test_a_tick_is_answered_with_its_bytes(world: World) -> None:
     connection = world.hardened.connect()
     status, headers, body = connection.get("/api/ticks/BTCUSDT", "Authorization: Bearer token")
     assert (status, headers["content-type"]) == (200, "application/json")
-    assert body == b'{"epoch":5,"symbol":"BTCUSDT","tick":%b,"book":null}' % TICK
+    assert body == b'{"epoch":5,"symbol":"BTCUSDT","tick":%b,"book":null,"day":null}' % TICK
     assert connection.open, "the next request comes on the same connection"
 
 
