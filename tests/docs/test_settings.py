@@ -1,4 +1,4 @@
-"""What the reference shows of settings, claims and metrics is what the code takes and has."""
+"""What the reference shows of settings, claims, problems and metrics is what the code takes and has."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from components.cli import node as node_command
 from components.core.limits import RealmLimits
 from components.router.drain.settings import DrainSettings, parse_drain
 from components.router.fanout_settings import FanOutSettings
+from components.router.http_api.problems import PROBLEMS
 from components.router.listeners.listener import SPARE_SOCKETS
 from components.router.listeners.settings import ListenerSettings, parse_listeners
 from components.tokens.claims import CLAIMS
+from components.uris import ERROR_LIMIT_EXCEEDED
 from tests.harness.documents import PAGES, block_with, extras
 from tests.harness.node import REPOSITORY, Node
 
@@ -55,6 +57,13 @@ def test_the_claims_that_it_shows_are_all_that_are_checked() -> None:
     table = PAGES["docs/reference/tokens.md"].split("| claim | meaning |")[1].split("\n\n")[0]
     shown = [name for row in re.findall(r"^\| (`.+?) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)]
     assert sorted(shown) == sorted(CLAIMS)
+
+
+def test_the_problems_that_it_lists_are_those_that_there_are() -> None:
+    rows = set(re.findall(r"^\| (\d{3}) \| `([a-z_.]+)` \|", PAGES["docs/reference/http.md"], re.MULTILINE))
+    made = {(str(status.value), uri) for uri, (status, _) in PROBLEMS.items()}
+    # A limit that is not the client's own is 503.
+    assert rows - {("503", ERROR_LIMIT_EXCEEDED)} == made
 
 
 def test_a_running_worker_has_the_metrics_that_it_lists(node: Node) -> None:
