@@ -27,14 +27,18 @@ MAKE_RUN, ACTIVATE, EXPORT, WATCH, NEWEST, OWN, GAP, STATUS, CUT = (
 
 
 def typed(node: Node, line: str) -> list[str]:
-    """Return the command that types a line after that which has made the token, at a test's node."""
-    line = line.replace("http://127.0.0.1:8080", node.url)
-    return ["bash", "-c", f"{EXPORT}; exec {line}"]
+    """Return the command that types a line at a test's node."""
+    return ["bash", "-c", f"exec {line.replace('http://127.0.0.1:8080', node.url)}"]
+
+
+def environ(node: Node) -> dict[str, str]:
+    """Return what is set where the token has been made."""
+    return environ_of(node) | {"CROSSTICK_TOKEN": node.token("me")}
 
 
 def ran(node: Node, line: str) -> str:
     return subprocess.run(
-        typed(node, line), cwd=REPOSITORY, env=environ_of(node), capture_output=True, text=True, check=True, timeout=30
+        typed(node, line), cwd=REPOSITORY, env=environ(node), capture_output=True, text=True, check=True, timeout=30
     ).stdout
 
 
@@ -49,7 +53,7 @@ def test_it_begins_as_the_readme_does() -> None:
 
 
 def test_the_first_ticks_come(node: Node) -> None:
-    with started(typed(node, WATCH), environ_of(node)) as process:
+    with started(["bash", "-c", f"{EXPORT}; exec {WATCH}"], environ_of(node)) as process:
         wait_for(process, r'^\{"symbol":"BTCUSDT","price":')
 
 
@@ -63,7 +67,7 @@ def test_a_client_of_ones_own_misses_nothing(node: Node, tmp_path: Path) -> None
     assert OWN.endswith(" python first.py")
     line = OWN.replace("first.py", str(tmp_path / "first.py")).replace("PYTHONPATH", "env PYTHONPATH")
     seen: list[str] = []
-    with started(typed(node, line), environ_of(node)) as process:
+    with started(typed(node, line), environ(node)) as process:
         assert process.stdout is not None
         for printed in process.stdout:
             seen.append(printed)
