@@ -67,9 +67,12 @@ def make_node(tmp_path: Path) -> Iterator[Callable[..., Node]]:
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """Return a running node on the simulated exchange, shared by the tests that only look."""
     shared = Node(tmp_path_factory.mktemp("node"), {"CROSSTICK_SIMULATOR_PORT": str(free_port())}, as_shipped=True)
-    shared.start()
-    yield shared
-    shared.stop()
+    try:
+        # One that is not ready in time is running all the same.
+        shared.start()
+        yield shared
+    finally:
+        shared.stop()
 
 
 @pytest.fixture
