@@ -68,7 +68,6 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """Return a running node on the simulated exchange, shared by the tests that only look."""
     shared = Node(tmp_path_factory.mktemp("node"), {"CROSSTICK_SIMULATOR_PORT": str(free_port())}, as_shipped=True)
     try:
-        # One that is not ready in time is running all the same.
         shared.start()
         yield shared
     finally:

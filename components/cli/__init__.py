@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import click
 
-from components.cli.bench import bench
-from components.cli.cluster import cluster
-from components.cli.config import config
-from components.cli.exchange import exchange, fault
-from components.cli.feed import feed
-from components.cli.node import node
-from components.cli.revoke import revoke
-from components.cli.run import run
-from components.cli.token import token
+from components.cli.sections import SectionedGroup, examples
+
+SECTIONS = {
+    "Run": {"run": "run", "node": "node", "feed": "feed"},
+    "Look": {"watch": "watch"},
+    "Operate": {"doctor": "doctor", "config": "config"},
+    "Tokens": {"token": "token", "revoke": "revoke"},
+    "Develop": {"exchange": "exchange", "fault": "exchange", "cluster": "cluster", "bench": "bench"},
+}
+"""By section the commands, and the module of each."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=SectionedGroup,
+    sections=SECTIONS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=examples(
+        "crosstick run              a node to try things with; prints the address of its page",
+        "crosstick watch 'BTC*'     its prices, in this terminal",
+        "crosstick doctor           what is wrong with this machine or set-up, and what to do",
+        "crosstick COMMAND --help   what a command does, with examples",
+    ),
+)
+@click.version_option(package_name="crosstick", prog_name="crosstick", message="%(prog)s %(version)s")
 def main() -> None:
     """Crosstick: a market-data gateway built on Crossbar.io."""
-
-
-for command in (run, feed, node, config, token, revoke, exchange, fault, bench, cluster):
-    main.add_command(command)

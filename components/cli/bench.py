@@ -26,6 +26,7 @@ from components.bench.slow_phase import Plan
 from components.bench.systems import SYSTEMS
 from components.bench.targets import MIN_FEED_FRAMES_PER_CORE_S
 from components.bench.workers import CLIENTS, MIN_RATIO, run_workers
+from components.cli.sections import examples
 
 
 class _Names(click.ParamType[tuple[str, ...]]):
@@ -55,7 +56,15 @@ def _some(names: Iterable[str]) -> str:
     return f"Some of {', '.join(names)}, parted by commas.  [all]"
 
 
-@click.group(invoke_without_command=True)
+@click.group(
+    invoke_without_command=True,
+    short_help="Measure Crosstick beside stock Crossbar and NATS.",
+    epilog=examples(
+        "crosstick bench --json out.json",
+        "crosstick bench --systems crosstick --rounds 1 --seconds 2",
+        "crosstick bench slow",
+    ),
+)
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures here.")
 @click.option("--shapes", type=_Names(tuple(_SHAPES)), default=tuple(_SHAPES), help=_some(_SHAPES))
 @click.option("--systems", type=_Names(tuple(SYSTEMS)), default=tuple(SYSTEMS), help=_some(SYSTEMS))
@@ -124,7 +133,9 @@ def bench_feed(json_file: Path | None, rounds: int, seconds: float) -> None:
 
 @bench.command("workers")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures here.")
-@click.option("--clients", type=click.IntRange(10, 10_000), default=CLIENTS, show_default=True)
+@click.option(
+    "--clients", type=click.IntRange(10, 10_000), default=CLIENTS, show_default=True, help="How many look on."
+)
 @click.option("--rounds", type=click.IntRange(1, 100), default=3, show_default=True, help="How often each is measured.")
 @click.option("--seconds", type=click.FloatRange(0.2, 600), default=5.0, show_default=True, help="Length of one.")
 def bench_workers(json_file: Path | None, clients: int, rounds: int, seconds: float) -> None:

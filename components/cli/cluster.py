@@ -15,6 +15,7 @@ from types import FrameType
 
 import click
 
+from components.cli.sections import examples
 from components.cluster.faults import IN_TURN, RESTART_AFTER_S, Fault, faults, long_faults
 from components.cluster.proof import prove
 from components.cluster.topology import Cluster, ClusterError, Plan
@@ -26,9 +27,9 @@ LONG_MINUTES = 5
 
 def _plan(decorated: Callable[..., None]) -> Callable[..., None]:
     for option in (
-        click.option("--gateways", type=click.IntRange(1, 32), default=3, show_default=True),
-        click.option("--feeds", type=click.IntRange(1, 8), default=2, show_default=True),
-        click.option("--symbols", type=click.IntRange(1, 121), default=100, show_default=True),
+        click.option("--gateways", type=click.IntRange(1, 32), default=3, show_default=True, help="How many."),
+        click.option("--feeds", type=click.IntRange(1, 8), default=2, show_default=True, help="How many; one leads."),
+        click.option("--symbols", type=click.IntRange(1, 121), default=100, show_default=True, help="How many."),
         click.option(
             "--rate", type=click.IntRange(1, 50_000), default=2_000, show_default=True, help="Trades per second."
         ),
@@ -40,7 +41,13 @@ def _plan(decorated: Callable[..., None]) -> Callable[..., None]:
     return decorated
 
 
-@click.group()
+@click.group(
+    short_help="Run a whole cluster on this machine, and put it through faults.",
+    epilog=examples(
+        "crosstick cluster run --gateways 2 --rate 5000",
+        "crosstick cluster prove --clients 200 --minutes 10 --json proof.json",
+    ),
+)
 def cluster() -> None:
     """Run Redis, two feeds, three gateways and HAProxy as processes of this machine."""
 
@@ -70,7 +77,7 @@ def run(*, gateways: int, feeds: int, symbols: int, rate: int, port: int) -> Non
 
 @cluster.command("prove")
 @_plan
-@click.option("--clients", type=click.IntRange(1, 5_000), default=200, show_default=True)
+@click.option("--clients", type=click.IntRange(1, 5_000), default=200, show_default=True, help="How many look on.")
 @click.option(
     "--minutes", type=click.FloatRange(0.1, 600), help="Faults drawn at random for so long, instead of four in turn."
 )

@@ -10,6 +10,7 @@ from typing import Literal
 
 import click
 
+from components.cli.sections import examples
 from components.cli.token import DEFAULT_NODE_DIRECTORY
 from components.node_config import ImpossiblePlan, NodePlan, generate, read_peer
 from components.node_config.generate import public_port
@@ -21,7 +22,14 @@ LINK_KEYS = ("CROSSTICK_LINK_KEY", "CROSSTICK_LINK_KEY_FILE")
 BRIDGE_SECRETS = ("CROSSTICK_BRIDGE_SECRET", "CROSSTICK_BRIDGE_SECRET_FILE")
 
 
-@click.command()
+@click.command(
+    short_help="Print, or write, the configuration of another node.",
+    epilog=examples(
+        "crosstick config --port 8443 --interface 0.0.0.0 --tls-key key.pem --tls-certificate chain.pem --out node",
+        "CROSSTICK_BUS=redis://10.0.0.5 crosstick config --workers 4 --out node",
+        "CROSSTICK_BUS=redis://10.0.0.5 crosstick config --role gateway --allow-plaintext --interface 0.0.0.0",
+    ),
+)
 @click.option(
     "--role",
     type=click.Choice(["all", "gateway"]),

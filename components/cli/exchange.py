@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from components.cli.sections import examples
 from components.settings import (
     DEFAULT_RATE_PER_S,
     DEFAULT_SIMULATOR_PORT,
@@ -26,7 +27,13 @@ from components.simulator.faults import FaultError, FaultKind, MalformedFrame, p
 FAULT_TIMEOUT_S = 10.0
 
 
-@click.command()
+@click.command(
+    short_help="Run the simulated exchange alone.",
+    epilog=examples(
+        "crosstick exchange --port 9444 --rate 5000 --seed 7",
+        "crosstick exchange --recording trades.jsonl --speed 10 --once",
+    ),
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port", default=DEFAULT_SIMULATOR_PORT, show_default=True, type=click.IntRange(0, 65_535), help="0: any free one."
@@ -95,7 +102,15 @@ def exchange(*, host: str, port: int, rate: int, seed: int, recording: Path | No
         raise click.ClickException(str(failures[0]))
 
 
-@click.command()
+@click.command(
+    short_help="Ask a simulated exchange to make a fault.",
+    epilog=examples(
+        "crosstick fault cut                                             end its connections",
+        "crosstick fault gap --symbol BTCUSDT --count 3                  leave out trades",
+        "crosstick fault silent --seconds 20 --url ws://127.0.0.1:9444   say nothing for a while",
+        "crosstick fault resume                                          end all faults",
+    ),
+)
 @click.argument("kind", type=click.Choice([kind.value for kind in FaultKind]))
 @click.option("--symbol", help="Only this symbol, such as BTCUSDT.  [default: all, or any]")
 @click.option("--seconds", type=float, help="How long it lasts.  [default: down 5, shutdown 1, others until resume]")

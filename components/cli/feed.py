@@ -12,12 +12,19 @@ from typing import Any
 
 import click
 
+from components.cli.sections import examples
 from components.settings import SettingsError, load_settings
 
 DEFAULT_PORT = 8081
 
 
-@click.command()
+@click.command(
+    short_help="Run a feed alone, on a bus that it shares.",
+    epilog=examples(
+        "CROSSTICK_BUS=redis://127.0.0.1:6379 crosstick feed",
+        "CROSSTICK_BUS=redis://10.0.0.5 CROSSTICK_EXCHANGE_URL=wss://data-stream.binance.vision crosstick feed --port 8082",
+    ),
+)
 @click.option(
     "--port",
     default=DEFAULT_PORT,

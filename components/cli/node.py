@@ -8,9 +8,17 @@ from pathlib import Path
 import click
 
 from components.cli.options import log_level_option, node_directory_option
+from components.cli.sections import examples
 
 
-@click.command()
+@click.command(
+    short_help="Run a node in production; SIGTERM lets its clients go first.",
+    epilog=examples(
+        "crosstick node                                       the repository's own",
+        "crosstick node --cbdir /etc/crosstick/node --log-level warn",
+        "crosstick doctor --cbdir /etc/crosstick/node         before the first start",
+    ),
+)
 @node_directory_option
 @log_level_option("info", "How much the node logs.")
 def node(cbdir: Path, log_level: str) -> None:

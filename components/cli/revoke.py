@@ -8,13 +8,21 @@ from typing import Any
 
 import click
 
+from components.cli.sections import examples
 from components.uris import AUTH_REVOKE, OPERATORS_REALM
 
 DEFAULT_URL = "ws://127.0.0.1:8080/ws"
 ANSWER_TIMEOUT_S = 15.0
 
 
-@click.command()
+@click.command(
+    short_help="Take tokens back, and close who lives by them.",
+    epilog=examples(
+        "export CROSSTICK_TOKEN=$(crosstick token --sub olga --role operator --realm ops)",
+        "crosstick revoke --sub mallory",
+        "crosstick revoke --jti 5tGh-2kQ --exp 1790000000",
+    ),
+)
 @click.option("--jti", help="The one token with this jti claim.")
 @click.option("--sub", help="All tokens of this subject that have been issued until now.")
 @click.option("--exp", type=click.IntRange(min=0), help="When they end by themselves (Unix time): not kept longer.")

@@ -22,6 +22,7 @@ import click
 import yaml
 
 from components.cli.options import log_level_option, node_directory_option
+from components.cli.sections import examples
 from components.settings import SettingsError, load_settings
 from components.tokens import TokenAuthority, TokenKeyError, create_development_key, load_authority
 
@@ -35,7 +36,14 @@ class _Interrupted(Exception):
     """A signal asked for the end."""
 
 
-@click.command()
+@click.command(
+    short_help="Start a node for development, and print its page's address.",
+    epilog=examples(
+        "crosstick run                  on the simulated exchange",
+        "crosstick run --feed binance   on Binance's live market data",
+        "CROSSTICK_SYMBOLS=BTCUSDT,ETHUSDT CROSSTICK_RATE=5000 crosstick run",
+    ),
+)
 @click.option(
     "--feed",
     type=click.Choice(["simulated", "binance"]),

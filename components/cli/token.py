@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from components.cli.sections import examples
 from components.tokens import (
     CLIENT_ROLES,
     TokenAuthority,
@@ -50,7 +51,15 @@ def _authority_of(key: Path, kid: str | None) -> TokenAuthority:
     return TokenAuthority.of_signing_key(load_signing_key(key, kid), load_rules(os.environ), str(key))
 
 
-@click.command()
+@click.command(
+    short_help="Print a token that a client joins with.",
+    epilog=examples(
+        "crosstick token --sub alice --role viewer",
+        "crosstick token --sub bob --role viewer --ttl 15m --symbols 'BTC*,ETHUSDT' --services quotes",
+        "crosstick token --sub quotes --role service",
+        "crosstick token --sub olga --role operator --realm ops",
+    ),
+)
 @click.option("--sub", required=True, help="Who it is for; clients join with it as their authid.")
 @click.option("--role", required=True, type=click.Choice(sorted(CLIENT_ROLES)), help="What the bearer may do.")
 @click.option("--realm", default="market", show_default=True, help="The realm it opens.")

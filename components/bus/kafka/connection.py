@@ -79,7 +79,8 @@ class KafkaLimits:
         return Backoff(random.random, initial_s=self.retry_after_s, cap_s=2 * self.retry_after_s)
 
 
-def _common(address: KafkaAddress) -> dict[str, Any]:
+def client_config(address: KafkaAddress) -> dict[str, Any]:
+    """Return what every client is made with."""
     config: dict[str, Any] = {
         "bootstrap.servers": address.brokers,
         "client.id": "crosstick",
@@ -108,7 +109,7 @@ def _common(address: KafkaAddress) -> dict[str, Any]:
 
 def producer_config(address: KafkaAddress, limits: KafkaLimits) -> dict[str, Any]:
     """Return what a ``Producer`` is made with."""
-    return _common(address) | {
+    return client_config(address) | {
         "enable.idempotence": True,
         "acks": "all",
         "linger.ms": 0,
@@ -123,7 +124,7 @@ def producer_config(address: KafkaAddress, limits: KafkaLimits) -> dict[str, Any
 
 def consumer_config(address: KafkaAddress, limits: KafkaLimits) -> dict[str, Any]:
     """Return what a ``Consumer`` is made with; it is in no group and commits nothing."""
-    return _common(address) | {
+    return client_config(address) | {
         "group.id": f"{address.prefix}.unused",
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,

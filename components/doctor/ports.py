@@ -1,0 +1,136 @@
+"""Ports: free, or held by a node that runs, or by something else."""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import json
+import socket
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from components.doctor.findings import Finding, fail, ok, warn
+from components.doctor.node_setup import Setup
+
+READYZ_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """What was seen of one."""
+
+    where: str
+    bind_error: int = 0
+    """``errno`` of an attempt to bind it; 0: it is free."""
+    holder: str = ""
+    """Name and id of the process that listens, as far as this user may know."""
+    readiness: dict[str, Any] | None = None
+    """What ``/readyz`` answers there, if a node does."""
+    is_simulator: bool = False
+
+
+def judge_ports(ports: Sequence[Port]) -> list[Finding]:
+    """Return what is said of ports, which belong together: a node that runs holds them all."""
+    runs = any(port.readiness is not None for port in ports)
+    return [_judged(port, runs=runs) for port in ports]
+
+
+def _judged(port: Port, *, runs: bool) -> Finding:
+    if port.readiness is not None:
+        return _judge_node(port)
+    if port.bind_error == 0:
+        if runs and not port.is_simulator:
+            return warn(
+                f"{port.where} is free, while a node runs on others", "does the node run with this configuration?"
+            )
+        return ok(f"{port.where} is free")
+    if port.bind_error == errno.EACCES:
+        return fail(f"{port.where} may not be listened on by this user", "a port above 1023, or CAP_NET_BIND_SERVICE")
+    if port.bind_error == errno.EADDRNOTAVAIL:
+        return fail(f"{port.where}: this machine has no such address", "correct the endpoint's interface")
+    if port.bind_error != errno.EADDRINUSE:
+        return fail(f"{port.where}: {errno.errorcode.get(port.bind_error, port.bind_error)}", "correct the endpoint")
+    if runs:
+        return ok(f"{port.where} is held by {port.holder or 'another process'}, and a node runs")
+    other = "set CROSSTICK_SIMULATOR_PORT" if port.is_simulator else "correct the endpoint's port"
+    return fail(f"{port.where} is held by {port.holder or 'another process'}", f"end it, or {other}")
+
+
+def _judge_node(port: Port) -> Finding:
+    answer = port.readiness or {}
+    node = f"a node runs on {port.where}"
+    if not answer.get("ready"):
+        return fail(
+            f"{node} and is not ready: {'; '.join(answer.get('because', ['it does not say why']))}", "see its log"
+        )
+    if answer.get("degraded"):
+        return warn(f"{node}, ready but degraded: {'; '.join(answer['degraded'])}", "see its log")
+    return ok(f"{node} and is ready")
+
+
+def look(setup: Setup) -> list[Finding]:
+    """Look at each port that the configuration names."""
+    ports = []
+    if setup.node is not None:
+        for endpoint in setup.node.endpoints:
+            error = _bind_error(endpoint.interface, endpoint.port)
+            readiness = None
+            if error == errno.EADDRINUSE and endpoint.answers_readyz:
+                readiness = _readiness(endpoint.host, endpoint.port, secure=endpoint.tls is not None)
+            ports.append(Port(str(endpoint), error, _holder(endpoint.port) if error else "", readiness))
+    simulator = setup.settings.simulator if setup.settings is not None else None
+    if simulator is not None:
+        error = _bind_error(simulator.host, simulator.port)
+        where = f"{simulator.host}, port {simulator.port} (the simulated exchange)"
+        ports.append(Port(where, error, _holder(simulator.port) if error else "", is_simulator=True))
+    return judge_ports(ports)
+
+
+def _bind_error(interface: str, port: int) -> int:
+    family = socket.AF_INET6 if ":" in interface else socket.AF_INET
+    with socket.socket(family) as probe:
+        # As servers do: a port whose last connections are still in TIME_WAIT is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((interface, port))
+        except socket.gaierror:
+            return errno.EADDRNOTAVAIL
+        except OSError as error:
+            return error.errno or errno.EINVAL
+    return 0
+
+
+def _holder(port: int) -> str:
+    try:
+        for one in psutil.net_connections("tcp"):
+            if one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port == port and one.pid is not None:
+                # No more of its command line: that may have a secret.
+                return f"{psutil.Process(one.pid).name()} (process {one.pid})"
+    except psutil.Error:
+        # Of others' processes not every system tells everybody.
+        return ""
+    return ""
+
+
+def _readiness(host: str, port: int, *, secure: bool) -> dict[str, Any] | None:
+    connection: http.client.HTTPConnection
+    if secure:
+        context = ssl.create_default_context()
+        # It is this machine; whether clients accept the certificate is the check of certificates' business.
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        connection = http.client.HTTPSConnection(host, port, timeout=READYZ_TIMEOUT_S, context=context)
+    else:
+        connection = http.client.HTTPConnection(host, port, timeout=READYZ_TIMEOUT_S)
+    try:
+        connection.request("GET", "/readyz")
+        answer = json.loads(connection.getresponse().read(65_536))
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
+    return answer if isinstance(answer, dict) and "ready" in answer else None

@@ -1,0 +1,102 @@
+"""The market as lines, for pipes and scripts: text or JSON, and never a control sequence."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from components.watch.board import Board, Row
+from components.watch.messages import Message, digits
+from components.watch.terminal import BoardFollower
+
+ANSWERS = frozenset({"pong", "symbols", "subscribed", "unsubscribed", "resumed", "renewed"})
+"""What is the watch's own business."""
+
+encode = msgspec.json.Encoder(decimal_format="number").encode
+"""Numbers keep their digits."""
+
+
+class Lines(BoardFollower):
+    """Writes what happens as it happens."""
+
+    def __init__(self, board: Board, write: Callable[[str], None], say: Callable[[str], None]) -> None:
+        """Write the market with ``write``, what happens to the line with ``say``; both take lines without their end."""
+        super().__init__(board)
+        self._write = write
+        self._say = say
+
+    def live(self) -> None:
+        """See ``Follower``."""
+        super().live()
+        self._say(f"live at {self.board.url}")
+
+    def lost(self, reason: str, retry_in_s: float, now_s: float) -> None:
+        """See ``Follower``."""
+        super().lost(reason, retry_in_s, now_s)
+        self._say(f"lost: {reason}; next attempt in {retry_in_s:.1f} s")
+
+    def received(self, frame: str | bytes, messages: Sequence[Message], now_s: float) -> None:
+        """See ``Follower``."""
+        super().received(frame, messages, now_s)
+        if lines := [line for message in messages if (line := self._line(message))]:
+            self._write("\n".join(lines))
+
+    def _line(self, message: Message) -> str:
+        if message.type == "gap":
+            end = "?" if message.to_seq is None else message.to_seq
+            self._say(f"gap: {message.symbol} {message.from_seq} to {end}: {message.reason}")
+        elif message.type == "status":
+            self._say(f"feed {message.state}")
+        elif not message.type:
+            return tick_line(message)
+        return ""
+
+
+class JsonLines(Lines):
+    """Writes the gateway's objects as they came, one a line, and one of type ``connection`` when that changes."""
+
+    def live(self) -> None:
+        """See ``Follower``."""
+        BoardFollower.live(self)
+        self._connection(state="live", url=self.board.url)
+
+    def lost(self, reason: str, retry_in_s: float, now_s: float) -> None:
+        """See ``Follower``."""
+        BoardFollower.lost(self, reason, retry_in_s, now_s)
+        self._connection(state="lost", reason=reason, retry_in_s=round(retry_in_s, 3))
+
+    def received(self, frame: str | bytes, messages: Sequence[Message], now_s: float) -> None:
+        """See ``Follower``; each frame is one object."""
+        BoardFollower.received(self, frame, messages, now_s)
+        if messages[0].type not in ANSWERS:
+            self._write(frame if isinstance(frame, str) else frame.decode())
+
+    def _connection(self, **fields: Any) -> None:
+        self._write(encode({"type": "connection", **fields}).decode())
+
+
+def tick_line(tick: Message) -> str:
+    """Return a tick as one line: time, symbol, price, volume, the taker's side, and what else there is to say."""
+    moment = time.strftime("%H:%M:%S", time.localtime(tick.ts // 1000))
+    line = f"{moment}.{tick.ts % 1000:03} {tick.symbol} {digits(tick.price)} {digits(tick.volume)} {tick.side} seq={tick.seq}"
+    if tick.merged > 1:
+        line += f" merged={tick.merged}"
+    return f"{line} dropped={tick.dropped}" if tick.dropped else line
+
+
+def row_object(row: Row, now_s: float, *, is_live: bool) -> dict[str, Any]:
+    """Return what is known of a symbol; ``age_s`` is the last tick's, ``null`` stands for what has not come."""
+    age_s = row.age_s(now_s)
+    return {
+        "symbol": row.symbol,
+        "price": row.price,
+        "bid": row.bid,
+        "ask": row.ask,
+        "volume": row.volume,
+        "seq": row.seq,
+        "age_s": None if age_s is None else round(age_s, 3),
+        "live": is_live,
+    }

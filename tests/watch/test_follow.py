@@ -1,0 +1,278 @@
+"""How a watch connects, comes back and gives up, with a small gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import jwt
+import pytest
+
+from components.watch import follow as follow_module
+from components.watch.board import Board, Line
+from components.watch.follow import Refused, Wish, follow
+from components.watch.lines import JsonLines, Lines
+from components.watch.terminal import BoardFollower
+from components.watch.tokens import TokenSource
+from tests.watch.gateway import SmallGateway, small_gateway, until
+
+SECRET = "s" * 32
+
+
+def token(sub: str = "alice", ttl_s: float = 3600) -> str:
+    return jwt.encode({"sub": sub, "exp": time.time() + ttl_s}, SECRET)
+
+
+FIXED = TokenSource(token, renews=False)
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nobody wait for what a gateway would be given time for."""
+    monkeypatch.setattr(follow_module, "FIRST_RETRY_CEILING_S", 0.02)
+    monkeypatch.setattr(follow_module, "PING_EVERY_S", 0.05)
+    monkeypatch.setattr(follow_module, "AGAIN_S", 0.02)
+
+
+class Recorded(BoardFollower):
+    """Keeps why the line was lost: a moment later it may be there again."""
+
+    def __init__(self, board: Board) -> None:
+        super().__init__(board)
+        self.reasons: list[str] = []
+
+    def lost(self, reason: str, retry_in_s: float, now_s: float) -> None:
+        super().lost(reason, retry_in_s, now_s)
+        self.reasons.append(reason)
+
+
+@asynccontextmanager
+async def following(
+    gateway: SmallGateway,
+    *globs: str,
+    tokens: TokenSource = FIXED,
+    every_ms: int | None = None,
+    follower: BoardFollower | None = None,
+) -> AsyncIterator[Board]:
+    follower = follower or BoardFollower(Board(asyncio.get_running_loop().time(), time.time() * 1000))
+    task = asyncio.ensure_future(follow([gateway.url], tokens, Wish(globs, every_ms), follower))
+    try:
+        waits = [task, asyncio.ensure_future(follower.is_live.wait())]
+        await asyncio.wait(waits, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+        yield follower.board
+    finally:
+        task.cancel()
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+
+
+def with_gateway(test: Callable[[SmallGateway], Awaitable[None]]) -> Callable[[], None]:
+    async def run() -> None:
+        async with small_gateway() as gateway:
+            await test(gateway)
+
+    def wrapped() -> None:
+        asyncio.run(run())
+
+    wrapped.__name__ = test.__name__
+    return wrapped
+
+
+@with_gateway
+async def test_it_follows_what_its_globs_name(gateway: SmallGateway) -> None:
+    async with following(gateway, "ET*") as board:
+        assert sorted(board.rows) == ["ETCUSDT", "ETHUSDT"]
+        assert board.line is Line.LIVE
+        assert board.status is not None
+        assert board.status.state == "live"
+        await gateway.tick("ETHUSDT")
+        await until(lambda: board.rows["ETHUSDT"].seq == 1)
+    assert [each["streams"] for each in gateway.asked("subscribe")] == [["status"], ["tick", "book"]]
+
+
+@with_gateway
+async def test_what_is_not_granted_is_refused(gateway: SmallGateway) -> None:
+    with pytest.raises(Refused, match=r"none of the 3 symbols .* NOPE"):
+        async with following(gateway, "NOPE"):
+            pass
+
+
+@with_gateway
+async def test_after_a_loss_it_asks_for_what_was_missed_and_tells_what_it_did_not_get(gateway: SmallGateway) -> None:
+    async with following(gateway) as board:
+        await gateway.tick("BTCUSDT")
+        await until(lambda: board.rows["BTCUSDT"].seq == 1)
+        await gateway.connections[0].close(1012, "restart")
+        await until(lambda: board.connections == 2)
+        [resume] = gateway.asked("resume")
+        assert (resume["epoch"], resume["last"]["BTCUSDT"]) == (7, 1)
+        await gateway.tick("BTCUSDT", skip=4)
+        await until(lambda: board.rows["BTCUSDT"].seq == 6)
+        assert (board.rows["BTCUSDT"].gaps, board.rows["BTCUSDT"].missed) == (1, 4)
+
+
+@with_gateway
+async def test_at_a_rate_nothing_is_resumed(gateway: SmallGateway) -> None:
+    async with following(gateway, every_ms=1000) as board:
+        await gateway.connections[0].close(1012, "restart")
+        await until(lambda: board.connections == 2)
+    assert gateway.asked("resume") == []
+    assert {each.get("every_ms") for each in gateway.asked("subscribe") if each["symbols"]} == {1000}
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_token_that_is_refused_ends_it(status: int) -> None:
+    async def run() -> None:
+        async with small_gateway() as gateway:
+            problem = (
+                b'{"type":"crosstick.error.authentication_failed","title":"No","detail":"the token is not accepted"}'
+            )
+            gateway.http_answer = status, {}, problem
+            with pytest.raises(Refused, match="authentication_failed: the token is not accepted"):
+                async with following(gateway):
+                    pass
+            assert len(gateway.tokens) == 1
+
+    asyncio.run(run())
+
+
+@with_gateway
+async def test_a_gateway_without_room_is_asked_again_when_it_says(gateway: SmallGateway) -> None:
+    gateway.http_answer = 503, {"Retry-After": "0"}, b"no JSON"
+
+    async def room() -> None:
+        await until(lambda: len(gateway.tokens) >= 3)
+        gateway.http_answer = None
+
+    making = asyncio.ensure_future(room())
+    async with following(gateway) as board:
+        assert board.line is Line.LIVE
+    await making
+
+
+@with_gateway
+async def test_a_fixed_token_that_has_expired_ends_it(gateway: SmallGateway) -> None:
+    follower = BoardFollower(Board(0.0, 0.0))
+    task = asyncio.ensure_future(follow([gateway.url], FIXED, Wish(()), follower))
+    await follower.is_live.wait()
+    await gateway.connections[0].close(4004, "crosstick.close.token_expired")
+    with pytest.raises(Refused, match="token_expired"):
+        await asyncio.wait_for(task, 10)
+
+
+@with_gateway
+async def test_a_token_that_may_be_another_next_time_is_renewed_and_read_anew(gateway: SmallGateway) -> None:
+    given: list[str] = []
+
+    def get() -> str:
+        given.append(token(f"number-{len(given)}"))
+        return given[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(follow_module, "renewal_delay_s", lambda *_: 0.02 if len(given) == 1 else 3600)
+        async with following(gateway, tokens=TokenSource(get, renews=True)):
+            await until(lambda: gateway.asked("renew"))
+    assert [each["token"] for each in gateway.asked("renew")] == given[1:]
+
+
+@with_gateway
+async def test_a_token_that_has_ended_is_followed_by_the_next_one(gateway: SmallGateway) -> None:
+    given: list[str] = []
+
+    def get() -> str:
+        given.append(token(f"number-{len(given)}"))
+        return given[-1]
+
+    async with following(gateway, tokens=TokenSource(get, renews=True)) as board:
+        await gateway.connections[0].close(4004, "crosstick.close.token_expired")
+        await until(lambda: board.connections == 2)
+    assert gateway.tokens == given
+
+
+@with_gateway
+async def test_a_line_that_has_gone_silent_is_given_up(gateway: SmallGateway) -> None:
+    follower = Recorded(Board(0.0, 0.0))
+    async with following(gateway, follower=follower) as board:
+        gateway.answers_pings = False
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(follow_module, "SILENT_S", 0.2)
+            await until(lambda: follower.reasons)
+            assert follower.reasons[0] == "nothing has come for 0.2 s"
+            assert board.not_live_since_ms() is not None
+
+
+@with_gateway
+async def test_what_is_not_ready_yet_is_asked_again(gateway: SmallGateway) -> None:
+    refusals = ["crosstick.error.not_ready"]
+    gateway.refuse = lambda request: (refusals.pop(), "") if request["type"] == "list" and refusals else None
+    async with following(gateway) as board:
+        assert board.line is Line.LIVE
+    assert len(gateway.asked("list")) == 2
+
+
+@with_gateway
+async def test_a_rate_that_there_is_not_is_refused(gateway: SmallGateway) -> None:
+    def refuse(request: dict[str, Any]) -> tuple[str, str] | None:
+        return ("wamp.error.invalid_argument", "every_ms must be one of 100, 1000") if "every_ms" in request else None
+
+    gateway.refuse = refuse
+    with pytest.raises(Refused, match="every_ms must be one of 100, 1000"):
+        async with following(gateway, every_ms=7):
+            pass
+
+
+@with_gateway
+async def test_what_is_listed_later_is_followed_too(gateway: SmallGateway) -> None:
+    async with following(gateway, "*USDT") as board:
+        gateway.symbols = [*gateway.symbols, "NEWUSDT"]
+        gateway.seq["NEWUSDT"] = 5
+        await gateway.status("live")
+        await until(lambda: "NEWUSDT" in board.rows)
+        assert board.rows["NEWUSDT"].seq == 5
+        assert gateway.asked("subscribe")[-1]["symbols"] == ["NEWUSDT"]
+
+
+@with_gateway
+async def test_a_gateway_that_says_nonsense_is_left(gateway: SmallGateway) -> None:
+    follower = Recorded(Board(0.0, 0.0))
+    async with following(gateway, follower=follower):
+        await gateway.connections[0].send('["surprise"]')
+        await until(lambda: follower.reasons)
+        assert "not of this protocol" in follower.reasons[0]
+
+
+@with_gateway
+async def test_lines_have_ticks_and_tell_of_the_line_beside_them(gateway: SmallGateway) -> None:
+    written: list[str] = []
+    said: list[str] = []
+    follower = Lines(Board(0.0, 0.0), written.append, said.append)
+    task = asyncio.ensure_future(follow([gateway.url], FIXED, Wish(("BTC*",)), follower))
+    await follower.is_live.wait()
+    await gateway.tick("BTCUSDT")
+    await until(lambda: len(written) == 2)
+    assert written[-1].endswith("BTCUSDT 2.5 1 buy seq=1")
+    await gateway.connections[0].close(1012, "restart")
+    await until(lambda: said.count(f"live at {gateway.url}") == 2)
+    assert any(line.startswith("lost: restart; next attempt in ") for line in said)
+    task.cancel()
+
+
+@with_gateway
+async def test_json_has_the_gateways_objects_and_the_lines(gateway: SmallGateway) -> None:
+    written: list[str] = []
+    follower = JsonLines(Board(0.0, 0.0), written.append, pytest.fail)
+    task = asyncio.ensure_future(follow([gateway.url], FIXED, Wish(("BTC*",), batched=False), follower))
+    await follower.is_live.wait()
+    await gateway.tick("BTCUSDT")
+    await until(lambda: len(written) == 4)
+    objects = [json.loads(line) for line in written]
+    assert [each.get("type") for each in objects] == ["status", None, "connection", None]
+    assert objects[2] == {"type": "connection", "state": "live", "url": gateway.url}
+    task.cancel()
