@@ -5,30 +5,50 @@ fails loudly when an upgrade moves something. What the workers do is ``component
 
 - The first SIGTERM lets all router workers drain, while the feed goes on, and then ends the node with 0.
 - The next one, and SIGINT at any time, ends it at once: SIGTERM with 1, SIGINT with 0, as ``crossbar start`` does.
+- With ``json_log`` what it prints is ``components.logs.node_log``'s.
 """
 
 from __future__ import annotations
 
 import signal
+import sys
+from importlib.metadata import version
 from typing import Any, ClassVar
 
+import txaio
+from crossbar.node import main as crossbar_main
 from crossbar.node.controller import NodeController
 from crossbar.node.node import Node
 from twisted.internet.defer import ensureDeferred
-from twisted.logger import Logger
+from twisted.logger import Logger, globalLogPublisher
 from twisted.python.failure import Failure
 
 from components.leaving import drain_all
+from components.logs.node_log import NodeLog
+
+_log = Logger("components.node")
+"""Not by the class's name, which is what Crossbar's own lines have."""
 
 
 class LeavingController(NodeController):  # type: ignore[misc]  # Crossbar ships no types
     """Asks the node's router workers to drain before it ends them."""
 
-    life_log: ClassVar[Logger] = Logger()
+    running: ClassVar[LeavingController | None] = None
+    """The one of this process, once it has joined."""
+
     _leaves = False
+    _workers: dict[str, Any]
     _shutdown_was_clean: bool | None
 
     def onJoin(self, details: Any) -> Any:
+        LeavingController.running = self
+        _log.info(
+            "node starts: Crosstick {crosstick} on Crossbar {crossbar}, in {directory}",
+            crosstick=version("crosstick"),
+            crossbar=version("crossbar"),
+            directory=str(self.cbdir),
+        )
+        self._reactor.addSystemEventTrigger("after", "shutdown", _log.info, "node has ended")
         return super().onJoin(details).addCallback(self._watch_signals)
 
     def _watch_signals(self, result: Any) -> Any:
@@ -38,7 +58,7 @@ class LeavingController(NodeController):  # type: ignore[misc]  # Crossbar ships
 
     def _asked_to_leave(self) -> None:
         if self._leaves:
-            self.life_log.warn("asked to leave once more: ending at once")
+            _log.warn("asked to leave once more: ending at once")
             self._end(clean=False)
             return
         self._leaves = True
@@ -46,12 +66,13 @@ class LeavingController(NodeController):  # type: ignore[misc]  # Crossbar ships
 
     async def _leave(self) -> None:
         workers = self.get_workers(["router"])
+        _log.info("asked to leave: {number} router workers drain", number=len(workers))
         for worker, problem in (await drain_all(self.call, workers)).items():
-            self.life_log.error("router worker {worker} did not drain: {problem}", worker=worker, problem=problem)
+            _log.error("router worker {worker} did not drain: {problem}", worker=worker, problem=problem)
         self._end(clean=True)
 
     def _leave_failed(self, failure: Failure) -> None:
-        self.life_log.failure("the node cannot leave gently, and ends", failure=failure)
+        _log.failure("the node cannot leave gently, and ends", failure=failure)
         self._end(clean=False)
 
     def _end(self, *, clean: bool) -> None:
@@ -60,6 +81,28 @@ class LeavingController(NodeController):  # type: ignore[misc]  # Crossbar ships
         self.shutdown()
 
 
-def install() -> None:
+def install(*, json_log: bool = False) -> None:
     """Have nodes that this process starts controlled so."""
     Node.NODE_CONTROLLER = LeavingController
+    if json_log:
+        crossbar_main._start_logging = _start_json_log
+
+
+def _start_json_log(options: Any, _reactor: Any) -> None:
+    """In place of Crossbar's observers, which print text."""
+    txaio.set_global_log_level(options.loglevel)
+    # The publisher holds on to what is printed after the reactor has stopped, too.
+    observer: Any = NodeLog(_print_line, _worker_of)
+    globalLogPublisher.addObserver(observer)
+    txaio.start_logging(None, options.loglevel)
+
+
+def _print_line(line: str) -> None:
+    # Not sys.stdout, which is logged itself from here on.
+    print(line, file=sys.__stdout__, flush=True)
+
+
+def _worker_of(pid: int) -> str | None:
+    controller = LeavingController.running
+    workers = {} if controller is None else controller._workers
+    return next((name for name, worker in workers.items() if worker.pid == pid), None)

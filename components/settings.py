@@ -34,6 +34,10 @@ Number = TypeVar("Number", int, float)
 _SYMBOL = re.compile(r"[A-Z0-9]{2,20}")
 _FEED_NAME = re.compile(r"[A-Za-z0-9._:@-]{1,64}")
 
+LOG_VARIABLE = "CROSSTICK_LOG"
+LOG_TEXT = "text"
+LOG_JSON = "json"
+
 SHARED_BUSES = frozenset({"redis", "rediss", "redis+sentinel", "redis+sentinel+tls", "kafka", "kafka+ssl"})
 """Schemes of ``CROSSTICK_BUS`` whose batches reach every worker; those of the embedded bus reach one."""
 
@@ -112,6 +116,9 @@ class Settings:
 
     bus: BusSettings = BusSettings()
 
+    log: str = LOG_TEXT
+    """``text`` for people or ``json`` for machines."""
+
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
     """Return the settings an environment asks for.
@@ -151,7 +158,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         trade_stream = "trade" if any(stream == "trade" for _, stream in streams) else "aggTrade"
         day = any(stream == "miniTicker" for _, stream in streams)
     if "CROSSTICK_SYMBOLS" in environ:
-        symbols = _symbols(environ["CROSSTICK_SYMBOLS"])
+        symbols = parse_symbols(environ["CROSSTICK_SYMBOLS"])
     trade_stream = environ.get("CROSSTICK_TRADE_STREAM", trade_stream)
     if trade_stream not in ("trade", "aggTrade"):
         raise SettingsError(f"CROSSTICK_TRADE_STREAM must be 'trade' or 'aggTrade', was {trade_stream!r}")
@@ -171,7 +178,19 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         seed=_integer(environ, "CROSSTICK_SEED", 1, 0, 2**63 - 1),
         recording=recording,
     )
-    return Settings(feed=feed, simulator=simulator if embedded else None, bus=_bus(environ))
+    return Settings(feed=feed, simulator=simulator if embedded else None, bus=_bus(environ), log=log_form(environ))
+
+
+def log_form(environ: Mapping[str, str]) -> str:
+    """Return the form of the log, ``text`` or ``json``.
+
+    Raises:
+        SettingsError: the environment asks for another one.
+    """
+    form = environ.get(LOG_VARIABLE, LOG_TEXT)
+    if form not in (LOG_TEXT, LOG_JSON):
+        raise SettingsError(f"{LOG_VARIABLE} must be {LOG_TEXT!r} or {LOG_JSON!r}, was {form!r}")
+    return form
 
 
 def _feed_name(environ: Mapping[str, str]) -> str:
@@ -262,15 +281,20 @@ def _yes_or_no(environ: Mapping[str, str], name: str, default: bool) -> bool:
     return text == "yes"
 
 
-def _symbols(value: str) -> tuple[str, ...]:
+def parse_symbols(value: str, name: str = "CROSSTICK_SYMBOLS") -> tuple[str, ...]:
+    """Return the symbols of a list with commas between, each once.
+
+    Raises:
+        SettingsError: there is none, there are too many, or one is none; ``name`` says of what.
+    """
     symbols = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
     if not symbols:
-        raise SettingsError("CROSSTICK_SYMBOLS must name at least one symbol, was empty")
+        raise SettingsError(f"{name} must name at least one symbol, was empty")
     if len(symbols) > MAX_SYMBOLS:
-        raise SettingsError(f"CROSSTICK_SYMBOLS must name at most {MAX_SYMBOLS} symbols, named {len(symbols)}")
+        raise SettingsError(f"{name} must name at most {MAX_SYMBOLS} symbols, named {len(symbols)}")
     for symbol in symbols:
         if not _SYMBOL.fullmatch(symbol):
-            raise SettingsError(f"CROSSTICK_SYMBOLS must be upper-case symbols such as BTCUSDT, had {symbol!r}")
+            raise SettingsError(f"{name} must be upper-case symbols such as BTCUSDT, had {symbol!r}")
     return symbols
 
 

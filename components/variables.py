@@ -47,7 +47,8 @@ VARIABLES = {
     "CROSSTICK_RATE": Variable("`500`", "its trades per second over all symbols, 1 to 50,000"),
     "CROSSTICK_SEED": Variable("`1`", "the seed of its prices"),
     "CROSSTICK_RECORDING": Variable(
-        "none", "a recording that it plays instead; symbols and trade stream are then the recording's"
+        "none",
+        "a recording that it plays instead, which may be compressed; symbols and trade stream are then the recording's",
     ),
     "CROSSTICK_RECORDING_SPEED": Variable("`1`", "10 plays ten times faster; 0.001 to 10,000"),
     "CROSSTICK_RECORDING_LOOP": Variable("`yes`", "`no` plays once"),
@@ -76,6 +77,7 @@ VARIABLES = {
         "file with the secret, at least 32 bytes of ASCII, that signed HTTP requests need, readable by its owner only",
     ),
     "CROSSTICK_BRIDGE_SECRET": Variable("none", "that secret itself"),
+    "CROSSTICK_LOG": Variable("`text`", "`json`: the log is one JSON object a line"),
     "CROSSTICK_ENV": Variable("`development`", "`production`: the development key is not used"),
 }
 """What a node or a feed reads."""

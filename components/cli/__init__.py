@@ -11,7 +11,14 @@ SECTIONS = {
     "Look": {"watch": "watch"},
     "Operate": {"doctor": "doctor", "config": "config"},
     "Tokens": {"token": "token", "revoke": "revoke"},
-    "Develop": {"exchange": "exchange", "fault": "exchange", "cluster": "cluster", "bench": "bench"},
+    "Develop": {
+        "record": "record",
+        "replay": "replay",
+        "exchange": "exchange",
+        "fault": "exchange",
+        "cluster": "cluster",
+        "bench": "bench",
+    },
 }
 """By section the commands, and the module of each."""
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,9 @@ from components.settings import (
     DEFAULT_SIMULATOR_PORT,
     MAX_RATE_PER_S,
     RecordingSettings,
+    SettingsError,
     SimulatorSettings,
+    log_form,
 )
 from components.simulator.faults import FaultError, FaultKind, MalformedFrame, parse_fault
 
@@ -63,6 +65,10 @@ def exchange(*, host: str, port: int, rate: int, seed: int, recording: Path | No
     """Run the simulated exchange alone, until Ctrl-C."""
     if math.isnan(speed):
         raise click.UsageError("--speed must be a number, was nan")
+    try:
+        form = log_form(os.environ)
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from error
     settings = SimulatorSettings(
         host=host,
         port=port,
@@ -72,14 +78,13 @@ def exchange(*, host: str, port: int, rate: int, seed: int, recording: Path | No
     )
     from twisted.internet import reactor
     from twisted.internet.defer import Deferred, ensureDeferred
-    from twisted.logger import globalLogBeginner, textFileLogObserver
 
+    from components.logs.begin import begin_log
     from components.simulator.listener import ExchangeStartError
     from components.simulator.server import SimulatedExchange
 
-    observer: Any = textFileLogObserver(sys.stderr)
-    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
     loop_reactor: Any = reactor
+    begin_log(loop_reactor, "exchange", form)
     simulated = SimulatedExchange(loop_reactor, settings)
     failures: list[BaseException] = []
 

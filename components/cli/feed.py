@@ -6,7 +6,6 @@ Twisted is imported inside the command: the other commands need not wait for it.
 from __future__ import annotations
 
 import os
-import sys
 import time
 from typing import Any
 
@@ -51,16 +50,15 @@ def feed(*, port: int, interface: str) -> None:
     from twisted.internet import reactor
     from twisted.internet.defer import Deferred, ensureDeferred
     from twisted.internet.error import CannotListenError
-    from twisted.logger import globalLogBeginner, textFileLogObserver
     from twisted.python.failure import Failure
 
     from components.bus.choice import make_writer
     from components.feed.feed import Feed
     from components.feed.web import lag_histogram, make_site
+    from components.logs.begin import begin_log
 
-    observer: Any = textFileLogObserver(sys.stderr)
-    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
     loop: Any = reactor
+    begin_log(loop, "feed", settings.log)
     failures: list[str] = []
 
     def failed(failure: Failure) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import click
 
 from components.cli.options import log_level_option, node_directory_option
 from components.cli.sections import examples
+from components.settings import LOG_JSON, SettingsError, log_form
 
 
 @click.command(
@@ -23,6 +25,10 @@ from components.cli.sections import examples
 @log_level_option("info", "How much the node logs.")
 def node(cbdir: Path, log_level: str) -> None:
     """Run a node until it is told to end: by SIGTERM gently, by another one or SIGINT at once."""
+    try:
+        json_log = log_form(os.environ) == LOG_JSON
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from error
     from autobahn.twisted import install_reactor
 
     # As Crossbar does, and before it: the import below needs a reactor.
@@ -31,6 +37,6 @@ def node(cbdir: Path, log_level: str) -> None:
 
     from components import node_controller
 
-    node_controller.install()
+    node_controller.install(json_log=json_log)
     sys.argv = ["crossbar", "start", "--cbdir", str(cbdir), "--loglevel", log_level]
     crossbar.run()

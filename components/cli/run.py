@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -23,7 +24,7 @@ import yaml
 
 from components.cli.options import log_level_option, node_directory_option
 from components.cli.sections import examples
-from components.settings import SettingsError, load_settings
+from components.settings import LOG_JSON, SettingsError, load_settings
 from components.tokens import TokenAuthority, TokenKeyError, create_development_key, load_authority
 
 LIVE_EXCHANGE_URL = "wss://data-stream.binance.vision"
@@ -66,6 +67,8 @@ def run(feed: str, cbdir: Path, log_level: str) -> None:
     except (SettingsError, TokenKeyError) as error:
         raise click.ClickException(str(error)) from error
     base_url = f"http://{interface}:{port}"
+    # Where the log is for machines, standard output is the log's alone.
+    say = partial(click.echo, err=settings.log == LOG_JSON)
     _require_free(interface, port)
     if settings.simulator is not None:
         _require_free(settings.simulator.host, settings.simulator.port)
@@ -73,7 +76,7 @@ def run(feed: str, cbdir: Path, log_level: str) -> None:
     with _signals_as_exceptions():
         # A session of its own, so that Ctrl-C reaches this process only and the node gets one orderly request to end.
         node = subprocess.Popen(
-            [str(Path(sys.executable).with_name("crossbar")), "start", "--cbdir", str(cbdir), "--loglevel", log_level],
+            [str(Path(sys.executable).with_name("crosstick")), "node", "--cbdir", str(cbdir), "--log-level", log_level],
             env=environment,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
@@ -85,14 +88,14 @@ def run(feed: str, cbdir: Path, log_level: str) -> None:
                 raise click.ClickException(because)
             page_token = _page_token(authority)
             source = settings.feed.exchange_url if settings.simulator is None else "the simulated exchange"
-            click.echo(f"\nCrosstick is ready, with {len(settings.feed.symbols)} symbols from {source}.")
+            say(f"\nCrosstick is ready, with {len(settings.feed.symbols)} symbols from {source}.")
             if authority.signing_key is None:
-                click.echo("The configured keys cannot mint; TOKEN stands for one that their issuer made.")
-            click.echo(f"Open {base_url}/#token={page_token}\nCtrl-C stops it.\n")
+                say("The configured keys cannot mint; TOKEN stands for one that their issuer made.")
+            say(f"Open {base_url}/#token={page_token}\nCtrl-C stops it.\n")
             code = node.wait()
             raise click.ClickException(f"the node ended by itself (exit code {code}); its log is above")
         except _Interrupted:
-            click.echo("\nStopping …")
+            say("\nStopping …")
         finally:
             _stop(node)
 

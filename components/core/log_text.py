@@ -12,7 +12,7 @@ CONTINUED = "\n    | "
 """What comes between the lines of a text of several, so that none of them looks like one of its own."""
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_TOKEN = re.compile(r"eyJ[\w-]{5,}(?:\.[\w-]*){0,2}")
+_TOKEN = re.compile(r"eyJ[\w-]{5,}(?:(?:\.|%2[Ee])[\w-]*){0,2}")
 """Or as much of one as there is."""
 
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -29,9 +29,14 @@ def escaped(text: str, most_chars: int, *, keep: str = "") -> str:
 
 def log_text(text: str, most_chars: int) -> str:
     """Return what is logged of a text, which may have several lines: without colours, and without tokens."""
+    return clean_text(text, most_chars, keep="\n").replace("\n", CONTINUED)
+
+
+def clean_text(text: str, most_chars: int, *, keep: str = "") -> str:
+    """Return a text without colours and tokens, escaped but for the characters of ``keep``, of at most ``most_chars``."""
     plain = _TOKEN.sub("<token>", _COLOUR.sub("", text[: 2 * most_chars]))
     rest = max(0, len(text) - 2 * most_chars)
-    shown = escaped(plain, most_chars, keep="\n").replace("\n", CONTINUED)
+    shown = escaped(plain, most_chars, keep=keep)
     return f"{shown}… ({rest} more)" if rest and len(plain) <= most_chars else shown
 
 

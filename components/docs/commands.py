@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import dedent
 
 import click
 
@@ -44,10 +45,17 @@ def _section(path: str, command: click.Command) -> str:
     arguments = [parameter for parameter in command.params if isinstance(parameter, click.Argument)]
     usage = " ".join([path, *(_argument(argument) for argument in arguments)])
     section = f"### {path}\n\n`{usage}{' [options]' if options else ''}`\n\n{text}\n"
+    if command.epilog:
+        section += f"\n```text\n{_plain(command.epilog).strip()}\n```\n"
     if options:
         rows = [[_option(option), _default(option), markdown(option.help or "")] for option in options]
         section += "\n" + table(["option", "default", "meaning"], rows)
     return section
+
+
+def _plain(epilog: str) -> str:
+    """Return the end of a command's help without click's marks of what is not to be wrapped."""
+    return dedent(epilog.replace("\b", "").lstrip("\n").removeprefix("Examples:\n"))
 
 
 def _argument(argument: click.Argument) -> str:

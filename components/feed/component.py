@@ -15,6 +15,7 @@ from components.bus.choice import make_writer
 from components.environment import NodeEnvironment
 from components.feed.feed import Feed
 from components.leaving import StaysWithRouter
+from components.logs import safe_log
 from components.uris import ERROR_BUS_LOST, ERROR_FEED_FAILED
 
 
@@ -26,6 +27,9 @@ class FeedComponent(ApplicationSession):  # type: ignore[misc]  # Autobahn ships
 
     def __init__(self, config: Any = None) -> None:
         super().__init__(config)
+        from twisted.internet import reactor
+
+        safe_log.install_if_crossbar_logs(reactor)
         self._environment = NodeEnvironment.load(config)
         self._feed: Feed | None = None
         self._stays = StaysWithRouter()

@@ -6,7 +6,7 @@ Owns the feed's life, its role and the staleness watch; never touches a router, 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet.defer import DeferredList, ensureDeferred
@@ -43,14 +43,15 @@ class Feed:
         on_failed: Callable[[Failure], None],
         rules: UpstreamRules | None = None,
         observe_lag_s: Callable[[float], None] | None = None,
+        pass_frames: Callable[[Iterable[bytes]], Iterable[bytes]] | None = None,
     ) -> None:
         """Make a feed that writes to ``bus`` when that tells it to lead; ``start`` sets both going.
 
         ``reactor`` gives connections and monotonic time, ``wall_clock_ms`` the ms since 1970. ``on_failed`` is told of an error
-        after which the feed cannot go on. For ``observe_lag_s`` see ``Intake``.
+        after which the feed cannot go on. For ``observe_lag_s`` and ``pass_frames`` see ``Intake``.
         """
         self.settings = settings
-        self.intake = Intake(settings.symbols, bus, reactor.seconds, wall_clock_ms, observe_lag_s)
+        self.intake = Intake(settings.symbols, bus, reactor.seconds, wall_clock_ms, observe_lag_s, pass_frames)
         self._reactor = reactor
         self._wall_clock_ms = wall_clock_ms
         self._on_failed = on_failed

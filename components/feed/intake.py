@@ -42,10 +42,12 @@ class Intake:
         monotonic_s: Callable[[], float],
         wall_clock_ms: Callable[[], int],
         observe_lag_s: Callable[[float], None] | None = None,
+        pass_frames: Callable[[Iterable[bytes]], Iterable[bytes]] | None = None,
     ) -> None:
         """Begin as one that does not lead.
 
-        ``observe_lag_s`` is told, per batch with a trade in it, how long after its newest trade it is written.
+        ``observe_lag_s`` is told, per batch with a trade in it, how long after its newest trade it is written. ``pass_frames``
+        sees the frames of each read as they come, from all connections, and hands them on as they are.
         """
         self.sequencer = Sequencer(symbols)
         self.recent = Recent(symbols)
@@ -59,6 +61,7 @@ class Intake:
         self._monotonic_s = monotonic_s
         self.wall_clock_ms = wall_clock_ms
         self._observe_lag_s = observe_lag_s
+        self._pass_frames = pass_frames
         self._batch_number = 0
         self._events: list[Event] = []
         self._newest_trade_ms: int | None = None
@@ -141,6 +144,8 @@ class Intake:
         now_s, now_ms = self._monotonic_s(), self.wall_clock_ms()
         sequencer = self.sequencer
         writes = self.leading and recent is self.recent
+        if self._pass_frames is not None:
+            frames = self._pass_frames(frames)
         for frame in frames:
             self.frames += 1
             try:

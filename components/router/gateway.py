@@ -30,12 +30,14 @@ from components.core.replay import TickHistory
 from components.core.retained import RetainedEvents
 from components.core.topics import STREAMS
 from components.environment import NodeEnvironment, refuse_to_start
-from components.router import runtime, safe_log
+from components.logs import safe_log
+from components.router import runtime
 from components.router.fanout_settings import FanOutSettings, FanOutSettingsError
 from components.router.garbage import Garbage
 from components.router.market_api import MarketApi
 from components.router.plain.market import MarketView
 from components.router.rate_topics import RateTopics
+from components.router.readiness_log import ReadinessLog
 from components.router.relay import Relay
 from components.router.seam.connections import install_transports
 from components.router.seam.plain_session import install_sessions
@@ -94,6 +96,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
             time.monotonic,
         )
         self._joined = False
+        self._readiness = ReadinessLog()
         self._view = MarketView(
             self._market, self._history, self._relay.awaits_history, self._session_grants, conflator.rates
         )
@@ -137,7 +140,12 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         self._runtime.market, self._runtime.rates = self._market, self._conflator.rates
         self._joined = True
         self._garbage.start()
-        self.life_log.info("gateway of realm {realm} is up", realm=details.realm)
+        self.life_log.info(
+            "gateway of realm {realm} is up: bus {bus}, ticks at {rates}",
+            realm=details.realm,
+            bus=self._bus_settings.kind,
+            rates=[rate.name for rate in self._conflator.rates],
+        )
 
     def onLeave(self, details: Any) -> None:
         self._joined = False
@@ -150,6 +158,8 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
     def _look(self) -> None:
         self._relay.watch()
         self._view.watch()
+        if self._joined:
+            self._readiness.look(self._runtime.readiness())
 
     # Relay
 

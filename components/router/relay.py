@@ -53,6 +53,9 @@ class Relay:
         self._monotonic_s = monotonic_s
         self._bus: BusReader | None = None
         self._feed_was_lost = True
+        self._epoch = 0
+        """Of what came last."""
+
         self._served = False
         """Whether clients have been served: a feed was heard, and said that it was live."""
 
@@ -77,6 +80,7 @@ class Relay:
     def take_standing(self, standing: Standing) -> None:
         """See ``BusListener.take_standing``: what clients cannot know yet is published, in the order of its topics."""
         self._history_since_s = self._monotonic_s()
+        self._note_epoch(standing.epoch)
         self._history.begin_epoch(standing.epoch)
         unknown = self._market.take_standing(standing)
         if unknown.events:
@@ -89,8 +93,14 @@ class Relay:
     def take_batch(self, batch: Batch) -> None:
         """See ``BusListener.take_batch``."""
         if self._market.take_batch(batch):
+            self._note_epoch(batch.epoch)
             self._history.take_batch(batch)
             self._spread(batch)
+
+    def _note_epoch(self, epoch: int) -> None:
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self.log.info("epoch {epoch} begins here", epoch=epoch)
 
     def take_status(self, status: bytes) -> None:
         """See ``BusListener.take_status``.
@@ -121,6 +131,8 @@ class Relay:
         if self._market.feed_lost is not self._feed_was_lost:
             if self._market.feed_lost:
                 self.log.warn("no feed has been heard for a while")
+            else:
+                self.log.info("feed {feed} is heard", feed=self._market.status().get("feed", ""))
             self._tell_status()
 
     # Whether clients can be served.

@@ -12,6 +12,7 @@ from twisted.logger import Logger
 
 from components.environment import NodeEnvironment
 from components.leaving import StaysWithRouter
+from components.logs import safe_log
 from components.simulator.listener import ExchangeStartError
 from components.simulator.server import SimulatedExchange
 from components.uris import ERROR_SIMULATOR_NOT_STARTED
@@ -26,6 +27,9 @@ class SimulatedExchangeComponent(ApplicationSession):  # type: ignore[misc]  # A
     def __init__(self, config: Any = None) -> None:
         """Read the node's environment; a worker without a usable one ends here."""
         super().__init__(config)
+        from twisted.internet import reactor
+
+        safe_log.install_if_crossbar_logs(reactor)
         self._environment = NodeEnvironment.load(config)
         self._exchange: SimulatedExchange | None = None
         self._stays = StaysWithRouter()

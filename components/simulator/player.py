@@ -19,10 +19,20 @@ MAX_FRAMES_PER_CALL = 50_000
 class RecordingPlayer:
     """A ``FrameSource`` that starts when the first stream is watched, so that its listener misses nothing."""
 
-    def __init__(self, open_recording: Callable[[], Iterator[RecordedFrame]], *, speed: float, loop: bool) -> None:
+    def __init__(
+        self,
+        open_recording: Callable[[], Iterator[RecordedFrame]],
+        *,
+        speed: float,
+        loop: bool,
+        settle_ms: int | None = 0,
+        frames_per_call: int = MAX_FRAMES_PER_CALL,
+    ) -> None:
         """Play what ``open_recording`` yields at ``speed`` times the recorded pace; with ``loop``, over and over.
 
-        In later rounds ids and times go on where the round before ended.
+        In later rounds ids and times go on where the round before ended. A ``speed`` of ``inf`` is as fast as ``advance`` is
+        called. It starts when ``settle_ms`` have passed without another stream being watched, since who subscribes to many does
+        so in several messages; with ``None`` at once, whoever watches.
         """
         if speed <= 0:
             raise ValueError(f"speed must be > 0, was {speed}")
@@ -36,11 +46,26 @@ class RecordingPlayer:
         self._started_ms = 0.0
         self._started = False
         self._rounds = Rounds()
+        self._settle_ms = settle_ms
+        self._frames_per_call = frames_per_call
+        self._watches = 0
+        self._settled_watches = 0
+        self._settling_since_ms = 0
         self.ended = False
+        self.played = 0
+        """Frames that were due so far, watched or not."""
+        self.time_s: float | None = None
+        """The recorded time of the last of them."""
+
+    @property
+    def started(self) -> bool:
+        """Whether it has begun to play."""
+        return self._started
 
     def watch(self, stream: str) -> None:
         """Begin to hand out a stream's frames; one the recording does not hold stays silent."""
         self._watched.add(stream)
+        self._watches += 1
 
     def unwatch(self, stream: str) -> None:
         """Pass over a stream's frames from here on."""
@@ -53,12 +78,12 @@ class RecordingPlayer:
             RecordingError: the recording turns out to be malformed.
         """
         frames: list[Frame] = []
-        if self.ended or not (self._started or self._watched):
+        if self.ended or not (self._started or self._may_start(now_ms)):
             return frames
         if not self._started:
             self._started = True
             self._rewind(now_ms)
-        for _ in range(MAX_FRAMES_PER_CALL):
+        for _ in range(self._frames_per_call):
             frame = self._next
             if frame is None:
                 break
@@ -68,8 +93,17 @@ class RecordingPlayer:
             payload = self._rounds.payload(frame) if self._loop else frame.payload
             if frame.stream in self._watched:
                 frames.append((frame.stream, payload))
+            self.played += 1
+            self.time_s = frame.time_s
             self._step(due_ms)
         return frames
+
+    def _may_start(self, now_ms: int) -> bool:
+        if self._settle_ms is None:
+            return True
+        if self._watches != self._settled_watches:
+            self._settled_watches, self._settling_since_ms = self._watches, now_ms
+        return bool(self._watched) and now_ms - self._settling_since_ms >= self._settle_ms
 
     def _rewind(self, now_ms: float) -> None:
         frames = self._open()

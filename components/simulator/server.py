@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 
 from autobahn.twisted.websocket import WebSocketServerFactory
 from twisted.internet.defer import Deferred
-from twisted.internet.task import LoopingCall
+from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
-from components.core.recording import RecordingError, read_recording, recorded_streams
+from components.core.recording import Findings, RecordingError, read_recording, recorded_streams
 from components.instruments import INSTRUMENTS, Instrument
 from components.settings import SimulatorSettings
 from components.simulator.connection import ExchangeCounters, SimulatorProtocol
@@ -34,6 +34,10 @@ ROUND_S = 0.005
 MAX_MESSAGE_BYTES = 65_536
 DEFAULT_DOWN_S = 5.0
 LISTEN_AGAIN_S = 1.0
+NORMAL_CLOSURE = 1000
+CLOSE_TIMEOUT_S = 5.0
+"""How long a client may take to read the rest and answer a close frame."""
+
 DEFAULT_SHUTDOWN_NOTICE_S = 1.0
 
 
@@ -52,12 +56,14 @@ class SimulatedExchange:
         clock: Any = None,
         on_frame: Callable[[str, bytes], None] | None = None,
         source: FrameSource | None = None,
+        waits_for_clients: bool = False,
     ) -> None:
         """Prepare an exchange; nothing listens before ``start``.
 
         ``clock`` (``seconds`` and ``callLater``) tells the time instead of the reactor. ``on_frame`` is called with
         stream and bare payload of each frame that has a listener, faults included. ``source`` replaces prices and
-        recording.
+        recording. With ``waits_for_clients`` it is asked for frames only while all clients read, so that nobody is
+        disconnected for being slow.
         """
         self.rules = rules or ConnectionRules()
         self.counters = ExchangeCounters()
@@ -69,6 +75,7 @@ class SimulatedExchange:
         self._on_frame = on_frame
         self._given_source = source
         self._source: FrameSource | None = source
+        self._waits_for_clients = waits_for_clients
         self._wire = FaultyWire()
         self._sockets: set[SimulatorProtocol] = set()
         self._clients: dict[SimulatorProtocol, None] = {}
@@ -89,6 +96,11 @@ class SimulatedExchange:
     def clients(self) -> int:
         """How many clients are connected (not counting ``/control``)."""
         return len(self._clients)
+
+    @property
+    def is_held_up(self) -> bool:
+        """Whether some client has not read what was sent to it."""
+        return any(client.paused for client in self._clients)
 
     @property
     def market(self) -> SimulatedMarket:
@@ -134,6 +146,18 @@ class SimulatedExchange:
             gone: Deferred[None] = Deferred()
             self._wait_for_all_gone.append(gone)
             await gone
+
+    async def finish(self, reason: str) -> None:
+        """Stop as ``stop`` does, but let each client have what was sent to it, and then a close frame with 1000."""
+        if self._beat is not None and self._beat.running:
+            self._beat.stop()
+        await self._listener.close()
+        for client in list(self._clients):
+            client.close(NORMAL_CLOSURE, reason)
+        until_s = self.now_s() + CLOSE_TIMEOUT_S
+        while self._sockets and self.now_s() < until_s:
+            await deferLater(self._clock, ROUND_S, lambda: None)
+        await self.stop()
 
     async def inject(self, fault: Fault) -> None:
         """Make a fault happen; return when it has begun."""
@@ -219,8 +243,10 @@ class SimulatedExchange:
 
     def _round(self) -> None:
         now_s = self.now_s()
-        if self._source is not None and (frames := self._source.advance(int(now_s * 1000))):
-            self._dispatch(self._wire.apply(frames, now_s))
+        if self._source is not None and not (self._waits_for_clients and self.is_held_up):
+            frames = self._source.advance(int(now_s * 1000))
+            if frames:
+                self._dispatch(self._wire.apply(frames, now_s))
         if self._pings_suspended:
             self._suspend_pings(now_s)
         for client in list(self._clients):
@@ -309,14 +335,23 @@ class SimulatedExchange:
                 instruments=self._instruments,
             )
         try:
-            recorded_streams(recording.path)
+            findings = Findings()
+            recorded_streams(recording.path, findings)
         except (RecordingError, OSError) as error:
             raise ExchangeStartError(f"the recording cannot be played: {error}") from error
+        if findings.torn:
+            self.log.warn(
+                "{place}: the recording ends in the middle of a line, and is played up to there", place=findings.torn
+            )
         return RecordingPlayer(partial(read_recording, recording.path), speed=recording.speed, loop=recording.loop)
 
     def _factory(self) -> Any:
         factory = WebSocketServerFactory(reactor=self._reactor)
-        factory.setProtocolOptions(maxMessagePayloadSize=MAX_MESSAGE_BYTES, maxFramePayloadSize=MAX_MESSAGE_BYTES)
+        factory.setProtocolOptions(
+            maxMessagePayloadSize=MAX_MESSAGE_BYTES,
+            maxFramePayloadSize=MAX_MESSAGE_BYTES,
+            closeHandshakeTimeout=CLOSE_TIMEOUT_S,
+        )
         factory.protocol = partial(SimulatorProtocol, self)
         factory.noisy = False
         return factory

@@ -25,7 +25,8 @@ def test_every_command_is_run_by_a_test_here_or_by_ci() -> None:
             assert re.search(rf"^\s*{line}\b", CI, re.MULTILINE) or line == "make soak", line
         else:
             assert re.match(
-                r"crosstick (token|exchange|fault) |CROSSTICK_(TOKEN|BUS)=|curl |crossbar start$|\. \.venv", line
+                r"crosstick (token|exchange|fault|replay) |CROSSTICK_(TOKEN|BUS|EXCHANGE_URL)=|curl |crossbar start$|\. \.venv",
+                line,
             ), line
 
 

@@ -40,6 +40,11 @@ class Command:
         return self.log_path.read_text(errors="replace")
 
     @property
+    def printed(self) -> str:
+        """Everything it has printed that is no log."""
+        return self._printed_path.read_text()
+
+    @property
     def url(self) -> str:
         """The address that it has printed; waits for it."""
         self.wait(lambda: "\n" in self._printed_path.read_text())

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import io
 import json
+from typing import Any
 
 import pytest
-from crossbar._logging import make_JSON_observer, record_separator
+import txaio
+from crossbar._logging import cb_logging_aware, make_JSON_observer, record_separator
+from crossbar.node.worker import WorkerProcess
 from twisted.internet.task import Clock
 from twisted.logger import Logger, LogLevel, LogPublisher, globalLogPublisher
 from twisted.python.failure import Failure
 from txaio import set_global_log_level
 
-from components.router import safe_log
-from components.router.safe_log import LINES_BURST, MAX_KINDS, CrossbarMoved, SafeLog
+from components.logs import safe_log
+from components.logs.node_log import NodeLog
+from components.logs.safe_log import LINES_BURST, MAX_KINDS, CrossbarMoved, SafeLog
 
 
 @pytest.fixture(autouse=True)
@@ -24,10 +28,11 @@ def level_info() -> None:
 class Worker:
     """A worker's log, up to what its controller reads."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str | None = None) -> None:
         self.clock = Clock()
         self.out = io.StringIO()
-        self.log = Logger(observer=LogPublisher(SafeLog(make_JSON_observer(self.out), self.clock)))
+        safe = SafeLog(make_JSON_observer(self.out), self.clock, name)
+        self.log = Logger(namespace="components.part", observer=LogPublisher(safe))
 
     @property
     def texts(self) -> list[str]:
@@ -97,3 +102,79 @@ def test_what_is_below_the_level_costs_nothing() -> None:
     worker = Worker()
     worker.log.debug("{what}", what=1)
     assert worker.texts == []
+
+
+class Controller:
+    """What a node's controller prints of a worker's log, by Crossbar's own way from one to the other."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        txaio.use_twisted()
+        process = WorkerProcess(None, "router")
+        process.pid, process._log_topic = 41, None
+        process._logger = txaio.make_logger(observer=NodeLog(self.lines.append, {41: "router-1"}.get))
+        process.log(2, cb_logging_aware)
+        self.process = process
+
+    def printed(self, worker: Worker) -> list[dict[str, Any]]:
+        """Return the lines that are printed of all that the worker has logged."""
+        self.process.log(2, worker.out.getvalue())
+        worker.out.truncate(0)
+        worker.out.seek(0)
+        lines, self.lines[:] = [json.loads(line) for line in self.lines], []
+        return lines
+
+
+def test_a_json_line_is_made_by_the_worker_and_printed_as_it_is() -> None:
+    worker, controller = Worker("router"), Controller()
+    worker.log.warn("client said {what!r}", what="x\r\n{0}\x1b[2J", authid="alice")
+    [line] = controller.printed(worker)
+    assert (line["worker"], line["component"], line["level"]) == ("router", "part", "warn")
+    assert (line["message"], line["what"]) == ("client said 'x\\r\\n{0}\\x1b[2J'", "x\\r\\n{0}\\x1b[2J")
+    assert line["authid"] == "alice"
+
+
+def test_a_traceback_is_a_field_of_its_own() -> None:
+    worker, controller = Worker("router"), Controller()
+    worker.log.failure("a thing failed", failure=Failure(ValueError("x" * 100_000)), thing=5)
+    [line] = controller.printed(worker)
+    assert (line["message"], line["thing"]) == ("a thing failed", 5)
+    assert line["traceback"].startswith("Traceback")
+    assert "\n" in line["traceback"]
+    assert len(line["traceback"]) < 7000
+
+
+def test_what_a_worker_says_before_its_log_is_safe_is_a_line_too() -> None:
+    early = io.StringIO()
+    log = Logger(namespace="components.environment", observer=LogPublisher(make_JSON_observer(early)))
+    log.critical("refusing to start: {reason}", reason="{no}")
+    worker, controller = Worker("router"), Controller()
+    worker.out = early
+    [line] = controller.printed(worker)
+    assert (line["worker"], line["pid"], line["level"]) == ("router-1", 41, "critical")
+    assert (line["component"], line["message"]) == ("environment", "refusing to start: {no}")
+    crossbars = io.StringIO()
+    Logger(namespace="crossbar.worker", observer=LogPublisher(make_JSON_observer(crossbars))).info("Starting")
+    worker.out = crossbars
+    assert controller.printed(worker) == []
+
+
+def test_json_lines_that_are_alike_are_counted_when_they_are_many() -> None:
+    worker, controller = Worker("router"), Controller()
+    for number in range(LINES_BURST + 50):
+        worker.log.warn("client said {what}", what=number)
+    assert len(controller.printed(worker)) == LINES_BURST
+    worker.clock.advance(5)
+    [line] = controller.printed(worker)
+    assert (line["left_out"], line["like"], line["level"]) == (50, "client said {what}", "warn")
+
+
+def test_a_library_is_heard_in_json_when_it_warns() -> None:
+    worker, controller = Worker("router"), Controller()
+    library = Logger(namespace="crossbar.router", observer=worker.log.observer)
+    library.info("attached")
+    library.warn("odd")
+    assert [line["message"] for line in controller.printed(worker)] == ["odd"]
+    set_global_log_level("debug")
+    library.info("attached")
+    assert [line["message"] for line in controller.printed(worker)] == ["attached"]

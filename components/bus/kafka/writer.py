@@ -203,7 +203,7 @@ class KafkaBusWriter:
         standing = None if anew else news.standing
         self._token, self._counted, self._follows = news.token, 0, False
         self._figures.leads += 1
-        self.log.info(
+        self.log.debug(
             "this feed leads, and {how}",
             how="begins an epoch" if standing is None else f"goes on after batch {standing.number}",
         )
@@ -247,7 +247,7 @@ class KafkaBusWriter:
         self._done_waiting()
         if not self._follows:
             self._follows = True
-            self.log.info("this feed does not lead: {because}", because=because)
+            self.log.debug("this feed does not lead: {because}", because=because)
             self._told().follow(because)
         if full:
             self._told().resume()

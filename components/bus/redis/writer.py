@@ -223,7 +223,7 @@ class RedisBusWriter:
             self._follow("another feed led while Redis could not be reached")
         how = go_on(grant, self._token, None if self._gave_up else self._kept)
         self.figures.leads += 1
-        self.log.info("this feed leads, with token {token}: {how}", token=token, how=how.value)
+        self.log.debug("this feed leads, with token {token}: {how}", token=token, how=how.value)
         outgoing = Outgoing(connection, token, self._limits.batches_in_flight, self._limits.stream_batches, self._wake)
         kept = self._kept
         if how is GoOn.RESTORE and kept is not None:
@@ -291,7 +291,7 @@ class RedisBusWriter:
             await connection.command("XTRIM", BATCHES, "MINID", "~", f"{old[0]}-{old[1]}")
 
     def _follow(self, because: str) -> None:
-        self.log.info("this feed follows: {because}", because=because)
+        self.log.debug("this feed follows: {because}", because=because)
         self._told = True
         self._token = 0
         self._kept = None

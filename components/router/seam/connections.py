@@ -109,13 +109,17 @@ def install_transports(
     return TransportSettings.turns
 
 
+# Made here, it has this module's name.
+_warnings = txaio.make_logger(level="warn")
+
+
 def _log_no_sessions() -> None:
     """Leave out what Crossbar logs at level info of each session that comes and goes: it takes longer than the join itself.
 
     So does marking up the arguments of lines that are not written. Warnings and errors are logged as ever, without markup.
     """
     for logged in (GatewayWebSocketProtocol, GatewaySession, GatewayRouter):
-        logged.log = txaio.make_logger(level="warn")
+        logged.log = _warnings
     for module in (
         crossbar_protocol,
         crossbar_router,

@@ -1,0 +1,158 @@
+"""``crosstick record`` and ``crosstick replay``: what came is what is played, whatever happens to the recorder."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_twisted
+from click.testing import CliRunner
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
+
+from components.cli import main
+from components.cli.record import record
+from components.cli.replay import replay
+from components.simulator.server import SimulatedExchange
+from tests.harness.command import Command
+from tests.harness.documents import shell_lines
+from tests.simulator.client import connect
+
+MakeExchange = Callable[..., Awaitable[SimulatedExchange]]
+STREAMS = "btcusdt@trade/btcusdt@bookTicker/ethusdt@trade/ethusdt@bookTicker"
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Command]]:
+    """Return a function that starts commands; each is ended at the test's end."""
+    commands: list[Command] = []
+
+    def run(*words: str, **environ: str) -> Command:
+        commands.append(Command(tmp_path / f"{len(commands)}.log", *words, environ=environ))
+        return commands[-1]
+
+    yield run
+    for command in commands:
+        if command.process.poll() is None:
+            command.process.kill()
+            command.process.wait()
+
+
+async def until(is_so: Callable[[], object]) -> None:
+    for _ in range(1000):
+        if is_so():
+            return
+        await deferLater(reactor, 0.02, lambda: None)
+    raise AssertionError("it did not come true in time")
+
+
+def messages_of(directory: Path) -> list[str]:
+    lines = [
+        line
+        for path in sorted(directory.glob("*.jsonl.gz"))
+        for line in gzip.decompress(path.read_bytes()).splitlines()
+    ]
+    return [record["msg"] for record in map(json.loads, lines) if "msg" in record]
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_a_killed_recorder_has_written_is_played_as_it_came(
+    tmp_path: Path, make_exchange: MakeExchange, start: Callable[..., Command]
+) -> None:
+    sent: list[str] = []
+
+    def keep(stream: str, payload: bytes) -> None:
+        sent.append(f'{{"stream":"{stream}","data":{payload.decode()}}}')
+
+    exchange = await make_exchange(rate_per_s=3000, on_frame=keep)
+    out = tmp_path / "recording"
+    recorder = start(
+        "record",
+        "--out",
+        str(out),
+        "--symbols",
+        "BTCUSDT,ETHUSDT",
+        CROSSTICK_EXCHANGE_URL=exchange.url,
+        CROSSTICK_LOG="json",
+    )
+    await until(lambda: len(list(out.glob("*"))) and messages_of(out))
+    first = len(messages_of(out))
+    await until(lambda: len(messages_of(out)) > first)
+    recorder.end(signal.SIGKILL)
+    recorded = messages_of(out)
+    assert recorded == sent[: len(recorded)]
+    assert {json.loads(line)["worker"] for line in recorder.log.splitlines()} == {"record"}
+
+    player = start("replay", *map(str, sorted(out.iterdir())), "--speed", "max", "--port", "0")
+    await until(lambda: "\n" in player.printed)
+    client = await connect(f"{player.url}/stream?streams={STREAMS}")
+    played = [(await client.texts.get()).decode() for _ in recorded]
+    assert played == recorded
+    assert await client.ends.get() == (1000, "the replay has ended")
+    assert client.texts.drain() == []
+    await until(lambda: player.process.poll() is not None)
+    assert player.process.returncode == 0
+    assert f"played {len(recorded):,} frames, {len(recorded):,} of them to subscribers" in player.log
+    assert f"CROSSTICK_EXCHANGE_URL={player.url} CROSSTICK_SYMBOLS=BTCUSDT,ETHUSDT crosstick run" in (player.printed)
+
+
+def record_on_small_disk(out: Path, url: str) -> subprocess.Popen[str]:
+    """Record on a disk that is full: no file may grow beyond 64 KiB."""
+    crosstick = Path(sys.executable).with_name("crosstick")
+    return subprocess.Popen(
+        ["bash", "-c", f'ulimit -f 64; exec "{crosstick}" record --out "{out}"'],
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": ":".join(sys.path), "CROSSTICK_EXCHANGE_URL": url},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_full_disk_ends_the_recorder_with_a_word_and_leaves_what_was_written(
+    tmp_path: Path, make_exchange: MakeExchange
+) -> None:
+    exchange = await make_exchange(rate_per_s=20_000)
+    out = tmp_path / "recording"
+    process = record_on_small_disk(out, exchange.url)
+    try:
+        await until(lambda: process.poll() is not None)
+        _, said = process.communicate()
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 1
+    assert f"Error: {out} takes no more: [Errno 27] File too large; what was written before is complete" in said
+    assert "could not be written" in said
+    assert len(list(out.iterdir())) == 1
+    messages_of(out)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["record", "--out", "/dev/null/x"], "/dev/null/x cannot be written to: Not a directory"),
+        (["record", "--out", ".", "--symbols", "btc"], "must be upper-case symbols such as BTCUSDT, had 'btc'"),
+        (["replay", __file__], "test_record_replay.py:1: neither a recording"),
+        (["replay", __file__, "--speed", "0"], "must be a number from 0.001 to 10000, or max, was '0'"),
+        (["replay", __file__, "--from", "noon"], "must be a time such as 2026-07-01T12:30:00, was 'noon'"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(words: list[str], says: str) -> None:
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code in (1, 2)
+    assert says in done.output
+
+
+@pytest.mark.parametrize("line", [line for line in shell_lines() if re.search(r"crosstick (record|replay) ", line)])
+def test_what_the_documentation_shows_is_understood(line: str, tmp_path: Path) -> None:
+    command = {"record": record, "replay": replay}[line.split("crosstick ")[1].split()[0]]
+    (tmp_path / "recording.jsonl.gz").touch()
+    words = line.partition(f" {command.name} ")[2].replace("recordings/*", f"{tmp_path}/recording").split()
+    assert command.make_context(str(command.name), words).params
