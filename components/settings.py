@@ -127,9 +127,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         SettingsError: a ``CROSSTICK_…`` name is unknown or a value impossible.
     """
     unknown = sorted(
-        name
-        for name in environ
-        if name.startswith("CROSSTICK_") and name not in KNOWN_VARIABLES | CLIENT_VARIABLES.keys()
+        name for name in environ if name.startswith("CROSSTICK_") and name not in KNOWN_VARIABLES | CLIENT_VARIABLES
     )
     if unknown:
         raise SettingsError(

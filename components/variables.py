@@ -20,7 +20,7 @@ class Variable:
     """What it says, with its unit and what it may be."""
 
 
-VARIABLES = {
+OF_NODES = {
     "CROSSTICK_EXCHANGE_URL": Variable(
         "the simulated exchange",
         "`ws://host[:port]` or `wss://host[:port]`, without path. TLS certificates are verified by the system's authorities "
@@ -82,7 +82,7 @@ VARIABLES = {
 }
 """What a node or a feed reads."""
 
-CLIENT_VARIABLES = {
+OF_CLIENTS = {
     "CROSSTICK_TOKEN": Variable("none", "the ticket"),
     "CROSSTICK_URL": Variable(
         "`ws://127.0.0.1:8080/ws`", "the gateway, or several with commas between (not for `plain.…`)"
@@ -90,4 +90,5 @@ CLIENT_VARIABLES = {
 }
 """What the clients and ``crosstick revoke`` read; a node started in the same shell passes them over."""
 
-KNOWN_VARIABLES = frozenset(VARIABLES)
+KNOWN_VARIABLES = frozenset(OF_NODES)
+CLIENT_VARIABLES = frozenset(OF_CLIENTS)

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from components.docs.pages import table
-from components.variables import CLIENT_VARIABLES, VARIABLES, Variable
+from components.variables import OF_CLIENTS, OF_NODES, Variable
 
 
 def variables() -> str:
     """Return what nodes and feeds read."""
-    return _table(VARIABLES)
+    return _table(OF_NODES)
 
 
 def client_variables() -> str:
     """Return what clients read."""
-    return _table(CLIENT_VARIABLES)
+    return _table(OF_CLIENTS)
 
 
 def _table(listed: Mapping[str, Variable]) -> str:
