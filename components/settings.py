@@ -20,18 +20,16 @@ from urllib.parse import SplitResult, urlsplit
 from components.core.kafka_address import KAFKA_FORMS, InvalidKafkaAddress, is_kafka_url, parse_kafka_url
 from components.core.recording import RecordingError, recorded_streams
 from components.core.redis_address import REDIS_FORMS, InvalidRedisAddress, is_redis_url, parse_redis_url
+from components.core.symbol_choice import MAX_SYMBOLS, SYMBOL_PATTERN
 from components.instruments import DEFAULT_SYMBOLS
 from components.variables import CLIENT_VARIABLES, KNOWN_VARIABLES
 
 DEFAULT_SIMULATOR_PORT = 9443
 DEFAULT_RATE_PER_S = 500
 MAX_RATE_PER_S = 50_000
-MAX_SYMBOLS = 2000
-"""So that a snapshot of all of them stays below the transports' ``max_message_size``."""
-
 Number = TypeVar("Number", int, float)
 
-_SYMBOL = re.compile(r"[A-Z0-9]{2,20}")
+_SYMBOL = re.compile(SYMBOL_PATTERN)
 _FEED_NAME = re.compile(r"[A-Za-z0-9._:@-]{1,64}")
 
 LOG_VARIABLE = "CROSSTICK_LOG"

@@ -38,6 +38,9 @@ BUS_PUSH = "crosstick.bus.push"
 BUS_STATUS = "crosstick.bus.status"
 """Procedure by which a feed tells the relay its state (embedded bus)."""
 
+FEED_CHOOSE = "crosstick.feed.choose"
+"""Procedure by which the node's feed is told which symbols an operator wants (embedded bus)."""
+
 LINK_OFFERS = "crosstick.links.offers"
 """Procedure by which a linked router asks which procedures of services are registered here."""
 
@@ -61,6 +64,15 @@ AUTH_LIFT = "auth.lift"
 
 NODE_DRAIN = "node.drain"
 """In realm ``ops``: let the node leave."""
+
+FEED_SYMBOLS = "feed.symbols"
+"""In realm ``ops``: which symbols the feeds follow, and who has chosen them."""
+
+FEED_SET_SYMBOLS = "feed.set_symbols"
+"""In realm ``ops``: let the feeds follow these symbols, and no others."""
+
+FEED_RESET_SYMBOLS = "feed.reset_symbols"
+"""In realm ``ops``: let each feed follow what its environment says."""
 
 OPERATORS_REALM = "ops"
 
@@ -104,7 +116,17 @@ ERROR_RUNTIME = "wamp.error.runtime_error"
 """WAMP's own: a procedure failed by a mistake of its own, which is in its log."""
 
 ERROR_NOT_KEPT = "crosstick.error.not_kept"
-"""For operators: a revocation, or its lifting, is in force but could not be written down: a restart would undo it."""
+"""For operators: what was asked for (a revocation, its lifting, the feed's symbols) is in force but could not be written down:
+a restart would undo it."""
+
+ERROR_CHANGED_MEANWHILE = "crosstick.error.changed_meanwhile"
+"""For operators: what was to be changed is not what the caller knew; kwargs have its ``version``. Nothing has changed."""
+
+ERROR_BUS_UNAVAILABLE = "crosstick.error.bus_unavailable"
+"""For operators: the bus cannot be reached, or does not take what it should keep. Nothing has changed, as far as is known."""
+
+ERROR_NOT_SUPPORTED = "crosstick.error.not_supported"
+"""For operators: it cannot be done on this node's bus."""
 
 ERROR_INVALID_MESSAGE = "crosstick.error.invalid_message"
 """Plain JSON only: a message that is no request, be it no JSON, of no known type, or with what its type has not."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from components.core.batch import Batch, Standing
+from components.core.symbol_choice import SymbolChoice
 
 
 class LeadableFeed(Protocol):
@@ -24,6 +25,13 @@ class LeadableFeed(Protocol):
     @property
     def ready(self) -> bool:
         """Whether the exchange's events come. A feed that is not ready leads only while no feed that is stands by."""
+
+    @property
+    def choice(self) -> SymbolChoice:
+        """The newest that this feed knows of what operators want it to follow."""
+
+    def choose(self, choice: SymbolChoice) -> None:
+        """Follow these symbols from here on, if the choice is newer than the one that is known."""
 
     def lead(self, since: Standing | None) -> None:
         """Number events and write them from here on, continuing where the numbering stands.

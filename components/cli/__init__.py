@@ -9,7 +9,7 @@ from components.cli.sections import SectionedGroup, examples
 SECTIONS = {
     "Run": {"run": "run", "node": "node", "feed": "feed"},
     "Look": {"watch": "watch"},
-    "Operate": {"doctor": "doctor", "config": "config"},
+    "Operate": {"doctor": "doctor", "config": "config", "symbols": "symbols"},
     "Tokens": {"token": "token", "revoke": "revoke"},
     "Develop": {
         "record": "record",

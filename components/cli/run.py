@@ -24,7 +24,7 @@ import yaml
 
 from components.cli.options import log_level_option, node_directory_option
 from components.cli.sections import examples
-from components.settings import LOG_JSON, SettingsError, load_settings
+from components.settings import LOG_JSON, Settings, SettingsError, load_settings
 from components.tokens import TokenAuthority, TokenKeyError, create_development_key, load_authority
 
 LIVE_EXCHANGE_URL = "wss://data-stream.binance.vision"
@@ -88,7 +88,7 @@ def run(feed: str, cbdir: Path, log_level: str) -> None:
                 raise click.ClickException(because)
             page_token = _page_token(authority)
             source = settings.feed.exchange_url if settings.simulator is None else "the simulated exchange"
-            say(f"\nCrosstick is ready, with {len(settings.feed.symbols)} symbols from {source}.")
+            say(f"\nCrosstick is ready, with {len(_symbols(settings, cbdir))} symbols from {source}.")
             if authority.signing_key is None:
                 say("The configured keys cannot mint; TOKEN stands for one that their issuer made.")
             say(f"Open {base_url}/#token={page_token}\nCtrl-C stops it.\n")
@@ -98,6 +98,15 @@ def run(feed: str, cbdir: Path, log_level: str) -> None:
             say("\nStopping …")
         finally:
             _stop(node)
+
+
+def _symbols(settings: Settings, cbdir: Path) -> tuple[str, ...]:
+    """Return what the node's own feed follows: those that operators chose before, or the environment's."""
+    # Not before it is needed: it brings Twisted along.
+    from components.feed.choice_file import ChoiceFile
+
+    chosen = None if settings.bus.url else ChoiceFile(cbdir).load().symbols
+    return chosen or settings.feed.symbols
 
 
 def _page_token(authority: TokenAuthority) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 
 import click
 
-from components.cli.revoke import DEFAULT_URL
+from components.cli.ops_session import DEFAULT_URL
 from components.cli.sections import examples
 from components.cli.token import DEFAULT_NODE_DIRECTORY
 

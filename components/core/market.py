@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from components.core.batch import Batch, Standing
-from components.core.topics import STREAMS
+from components.core.topics import STREAMS, symbol_and_family
 from components.uris import topic_of
 
 FEED_SILENT_AFTER_S = 5.0
@@ -26,6 +26,24 @@ _NONE: Received = (b"null", 0.0)
 _STREAMS = [(name.encode(), family) for name, family in STREAMS.items()]
 
 
+class FeedChoice(msgspec.Struct):
+    """Whose symbols a feed follows, as it says so in its status."""
+
+    version: Annotated[int, Meta(ge=0, le=2**53)] = 0
+    """Of the operator's choice; 0 where there has been none."""
+
+    source: Annotated[str, Meta(max_length=16)] = "environment"
+    by: Annotated[str, Meta(max_length=128)] = ""
+    at: Annotated[int, Meta(ge=0, le=2**53)] = 0
+    """When the operator chose, ms since 1970."""
+
+    rejected: dict[Annotated[str, Meta(max_length=20)], Annotated[str, Meta(max_length=200)]] = {}
+    """Why the exchange sends nothing of a symbol that is wanted."""
+
+    awaited: list[Annotated[str, Meta(max_length=20)]] = []
+    """Symbols of which nothing has come yet."""
+
+
 class _FeedStatus(msgspec.Struct):
     """What is used of a feed's status; the rest is shown as it came."""
 
@@ -35,6 +53,7 @@ class _FeedStatus(msgspec.Struct):
     stale: list[Annotated[str, Meta(max_length=20)]]
     exchange: dict[str, object] = {}
     counters: dict[str, int] = {}
+    choice: FeedChoice = msgspec.field(default_factory=FeedChoice)
 
 
 _check_status = msgspec.json.Decoder(_FeedStatus).decode
@@ -55,6 +74,15 @@ class Market:
         self._feed_status: dict[str, Any] = {}
         self._feed_heard_s: float | None = None
         self._feed_heard_unix_s: float | None = None
+        self.choice = FeedChoice()
+        """Whose symbols the feed follows. Not for clients: it names what they may not be granted."""
+
+        self._followed: frozenset[str] = frozenset()
+        """``symbols``, for looking up."""
+
+        self._topics_looked_at = 0
+        """How many there were when those of symbols that are not followed were forgotten last."""
+
         self._epoch = 0
         self._last_batch = 0
         self.missed_batches = 0
@@ -93,7 +121,8 @@ class Market:
     def take_standing(self, standing: Standing) -> Batch:
         """Let what stands on the bus be what is known; return what of it was not, as a batch of the standing's number.
 
-        Whatever its epoch: what stands is what the bus goes on from. It says nothing of whether a feed lives.
+        Whatever its epoch: what stands is what the bus goes on from. It says nothing of whether a feed lives. Symbols that the
+        feed has ceased to follow are passed over: on the bus their numbers stand, should they come back.
         """
         if standing.epoch != self._epoch:
             self._newest.clear()
@@ -102,7 +131,7 @@ class Market:
         events = [
             (topic, seq, payload)
             for topic, (seq, payload) in standing.newest.items()
-            if newest.get(topic, _NONE)[0] != payload
+            if newest.get(topic, _NONE)[0] != payload and self._may_be_followed(topic)
         ]
         for topic, _, payload in events:
             newest[topic] = payload, now_s
@@ -118,21 +147,39 @@ class Market:
         return self._newest.get(topic)
 
     def take_status(self, status: bytes) -> bool:
-        """Keep the feed's status; return whether its state, epoch or stale symbols are others than before.
+        """Keep the feed's status; return whether its state, epoch, symbols or stale symbols are others than before.
+
+        What stands of symbols that the feed does not follow any more is forgotten.
 
         Raises:
             ValueError: ``status`` is not the JSON of one object, or not of a feed's.
         """
         try:
-            _check_status(status)
+            choice = _check_status(status).choice
         except RecursionError:
             raise ValueError("status is nested too deeply") from None
         decoded = json.loads(status)
         was_lost = self.feed_lost
         before = self._essentials()
-        self._feed_status = decoded
+        was_followed = self.symbols
+        self._feed_status, self.choice = decoded, choice
+        if self.symbols == was_followed:
+            # Who watches the list need not compare it.
+            decoded["symbols"] = was_followed
+        if self.symbols is not was_followed:
+            self._followed = frozenset(self.symbols)
+        if self.symbols is not was_followed or len(self._newest) != self._topics_looked_at:
+            self._forget_unfollowed()
         self._hear_feed()
         return was_lost or self._essentials() != before
+
+    def _may_be_followed(self, topic: str) -> bool:
+        return not self._followed or symbol_and_family(topic)[0] in self._followed
+
+    def _forget_unfollowed(self) -> None:
+        for topic in [topic for topic in self._newest if symbol_and_family(topic)[0] not in self._followed]:
+            del self._newest[topic]
+        self._topics_looked_at = len(self._newest)
 
     def _hear_feed(self) -> float:
         self._feed_heard_s = now_s = self._monotonic_s()
@@ -156,9 +203,11 @@ class Market:
         ``state`` is ``live``, ``subscribing`` or ``connecting`` (as the feed says), ``stale`` when it is live and some symbols
         are silent, or ``feed_lost`` when no feed has been heard for 5 s. Then ``role`` is ``none`` and ``since`` is when the
         last word of one came, ``None`` where none ever did; the rest is as the last one said. Symbols appear by their number
-        only: who reads this may not be granted all of them.
+        only: who reads this may not be granted all of them. ``symbols_version`` is another one after operators changed them.
         """
         status = {"epoch": 0} | self._feed_status
+        status.pop("choice", None)
+        status["symbols_version"] = self.choice.version
         status["symbols"] = len(self.symbols)
         status["stale"] = len(self.stale)
         status["missed_batches"] = self.missed_batches
@@ -189,4 +238,4 @@ class Market:
         return b",".join(b'"%b":%b' % (name, newest(topic_of(symbol, family), _NONE)[0]) for name, family in _STREAMS)
 
     def _essentials(self) -> tuple[object, ...]:
-        return tuple(self._feed_status.get(key) for key in ("epoch", "state", "stale"))
+        return tuple(self._feed_status.get(key) for key in ("epoch", "state", "stale", "symbols"))

@@ -211,6 +211,17 @@ class RateConflator:
         waiting.clear()
         return events
 
+    def end(self, symbol: str) -> list[Event]:
+        """Be told that a symbol's ticks come no more for the time being; return what was accumulated of it."""
+        events: list[Event] = []
+        for rate in self.rates:
+            topic = f"{tick_topic(symbol)}.{rate.name}"
+            self._made.pop(topic, None)
+            accumulator = self._waiting[rate].pop(topic, None)
+            if accumulator is not None:
+                events.append((topic, accumulator.render()))
+        return events
+
     # Late joiners
 
     def last_event(self, topic: str, newest_tick: Received | None) -> Received | None:

@@ -48,7 +48,7 @@ class _Symbol:
 
 
 class Recent:
-    """Of a fixed set of symbols."""
+    """Of the symbols that one connection or all of them bring."""
 
     def __init__(self, symbols: Iterable[str], keep_s: float = KEEP_S, max_trades: int = MAX_TRADES) -> None:
         self.dropped = 0
@@ -57,6 +57,14 @@ class Recent:
         self._trades: deque[tuple[float, Trade]] = deque()
         self._keep_s = keep_s
         self._max_trades = max_trades
+
+    def set_symbols(self, names: Iterable[str], now_s: float, now_ms: int) -> None:
+        """Keep what comes of these symbols from here on, in this order, and of no others; what is new was heard just now."""
+        before = self._by_name
+        self._by_name = {name: before.get(name) or _Symbol(now_ms, now_s, now_s) for name in names}
+        if before.keys() - self._by_name.keys():
+            # A symbol that comes back soon must not bring along what was written before it was let go.
+            self._trades = deque(kept for kept in self._trades if kept[1].symbol in self._by_name)
 
     def connection_started(self, names: Iterable[str], now_s: float, now_ms: int) -> None:
         """Take note that symbols come by a connection made anew: who was silent on the one before is not silent on this one."""
@@ -195,6 +203,10 @@ class Recent:
             for name, symbol in self._by_name.items()
             if now_s - symbol.last_book_s > after_s or now_s - symbol.last_tick_s > TRADES_STALE_FACTOR * after_s
         ]
+
+    def unheard(self) -> list[str]:
+        """Return the symbols of which neither a trade nor best prices have come, in configured order."""
+        return [name for name, symbol in self._by_name.items() if symbol.book is None and symbol.last_trade_id is None]
 
     def without_day(self, now_s: float, after_s: float) -> list[str]:
         """Return the symbols that have traded without statistics for ``after_s`` seconds, in configured order."""

@@ -3,7 +3,7 @@
 Rules:
 
 - ``seq`` starts at 1 per topic and epoch and has no holes: what is dropped here takes no number. Who takes an epoch over from
-  another feed goes on from the newest event of each topic.
+  another feed goes on from the newest event of each topic, and a symbol that was not followed for a while from its own.
 - Trades are known by the exchange's ids, which have no holes in a healthy stream: the trade's, or the aggregate's where the
   stream is ``aggTrade``. An id that was seen is a duplicate, unless the trade happened later than the last one: then the
   exchange began its numbering anew.
@@ -120,6 +120,13 @@ class _Symbol:
     last_trade_id: int | None = None
     """``None`` as well where another feed wrote the last message."""
     last_trade_ts_ms: int = 0
+    was_away: bool = False
+    """It was not followed until a moment ago: what lies between its last trade and the next one is not missed."""
+
+    @property
+    def has_events(self) -> bool:
+        """Tell whether anything of it has been numbered in this epoch."""
+        return bool(self.tick_seq or self.book.seq or self.day.seq)
 
     @classmethod
     def named(cls, name: str) -> _Symbol:
@@ -135,6 +142,11 @@ class Sequencer:
     symbols: tuple[str, ...]
     counters: SequenceCounters = field(default_factory=SequenceCounters)
     _by_name: dict[str, _Symbol] = field(init=False, repr=False)
+    _resting: dict[str, _Symbol] = field(init=False, repr=False)
+    """Symbols that are not followed any more and have had events in this epoch: no more than the exchange has."""
+
+    _written: Mapping[str, tuple[int, bytes]] = field(init=False, repr=False)
+    """The newest event of each topic, by what this epoch was continued from."""
 
     def __post_init__(self) -> None:
         self.begin_epoch()
@@ -142,12 +154,35 @@ class Sequencer:
     def begin_epoch(self) -> None:
         """Number everything from 1 again and forget which ids were seen."""
         self._by_name = {name: _Symbol.named(name) for name in self.symbols}
+        self._resting, self._written = {}, {}
+
+    def set_symbols(self, symbols: tuple[str, ...]) -> None:
+        """Number these from here on, and no others. One that comes back goes on where it was in this epoch.
+
+        What was traded while a symbol was not followed is not missed.
+        """
+        before, self.symbols = self._by_name, symbols
+        self._by_name = {name: before.pop(name) if name in before else self._followed_again(name) for name in symbols}
+        for name, symbol in before.items():
+            if symbol.has_events:
+                symbol.was_away = True
+                self._resting[name] = symbol
+
+    def _followed_again(self, name: str) -> _Symbol:
+        symbol = self._resting.pop(name, None)
+        if symbol is None:
+            symbol = _Symbol.named(name)
+            symbol.was_away = True
+            for stream in (symbol.book, symbol.day):
+                stream.seq = self._written.get(stream.topic, (0, b""))[0]
+            symbol.tick_seq = self._written.get(symbol.tick_topic, (0, b""))[0]
+        return symbol
 
     def continue_epoch(self, standing: Standing, opened_ms: Mapping[str, int]) -> None:
         """Go on behind what another feed, or this one, has written of an epoch.
 
         ``opened_ms`` has when each symbol's connection was made, ms since 1970. A symbol that the standing lacks has had no
-        event in the epoch, and begins at 1; topics that are not ours are left alone.
+        event in the epoch, and begins at 1; topics that are not ours are left alone until ``set_symbols`` names them.
 
         Raises:
             UnusableStanding: a payload is none that a feed writes. Nothing has changed then.
@@ -171,6 +206,8 @@ class Sequencer:
             except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                 raise UnusableStanding(f"the newest event of {name} is not a feed's: {error}") from error
         self._by_name = by_name
+        # What rests is in the standing, since it was written.
+        self._resting, self._written = {}, standing.newest
 
     def connection_started(self, names: Iterable[str]) -> None:
         """Take note that symbols come by a connection made anew, after the one before had ended."""
@@ -184,7 +221,7 @@ class Sequencer:
         """
         symbol = self._by_name.get(trade.symbol)
         if symbol is None:
-            self.counters.unknown_symbols += 1
+            self._count_unknown(trade.symbol)
             return None
         last_id = symbol.last_id
         if last_id is not None:
@@ -196,9 +233,10 @@ class Sequencer:
             else:
                 last_trade_id = symbol.last_trade_id
                 missed = trade.id - last_id - 1 if last_trade_id is None else trade.first_trade_id - last_trade_id - 1
-                if missed > 0:
+                if missed > 0 and not symbol.was_away:
                     self.counters.gaps += 1
                     self.counters.missed_trades += missed
+        symbol.was_away = False
         symbol.last_id = trade.id
         symbol.last_trade_id = trade.last_trade_id
         symbol.last_trade_ts_ms = trade.ts_ms
@@ -230,7 +268,7 @@ class Sequencer:
         """
         symbol = self._by_name.get(ticker.symbol)
         if symbol is None:
-            self.counters.unknown_symbols += 1
+            self._count_unknown(ticker.symbol)
             return None
         book = symbol.book
         if not self._is_next(book, ticker.update_id, now_s):
@@ -250,7 +288,7 @@ class Sequencer:
         """
         symbol = self._by_name.get(ticker.symbol)
         if symbol is None:
-            self.counters.unknown_symbols += 1
+            self._count_unknown(ticker.symbol)
             return None
         day = symbol.day
         if not self._is_next(day, ticker.ts_ms, now_s):
@@ -262,6 +300,11 @@ class Sequencer:
             f'"ts":{ticker.ts_ms},"seq":{day.seq}}}'
         )
         return day.topic, day.seq, payload.encode()
+
+    def _count_unknown(self, name: str) -> None:
+        # What the exchange had sent before it heard that a symbol is not wanted any more was asked for.
+        if name not in self._resting:
+            self.counters.unknown_symbols += 1
 
     def _is_next(self, updates: _Updates, mark: int, now_s: float) -> bool:
         """Number an update, and tell whether it is to be written; count it where it is not."""

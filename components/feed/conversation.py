@@ -1,6 +1,9 @@
 """One connection's conversation with the exchange: subscribe in few paced messages, notice silence, give up in time.
 
-Owns the control messages; never looks into market data.
+Owns the control messages; never looks into market data. What is to be said is found out when the pace allows a message, from
+what is wanted and what has been asked for: however often the wanted streams change, no more waits than that difference.
+
+A SUBSCRIBE that the exchange refuses is asked for again in halves, until it is known which symbol it does not take.
 """
 
 from __future__ import annotations
@@ -8,7 +11,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from OpenSSL import SSL
 from twisted.internet.base import DelayedCall
@@ -16,9 +19,18 @@ from twisted.python.failure import Failure
 
 from components.core.binance import Reply
 from components.feed.frames import BulkWebSocketClient
+from components.feed.streams import symbol_of
 
 if TYPE_CHECKING:
     from components.feed.upstream import Upstream
+
+
+MAX_UNANSWERED = 64
+
+
+class _Request(NamedTuple):
+    method: str
+    streams: tuple[str, ...]
 
 
 class ExchangeProtocol(BulkWebSocketClient):
@@ -27,8 +39,19 @@ class ExchangeProtocol(BulkWebSocketClient):
     def __init__(self) -> None:
         super().__init__()
         self._subscribed = False
-        self._control: deque[tuple[int, str, tuple[str, ...]]] = deque()
-        self._unanswered: set[int] = set()
+        self._asked: dict[str, None] = {}
+        """Streams that the exchange has been asked for on this connection, in the URL or by a SUBSCRIBE."""
+
+        self._again: set[str] = set()
+        """Streams to be unsubscribed from first, and then asked for again."""
+
+        self._apart: deque[tuple[str, ...]] = deque()
+        """Streams of refused messages, each group to be asked for by a message of its own."""
+
+        self._refused: dict[str, str] = {}
+        """Symbols that the exchange does not take, and what it said, until the connection is live."""
+
+        self._unanswered: dict[int, _Request] = {}
         self._next_id = 1
         self._sender: DelayedCall | None = None
         self._watchdog: DelayedCall | None = None
@@ -40,6 +63,10 @@ class ExchangeProtocol(BulkWebSocketClient):
         upstream: Upstream = self.factory.upstream
         return upstream
 
+    def onConnecting(self, transport_details: object) -> None:
+        # Autobahn makes the request of the factory's URL as soon as this returns.
+        self._asked = dict.fromkeys(self._upstream.streams_in_url)
+
     def connectionMade(self) -> None:
         super().connectionMade()
         self._upstream.connected(self)
@@ -48,29 +75,65 @@ class ExchangeProtocol(BulkWebSocketClient):
 
     def onOpen(self) -> None:
         self._upstream.opened(self)
-        self.queue_control("SUBSCRIBE", self._upstream.streams[self._upstream.rules.params_per_message :])
-        self._live_when_answered()
+        self.adjust()
 
-    def queue_control(self, method: str, streams: Sequence[str]) -> None:
-        """Send control messages about streams as soon as the pace allows it."""
-        size = self._upstream.rules.params_per_message
-        for start in range(0, len(streams), size):
-            self._control.append((self._next_id, method, tuple(streams[start : start + size])))
-            self._unanswered.add(self._next_id)
-            self._next_id += 1
+    def adjust(self) -> None:
+        """Ask for what is wanted, and let go what is not, as soon as the pace allows it."""
         if self._sender is None:
             self._send_next_control()
 
+    def ask_again(self, streams: Sequence[str]) -> None:
+        """Unsubscribe from streams and subscribe to them anew."""
+        self._again.update(streams)
+        self.adjust()
+
     def _send_next_control(self) -> None:
         self._sender = None
-        # A connection that is closing takes no message; what is queued goes with it.
-        if not self._control or self.state != self.STATE_OPEN:
+        # A connection that is closing takes no message.
+        if self.state != self.STATE_OPEN:
             return
-        request_id, method, streams = self._control.popleft()
-        self.sendMessage(json.dumps({"method": method, "params": streams, "id": request_id}).encode())
+        request = self._next_request()
+        if request is None:
+            self._live_when_answered()
+            return
+        if len(self._unanswered) == MAX_UNANSWERED:
+            self.give_up(f"{MAX_UNANSWERED} control messages were not answered")
+            return
+        request_id, self._next_id = self._next_id, self._next_id + 1
+        self._unanswered[request_id] = request
+        self.sendMessage(json.dumps({"method": request.method, "params": request.streams, "id": request_id}).encode())
         self._sender = self._upstream.reactor.callLater(
             self._upstream.rules.message_interval_s, self._send_next_control
         )
+
+    def _next_request(self) -> _Request | None:
+        """Return the next message, and take note that its streams are asked for, or not any more."""
+        size = self._upstream.rules.params_per_message
+        wanted = dict.fromkeys(self._upstream.streams)
+        # First what is let go: the exchange counts streams.
+        surplus = tuple(stream for stream in self._asked if stream not in wanted or stream in self._again)[:size]
+        if surplus:
+            for stream in surplus:
+                del self._asked[stream]
+            self._again.difference_update(surplus)
+            return _Request("UNSUBSCRIBE", surplus)
+        missing = self._next_apart(wanted)
+        if not missing:
+            self._again.clear()
+            missing = tuple(stream for stream in wanted if stream not in self._asked and self._may_ask(stream))[:size]
+        self._asked.update(dict.fromkeys(missing))
+        return _Request("SUBSCRIBE", missing) if missing else None
+
+    def _next_apart(self, wanted: dict[str, None]) -> tuple[str, ...]:
+        while self._apart:
+            streams = self._apart.popleft()
+            missing = tuple(stream for stream in streams if stream in wanted and stream not in self._asked)
+            if missing:
+                return missing
+        return ()
+
+    def _may_ask(self, stream: str) -> bool:
+        return symbol_of(stream) not in self._refused
 
     def dataReceived(self, data: bytes) -> None:
         super().dataReceived(data)
@@ -82,20 +145,52 @@ class ExchangeProtocol(BulkWebSocketClient):
 
     def answered(self, reply: Reply) -> None:
         """See ``Upstream.answered``."""
-        if reply.error is not None:
+        if reply.error is None:
+            if isinstance(reply.id, int):
+                self._unanswered.pop(reply.id, None)
+            self._live_when_answered()
+            return
+        # Of most refusals the exchange does not say what they answer; answers come in order.
+        request_id = reply.id if reply.id in self._unanswered else next(iter(self._unanswered), None)
+        request = None if request_id is None else self._unanswered.pop(int(request_id))
+        if request is None or request.method != "SUBSCRIBE":
             self.give_up(f"the exchange refused a control message: {reply.error}")
             return
-        if isinstance(reply.id, int):
-            self._unanswered.discard(reply.id)
+        self._was_refused(request.streams, reply.error)
         self._live_when_answered()
 
+    def _was_refused(self, streams: tuple[str, ...], error: str) -> None:
+        for stream in streams:
+            self._asked.pop(stream, None)
+        symbols = list(dict.fromkeys(map(symbol_of, streams)))
+        if len(symbols) > 1:
+            half = set(symbols[: len(symbols) // 2])
+            self._apart.append(tuple(stream for stream in streams if symbol_of(stream) in half))
+            self._apart.append(tuple(stream for stream in streams if symbol_of(stream) not in half))
+            self.adjust()
+            return
+        self._refused[symbols[0]] = error
+        if self._subscribed:
+            self._tell_refused()
+
+    def _tell_refused(self) -> None:
+        # Not before the connection is live: an exchange that refuses everything says nothing of any symbol.
+        refused, self._refused = self._refused, {}
+        for symbol, error in refused.items():
+            self._upstream.consumer.symbol_refused(symbol, error)
+
     def _live_when_answered(self) -> None:
-        if not self._unanswered and not self._subscribed:
-            self._subscribed = True
-            if self._watchdog is not None:
-                self._watchdog.cancel()
-            self._watch_idle()
-            self._upstream.subscribed()
+        if self._subscribed or self._unanswered or self._apart or self._is_wanting():
+            return
+        self._subscribed = True
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+        self._watch_idle()
+        self._upstream.subscribed()
+        self._tell_refused()
+
+    def _is_wanting(self) -> bool:
+        return any(stream not in self._asked and self._may_ask(stream) for stream in self._upstream.streams)
 
     def _watch_idle(self) -> None:
         self._heard = False
@@ -142,6 +237,5 @@ class ExchangeProtocol(BulkWebSocketClient):
             if call is not None and call.active():
                 call.cancel()
         self._sender = self._watchdog = None
-        self._control.clear()
         text = self._gave_up or f"closed with {code}" + (f": {reason[:120]}" if reason else "")
         self._upstream.closed(self, code, text)

@@ -1,6 +1,7 @@
-"""One feed: its connections to the exchange, its place on the bus, and how it stands.
+"""One feed: what it follows, its connections to the exchange, its place on the bus, and how it stands.
 
-Owns the feed's life, its role and the staleness watch; never touches a router, and the exchange only through ``Line``.
+Owns the feed's life, its role, its symbols and the staleness watch; never touches a router, and the exchange only through
+``Lines``.
 """
 
 from __future__ import annotations
@@ -9,16 +10,18 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from twisted.internet.defer import DeferredList, ensureDeferred
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from components.bus import BusWriter, WriterFigures
 from components.core.batch import Standing
-from components.core.binance import MAX_STREAMS_PER_CONNECTION
+from components.core.log_text import escaped
+from components.core.symbol_choice import NO_CHOICE, SymbolChoice
 from components.feed.intake import Intake
-from components.feed.line import Line
+from components.feed.line import Reports
+from components.feed.lines import Lines
+from components.feed.streams import stream_name
 from components.feed.upstream import UpstreamRules, UpstreamState
 from components.settings import FeedSettings
 
@@ -28,9 +31,15 @@ DAY_STREAM = "miniTicker"
 DAY_OVERDUE_AFTER_S = 10.0
 """At the earliest: the exchange sends statistics every second while a symbol trades."""
 
+MAX_REASON_CHARS = 100
+"""Of why a symbol is rejected."""
+
+NOTHING_CAME = "the exchange sends nothing of it"
+"""Which is how Binance answers for a symbol that it does not have."""
+
 
 class Feed:
-    """All symbols of its settings, over as many connections as their streams need; a ``LeadableFeed``."""
+    """All symbols of its settings or of an operator's choice, by as many connections as they need; a ``LeadableFeed``."""
 
     log = Logger()
 
@@ -43,15 +52,24 @@ class Feed:
         on_failed: Callable[[Failure], None],
         rules: UpstreamRules | None = None,
         observe_lag_s: Callable[[float], None] | None = None,
+        choice: SymbolChoice = NO_CHOICE,
         pass_frames: Callable[[Iterable[bytes]], Iterable[bytes]] | None = None,
     ) -> None:
         """Make a feed that writes to ``bus`` when that tells it to lead; ``start`` sets both going.
 
         ``reactor`` gives connections and monotonic time, ``wall_clock_ms`` the ms since 1970. ``on_failed`` is told of an error
-        after which the feed cannot go on. For ``observe_lag_s`` and ``pass_frames`` see ``Intake``.
+        after which the feed cannot go on. For ``observe_lag_s`` and ``pass_frames`` see ``Intake``. ``choice`` is what is known
+        of the symbols that operators want.
         """
         self.settings = settings
-        self.intake = Intake(settings.symbols, bus, reactor.seconds, wall_clock_ms, observe_lag_s, pass_frames)
+        self.choice = choice
+        self.symbols = choice.symbols or settings.symbols
+        """What is followed: what is wanted, without what the exchange refuses to send."""
+
+        self._refused: dict[str, str] = {}
+        """Symbols that are wanted and not followed, since the exchange refuses to send them; with what it said."""
+
+        self.intake = Intake(self.symbols, bus, reactor.seconds, wall_clock_ms, observe_lag_s, pass_frames)
         self._reactor = reactor
         self._wall_clock_ms = wall_clock_ms
         self._on_failed = on_failed
@@ -64,41 +82,30 @@ class Feed:
         self._since_ms = wall_clock_ms()
         self._state = UpstreamState.STOPPED
         self._kinds = (settings.trade_stream, "bookTicker", *([DAY_STREAM] if settings.day else []))
-        # All streams of a symbol by one connection.
-        size = MAX_STREAMS_PER_CONNECTION // len(self._kinds)
-        chunks = [
-            [stream for symbol in settings.symbols[start : start + size] for stream in self._streams_of(symbol)]
-            for start in range(0, len(settings.symbols), size)
-        ]
-        self._lines = [
-            Line(
-                reactor,
-                settings.exchange_url,
-                chunk,
-                self.intake,
-                self._state_changed,
-                self._connection_lost,
-                rules or UpstreamRules(),
-                len(chunks),
-            )
-            for chunk in chunks
-        ]
+        self.lines = Lines(
+            reactor,
+            settings.exchange_url,
+            self._kinds,
+            self.symbols,
+            self.intake,
+            Reports(self._state_changed, self._connection_lost, self._symbol_refused),
+            rules or UpstreamRules(),
+        )
         self._ticker = LoopingCall(self._every_second)
         self._ticker.clock = reactor
 
     def _streams_of(self, symbol: str) -> list[str]:
-        return [_stream(symbol, kind) for kind in self._kinds]
+        return [stream_name(symbol, kind) for kind in self._kinds]
 
     def start(self) -> None:
         """Connect to the exchange and the bus, and go on until ``stop``."""
         self.log.info(
             "feed {name} starts: {symbols} symbols from {url}",
             name=self.settings.name,
-            symbols=len(self.settings.symbols),
+            symbols=len(self.symbols),
             url=self.settings.exchange_url,
         )
-        for line in self._lines:
-            line.start()
+        self.lines.start()
         self._bus.start(self)
         self._ticker.start(STATUS_INTERVAL_S).addErrback(self._on_failed)
 
@@ -112,7 +119,45 @@ class Feed:
         self.intake.follow()
         # What comes meanwhile is the next leader's, who gets it from the exchange as well.
         await self._bus.stop()
-        await DeferredList([ensureDeferred(line.stop()) for line in self._lines], consumeErrors=True)
+        await self.lines.stop()
+
+    # What operators want.
+
+    def choose(self, choice: SymbolChoice) -> None:
+        """See ``LeadableFeed.choose``. What the exchange refused before is asked for again."""
+        if choice.version <= self.choice.version or self._stopping:
+            return
+        self.choice = choice
+        self._refused.clear()
+        before = frozenset(self.symbols)
+        self._follow_symbols()
+        after = frozenset(self.symbols)
+        self.log.info(
+            "feed {name} follows the {count} symbols of its {source}: {added} more, {removed} no longer",
+            name=self.settings.name,
+            count=len(after),
+            source=choice.source,
+            added=len(after - before),
+            removed=len(before - after),
+        )
+
+    def _symbol_refused(self, symbol: str, error: str) -> None:
+        if symbol in self.symbols:
+            self.log.warn("the exchange does not send {symbol}: {error}", symbol=symbol, error=error)
+            self._refused[symbol] = escaped(f"the exchange refuses it: {error}", MAX_REASON_CHARS)
+            self._follow_symbols()
+
+    def _follow_symbols(self) -> None:
+        wanted = self.choice.symbols or self.settings.symbols
+        self.symbols = tuple(symbol for symbol in wanted if symbol not in self._refused)
+        self.intake.set_symbols(self.symbols)
+        self.lines.follow(self.symbols)
+        followed = frozenset(self.symbols)
+        self._stale = [symbol for symbol in self._stale if symbol in followed]
+        # Nothing may be left to follow, or something again.
+        self._state_changed()
+        if self._ticker.running:
+            self._write_status()
 
     # What the bus says.
 
@@ -144,13 +189,11 @@ class Feed:
     def pause(self) -> None:
         """Stop reading from the exchange: the bus is full."""
         self._upstream_paused += 1
-        for line in self._lines:
-            line.pause()
+        self.lines.pause()
 
     def resume(self) -> None:
         """Read again: the bus has room."""
-        for line in self._lines:
-            line.resume()
+        self.lines.resume()
 
     @property
     def ready(self) -> bool:
@@ -159,12 +202,8 @@ class Feed:
 
     @property
     def state(self) -> UpstreamState:
-        """The least of what the connections have reached."""
-        states = {line.state for line in self._lines}
-        for state in (UpstreamState.STOPPED, UpstreamState.CONNECTING, UpstreamState.SUBSCRIBING):
-            if state in states:
-                return state
-        return UpstreamState.LIVE
+        """See ``Lines.state``."""
+        return self.lines.state
 
     def bus_troubles(self) -> list[str]:
         """Return what is wrong with the bus, a line each."""
@@ -185,7 +224,7 @@ class Feed:
         if self.state is not UpstreamState.LIVE:
             error = status["exchange"]["last_error"]
             because.append(f"the exchange's connection is {self.state.value}" + (f": {error}" if error else ""))
-        elif len(self._stale) == len(self.settings.symbols):
+        elif len(self._stale) == len(self.symbols):
             because.append("all symbols are silent")
         return because
 
@@ -199,16 +238,10 @@ class Feed:
             "epoch": intake.epoch,
             "state": self.state.value,
             "since": self._since_ms,
-            "exchange": {
-                "url": self.settings.exchange_url,
-                "connections": sum(line.state is UpstreamState.LIVE for line in self._lines),
-                "reconnects": sum(line.reconnects for line in self._lines),
-                "rotations": sum(line.rotations for line in self._lines),
-                "paused": any(line.paused for line in self._lines),
-                "last_error": next((line.last_error for line in self._lines if line.last_error), ""),
-            },
-            "symbols": list(self.settings.symbols),
+            "exchange": {"url": self.settings.exchange_url, **self.lines.status()},
+            "symbols": list(self.symbols),
             "stale": self._stale,
+            "choice": self._choice_status(),
             "counters": {
                 "frames": intake.frames,
                 "ticks": counters.ticks,
@@ -224,6 +257,18 @@ class Feed:
                 "upstream_paused": self._upstream_paused,
                 "kept_dropped": intake.recent.dropped,
             },
+        }
+
+    def _choice_status(self) -> dict[str, Any]:
+        choice, unheard = self.choice, self.intake.recent.unheard()
+        silent = frozenset(self._stale)
+        return {
+            "version": choice.version,
+            "source": choice.source,
+            "by": choice.by,
+            "at": choice.at_ms,
+            "rejected": self._refused | {symbol: NOTHING_CAME for symbol in unheard if symbol in silent},
+            "awaited": [symbol for symbol in unheard if symbol not in silent],
         }
 
     def _connection_lost(self, reason: str) -> None:
@@ -272,7 +317,7 @@ class Feed:
         if DAY_STREAM not in self._kinds:
             return set()
         without = self.intake.recent.without_day(now_s, max(self.settings.stale_after_s, DAY_OVERDUE_AFTER_S))
-        silent = {_stream(symbol, DAY_STREAM) for symbol in without}
+        silent = {stream_name(symbol, DAY_STREAM) for symbol in without}
         newly = silent - self._asked_again_s.keys()
         if newly:
             self.log.warn("{count} symbols trade without statistics, such as {one}", count=len(newly), one=min(newly))
@@ -284,11 +329,5 @@ class Feed:
         due = {stream for stream in silent if now_s - self._asked_again_s.get(stream, float("-inf")) >= after_s}
         self._asked_again_s = {stream: asked for stream, asked in self._asked_again_s.items() if stream in silent}
         self._asked_again_s.update(dict.fromkeys(due, now_s))
-        for line in self._lines:
-            streams = [stream for stream in line.streams if stream in due]
-            if streams:
-                line.resubscribe(streams)
-
-
-def _stream(symbol: str, kind: str) -> str:
-    return f"{symbol.lower()}@{kind}"
+        if due:
+            self.lines.resubscribe(due)

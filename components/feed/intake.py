@@ -66,6 +66,13 @@ class Intake:
         self._events: list[Event] = []
         self._newest_trade_ms: int | None = None
 
+    def set_symbols(self, symbols: tuple[str, ...]) -> None:
+        """Keep and number what comes of these symbols from here on, and of no others; what was numbered before is written."""
+        if self.leading:
+            self.write_batch()
+        self.sequencer.set_symbols(symbols)
+        self.recent.set_symbols(symbols, self._monotonic_s(), self.wall_clock_ms())
+
     # The lead
 
     def lead(self, since: Standing | None) -> None:

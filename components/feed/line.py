@@ -4,12 +4,15 @@ The exchange ends each connection after 24 h. Before it does, or when it announc
 side by side: the first goes on being written, the next one's trades are kept. When the first has come to where the next one
 began, for each symbol, and the next one to where the first was a moment ago, nothing lies between the two: what the next one
 kept beyond that is written, and the first is dropped. When the first ends sooner, the next one takes its place as it is.
+
+In the same way a line takes over the symbols of another one: its next connection brings them as well.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet.base import DelayedCall
@@ -21,9 +24,27 @@ from components.core.backoff import CAP_S, INITIAL_S, Backoff
 from components.core.binance import Reply
 from components.core.recent import Reached, Recent
 from components.feed.intake import Control, Intake
+from components.feed.streams import stream_name
 from components.feed.upstream import Upstream, UpstreamRules, UpstreamState
 
 OVERLAP_CHECK_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """Whom a line tells."""
+
+    state: Callable[[], None]
+    """Its ``state`` may be another one."""
+
+    lost: Callable[[str], None]
+    """A connection was lost that was live, and there is no other in its place; with the reason."""
+
+    refused: Callable[[str, str], None]
+    """The exchange refuses to send a symbol; with what it said."""
+
+    took_over: Callable[[Line], None] = lambda _: None
+    """The line brings the symbols of that one, too, which is to end."""
 
 
 class Line:
@@ -35,19 +56,18 @@ class Line:
         self,
         reactor: Any,
         url: str,
-        streams: Sequence[str],
+        symbols: Sequence[str],
+        kinds: Sequence[str],
         intake: Intake,
-        on_state: Callable[[], None],
-        on_lost: Callable[[str], None],
+        reports: Reports,
         rules: UpstreamRules,
         lines: int = 1,
     ) -> None:
-        """Bring ``streams`` of the exchange at ``url`` to ``intake``; ``on_state`` is called when ``state`` may be another one,
-        ``on_lost`` with the reason when a connection was lost that was live, and there is no other in its place.
+        """Bring the streams of ``symbols``, of these ``kinds``, from the exchange at ``url`` to ``intake``.
 
-        ``lines`` says how many the feed has: together they stay below the exchange's limit of attempts to connect.
+        ``lines`` says how many the feed has: see ``share_attempts``.
         """
-        self.streams = tuple(streams)
+        self.symbols = tuple(symbols)
         self.reconnects = 0
         """Connections that were made anew after one was lost, since the start."""
         self.rotations = 0
@@ -55,11 +75,10 @@ class Line:
         self._reactor = reactor
         self._url = url
         self._intake = intake
-        self._on_state = on_state
-        self._on_lost = on_lost
+        self._kinds = tuple(kinds)
+        self._reports = reports
         self._rules = rules
         self._quick = INITIAL_S, CAP_S * lines
-        self._symbols = tuple(dict.fromkeys(stream.partition("@")[0].upper() for stream in streams))
         self._last_error = ""
         self._lost = False
         self._paused = False
@@ -68,7 +87,10 @@ class Line:
         self._check: DelayedCall | None = None
         self._live_s = 0.0
         self._reached: dict[str, Reached] | None = None
-        self._current = _Connection(self, intake.recent, Backoff(random.random, *self._quick))
+        self.taking_over: Line | None = None
+        """Whose symbols the next connection brings as well."""
+
+        self._current = _Connection(self, self.symbols, intake.recent, Backoff(random.random, *self._quick))
         self._next: _Connection | None = None
 
     def start(self) -> None:
@@ -81,6 +103,51 @@ class Line:
         self._cancel_timers()
         upstreams = [one.upstream for one in (self._current, self._next) if one is not None]
         await DeferredList([ensureDeferred(upstream.stop()) for upstream in upstreams], consumeErrors=True)
+
+    @property
+    def streams(self) -> list[str]:
+        """The exchange's names of what is brought."""
+        return self.streams_of(self.symbols)
+
+    def streams_of(self, symbols: Iterable[str]) -> list[str]:
+        """Return the exchange's names of what is brought of symbols."""
+        return [stream_name(symbol, kind) for symbol in symbols for kind in self._kinds]
+
+    def set_symbols(self, symbols: Sequence[str]) -> None:
+        """Bring these symbols from here on, and no others, by the connections that there are; ``intake`` has been told."""
+        self.symbols = tuple(symbols)
+        now_s, now_ms = self._reactor.seconds(), self._intake.wall_clock_ms()
+        for connection in self._connections():
+            carried = self._carried_by(connection)
+            if connection.recent is not self._intake.recent:
+                connection.recent.set_symbols(carried, now_s, now_ms)
+            connection.upstream.set_streams(self.streams_of(carried))
+
+    def _carried_by(self, connection: _Connection) -> tuple[str, ...]:
+        other = () if connection is self._current or self.taking_over is None else self.taking_over.symbols
+        return (*self.symbols, *other)
+
+    def take_over(self, other: Line) -> bool:
+        """Take over the symbols of a line that is live, and return whether that has begun; ``Reports.took_over`` tells its end.
+
+        When the symbols of either change meanwhile, those of this line are to be set last.
+        """
+        if self._next is not None or self._stopped or self.state is not UpstreamState.LIVE:
+            return False
+        self.taking_over = other
+        self.rotate()
+        return True
+
+    def leave_other(self) -> None:
+        """Take over nothing: the other line goes on, or has ended."""
+        if self.taking_over is not None:
+            self.taking_over = None
+            self.set_symbols(self.symbols)
+
+    def share_attempts(self, lines: int) -> None:
+        """Be told how many lines the feed has: together they stay below the exchange's limit of attempts to connect."""
+        self._quick = INITIAL_S, CAP_S * lines
+        self._current.upstream.backoff.cap_s = CAP_S * lines
 
     def pause(self) -> None:
         """Stop reading."""
@@ -122,7 +189,8 @@ class Line:
         self.log.info("opening the next connection to {url}", url=self._url)
         rules = self._rules
         backoff = Backoff(random.random, rules.rotation_retry_initial_s, rules.rotation_retry_cap_s)
-        self._next = _Connection(self, Recent(self._symbols), backoff)
+        carried = (*self.symbols, *(() if self.taking_over is None else self.taking_over.symbols))
+        self._next = _Connection(self, carried, Recent(carried), backoff)
         if self._paused:
             self._next.upstream.pause()
         self._next.upstream.start()
@@ -136,12 +204,13 @@ class Line:
         """Be told that a WebSocket connection is open."""
         now_s, now_ms = self._reactor.seconds(), self._intake.wall_clock_ms()
         if connection is self._current:
-            self._intake.sequencer.connection_started(self._symbols)
-            self._intake.recent.connection_started(self._symbols, now_s, now_ms)
+            self._intake.sequencer.connection_started(self.symbols)
+            self._intake.recent.connection_started(self.symbols, now_s, now_ms)
             self._rotate_later(now_s)
         else:
-            connection.recent = Recent(self._symbols)
-            connection.recent.connection_started(self._symbols, now_s, now_ms)
+            carried = self._carried_by(connection)
+            connection.recent = Recent(carried)
+            connection.recent.connection_started(carried, now_s, now_ms)
         connection.opened_s = now_s
 
     def state_changed(self, connection: _Connection) -> None:
@@ -161,9 +230,13 @@ class Line:
             elif state is UpstreamState.LIVE and self._lost:
                 self._lost = False
                 self.reconnects += 1
-            self._on_state()
+            self._reports.state()
         elif connection is self._current:
-            self._on_state()
+            self._reports.state()
+
+    def symbol_refused(self, symbol: str, error: str) -> None:
+        """Be told that the exchange does not take a symbol."""
+        self._reports.refused(symbol, error)
 
     def take_control(self, connection: _Connection, parsed: Control) -> None:
         """Take a frame that is no market data."""
@@ -185,6 +258,8 @@ class Line:
         self._rotation = self._reactor.callLater(max(0.0, due_s - self._reactor.seconds()), self.rotate)
 
     def _current_lost(self, following: _Connection) -> None:
+        # The other line goes on by itself: side by side with that the next connection has not been for long enough.
+        self.leave_other()
         if following.upstream.state is UpstreamState.CONNECTING and following.upstream.waiting:
             # It may wait long, since nothing was urgent; the lost one connects anew by itself, and soon.
             self._next = None
@@ -199,7 +274,7 @@ class Line:
         # Upon the start, and while one attempt follows another, nothing is lost that had been there.
         if self._current.upstream.connections > 0 and not self._lost:
             self._lost = True
-            self._on_lost(self._current.upstream.last_error)
+            self._reports.lost(self._current.upstream.last_error)
 
     def _check_overlap(self) -> None:
         following = self._next
@@ -229,6 +304,10 @@ class Line:
     def _relieve(self, following: _Connection) -> None:
         relieved, self._current, self._next = self._current, following, None
         self._cancel_check()
+        other, self.taking_over = self.taking_over, None
+        if other is not None:
+            self.symbols = (*self.symbols, *other.symbols)
+            self._reports.took_over(other)
         if not self._lost:
             self.rotations += 1
         self._intake.write_kept(following.recent)
@@ -239,11 +318,11 @@ class Line:
             self._rotate_later(following.opened_s)
         self._retire(relieved)
         self.log.info("the next connection to {url} has taken over", url=self._url)
-        self._on_state()
+        self._reports.state()
 
     def _retire(self, connection: _Connection) -> None:
         # What it may still bring is kept nowhere.
-        connection.recent = Recent(self._symbols)
+        connection.recent = Recent(self.symbols)
         ensureDeferred(connection.upstream.stop()).addErrback(self._not_ended)
 
     def _not_ended(self, failure: Failure) -> None:
@@ -264,13 +343,13 @@ class Line:
 class _Connection:
     """One connection of a line; see ``FrameConsumer``."""
 
-    def __init__(self, line: Line, recent: Recent, backoff: Backoff) -> None:
+    def __init__(self, line: Line, symbols: Iterable[str], recent: Recent, backoff: Backoff) -> None:
         self.recent = recent
         """Where what it brings is kept: the feed's own where it is also written."""
         self.opened_s: float | None = None
         self._line = line
         self._intake = line._intake
-        self.upstream = Upstream(line._reactor, line._url, line.streams, self, backoff, line._rules)
+        self.upstream = Upstream(line._reactor, line._url, line.streams_of(symbols), self, backoff, line._rules)
 
     def connection_started(self) -> None:
         self._line.connection_started(self)
@@ -286,3 +365,6 @@ class _Connection:
 
     def state_changed(self) -> None:
         self._line.state_changed(self)
+
+    def symbol_refused(self, symbol: str, error: str) -> None:
+        self._line.symbol_refused(symbol, error)

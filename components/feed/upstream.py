@@ -93,6 +93,11 @@ class FrameConsumer(Protocol):
     def state_changed(self) -> None:
         """Be told that ``Upstream.state`` is another one."""
 
+    def symbol_refused(self, symbol: str, error: str) -> None:
+        """Be told that the exchange refuses to send a symbol's streams, and what it said. It is asked for no more on this
+        connection if ``Upstream.set_streams`` is called without it.
+        """
+
 
 class Upstream:
     """A connection that carries up to 1,024 streams and comes back by itself until it is stopped."""
@@ -110,7 +115,12 @@ class Upstream:
     ) -> None:
         """Make a connection to ``url`` (``ws://host[:port]``) that subscribes to ``streams``; ``start`` opens it."""
         self.url = url
-        self.streams = tuple(streams)
+        self.streams: tuple[str, ...] = ()
+        """What is wanted; for ``set_streams`` to change."""
+
+        self.streams_in_url: tuple[str, ...] = ()
+        """Those of them that the next connection asks for by its URL."""
+
         self.rules = rules or UpstreamRules()
         self.consumer = consumer
         self.state = UpstreamState.STOPPED
@@ -124,8 +134,8 @@ class Upstream:
         self._protocol: ExchangeProtocol | None = None
         self._paused = False
         self._proven: DelayedCall | None = None
-        in_url = "/".join(self.streams[: self.rules.params_per_message])
-        factory = WebSocketClientFactory(f"{url}/stream?streams={in_url}", reactor=reactor)
+        self._factory = factory = WebSocketClientFactory(reactor=reactor)
+        self.set_streams(streams)
         factory.protocol = ExchangeProtocol
         factory.upstream = self
         factory.setProtocolOptions(
@@ -177,11 +187,20 @@ class Upstream:
         """Whether reading is stopped."""
         return self._paused
 
+    def set_streams(self, streams: Sequence[str]) -> None:
+        """Carry these streams from here on, and no others; what stays is not touched."""
+        self.streams = tuple(streams)
+        self.streams_in_url = self.streams[: self.rules.params_per_message]
+        self._factory.setSessionParameters(
+            f"{self.url}/stream?streams={'/'.join(self.streams_in_url)}", useragent=self._factory.useragent
+        )
+        if self._protocol is not None:
+            self._protocol.adjust()
+
     def resubscribe(self, streams: Sequence[str]) -> None:
         """Ask for streams anew that went silent though they were acknowledged. Without a live connection: nothing."""
         if self._protocol is not None and self.state is UpstreamState.LIVE:
-            self._protocol.queue_control("UNSUBSCRIBE", streams)
-            self._protocol.queue_control("SUBSCRIBE", streams)
+            self._protocol.ask_again(streams)
 
     def end_announced(self) -> None:
         """Take note that the exchange is about to end the connection: the next one is opened without back-off."""

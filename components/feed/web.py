@@ -73,6 +73,11 @@ class FeedCollector(Collector):
         gauges = {
             "leading": ("1 while this feed leads, 0 while it stands by", status["role"] == "leading"),
             "live": ("1 while every subscription is acknowledged", status["state"] == "live"),
+            "symbols": ("Symbols that are followed", len(status["symbols"])),
+            "rejected_symbols": (
+                "Symbols that are wanted and of which the exchange sends nothing",
+                len(status["choice"]["rejected"]),
+            ),
             "stale_symbols": ("Symbols that are silent", len(status["stale"])),
             "kept_trades": ("Trades that are kept for a change of the lead", self._feed.intake.recent.trades_kept),
             "bus_troubles": (

@@ -33,6 +33,7 @@ from components.environment import NodeEnvironment, refuse_to_start
 from components.logs import safe_log
 from components.router import runtime
 from components.router.fanout_settings import FanOutSettings, FanOutSettingsError
+from components.router.feed_symbols.ways import way_to_feeds
 from components.router.garbage import Garbage
 from components.router.market_api import MarketApi
 from components.router.plain.market import MarketView
@@ -133,6 +134,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         await MarketApi(self._market, self._history, self._relay.awaits_history, self._caller_grants).register(self)
         self._runtime.bus = bus = make_reader(self._bus_settings, self._reactor, self, self._seam)
         self._relay.listen_to(bus)
+        self._runtime.way_to_feeds = way_to_feeds(self._bus_settings, self._reactor, self.call)
         self._turns.come_first(bus.read_ahead)
         self._turns.come_first(self._seam.fanout.flush_if_due)
         await bus.start(self._relay)

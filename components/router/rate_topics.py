@@ -89,6 +89,10 @@ class RateTopics:
         if self._conflator.unmergeable and not unmergeable_before:
             self.log.error("the feed has sent an event on a topic of ticks that is no tick; rates leave such out")
 
+    def end(self, symbol: str) -> None:
+        """Publish what is left of a symbol whose ticks come no more for the time being."""
+        self._publish(self._conflator.end(symbol))
+
     def _publish(self, events: list[Event]) -> None:
         if events:
             self._publish_batch([(topic, EncodedPayload(payload)) for topic, payload in events])

@@ -110,7 +110,11 @@ class Relay:
         """
         if self._history_since_s is None:
             self._history_since_s = self._monotonic_s()
+        was_followed = self._market.symbols
         if self._market.take_status(status):
+            if self._market.symbols is not was_followed:
+                for symbol in set(was_followed).difference(self._market.symbols):
+                    self._rates.end(symbol)
             self._tell_status()
         self._served = self._served or self._state() in ("live", "stale")
 

@@ -19,6 +19,7 @@ from components.core.seats import Seats
 from components.environment import NodeEnvironment
 from components.router.access.live_tokens import LiveTokens
 from components.router.bridge.desk import BridgeDesk
+from components.router.feed_symbols.ways import WayToFeeds
 from components.tokens import TokenAuthority
 
 
@@ -83,6 +84,9 @@ class Runtime:
 
     market: Market | None = None
     """What is known of the market; ``None`` before the gateway has joined."""
+
+    way_to_feeds: WayToFeeds | None = None
+    """By which operators change what feeds follow; ``None`` before the gateway has joined."""
 
     rates: tuple[Rate, ...] = ()
     """At which ticks can be had, beside all of them."""

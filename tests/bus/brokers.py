@@ -17,6 +17,7 @@ from components.bus.wamp import WampBusReader, WampBusWriter
 from components.core.batch import Batch, Standing
 from components.core.kafka_address import KafkaAddress
 from components.core.redis_address import parse_redis_url
+from components.core.symbol_choice import NO_CHOICE, SymbolChoice
 from tests.bus.kafka_parts import PATIENT, let_topics_be_made
 from tests.harness.cut_line import CutLine
 from tests.harness.kafka import KafkaProcess
@@ -83,6 +84,10 @@ class WritingFeed:
         self.told: list[Standing | str | None] = []
         self.paused = 0
         self.ready = True
+        self.choice = NO_CHOICE
+
+    def choose(self, choice: SymbolChoice) -> None:
+        self.choice = choice
 
     def lead(self, since: Standing | None) -> None:
         self.told.append(since)

@@ -100,6 +100,7 @@ def test_without_a_feed_the_status_says_so() -> None:
         "since": None,
         "stale": 0,
         "symbols": 0,
+        "symbols_version": 0,
         "missed_batches": 0,
     }
 
@@ -131,12 +132,40 @@ def test_while_no_feed_is_heard_nobody_leads_since_the_last_word_of_one() -> Non
     assert (market.status()["role"], market.status()["since"]) == ("leading", 5)
 
 
-def test_only_a_change_of_state_epoch_or_stale_symbols_is_news() -> None:
+def test_what_stands_of_a_symbol_that_is_no_longer_followed_is_forgotten_whatever_the_bus_keeps_of_it() -> None:
+    market = a_market(Time())
+    newest = {f"market.{symbol}{family}": (1, b"{}") for symbol in ("BTCUSDT", "ETHUSDT") for family in ("", ".book")}
+    market.take_standing(Standing(7, 1, newest))
+    assert market.take_status(status(symbols=["BTCUSDT", "ETHUSDT"]))
+    assert len(list(market.topics())) == 4
+    choice = {"version": 5, "source": "operator", "by": "olga", "at": 5, "rejected": {"NOUSDT": "silent"}}
+    assert market.take_status(status(symbols=["BTCUSDT", "NOUSDT"], choice=choice))
+    assert set(market.topics()) == {"market.BTCUSDT", "market.BTCUSDT.book"}
+    assert (market.status()["symbols_version"], market.choice.rejected) == (5, {"NOUSDT": "silent"})
+    assert "choice" not in market.status()
+    # On its way while it was let go.
+    market.take_batch(Batch(7, 2, [("market.ETHUSDT", 2, b"{}")]))
+    followed = market.symbols
+    assert not market.take_status(status(symbols=["BTCUSDT", "NOUSDT"], choice=choice))
+    assert market.last_event("market.ETHUSDT") is None
+    assert market.symbols is followed
+    unknown = market.take_standing(Standing(7, 3, newest | {"market.BTCUSDT": (2, b"[]")}))
+    assert [topic for topic, _, _ in unknown.events] == ["market.BTCUSDT"]
+
+
+@pytest.mark.parametrize("choice", [{"version": -1}, {"rejected": {"X": 5}}, {"by": "x" * 129}, []])
+def test_a_choice_that_no_feed_says_is_no_status(choice: object) -> None:
+    with pytest.raises(ValueError, match="choice"):
+        a_market(Time()).take_status(status(choice=choice))
+
+
+def test_only_a_change_of_state_epoch_or_symbols_is_news() -> None:
     market = a_market(Time())
     assert market.take_status(status())
     assert not market.take_status(status(counters={"ticks": 5}))
     assert market.take_status(status(stale=["BTCUSDT"]))
     assert market.status()["state"] == "stale"
+    assert market.take_status(status(stale=["BTCUSDT"], symbols=["BTCUSDT", "ETHUSDT"]))
     assert market.take_status(status(state="connecting"))
     assert market.status()["state"] == "connecting"
 

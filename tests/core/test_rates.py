@@ -303,3 +303,19 @@ def test_rates_that_cannot_be_are_refused_in_one_line(names: object, reason: str
     with pytest.raises(InvalidRates, match=reason) as raised:
         parse_rates(names)
     assert "\n" not in str(raised.value)
+
+
+def test_what_was_accumulated_of_a_symbol_that_ends_is_made_and_nothing_stands() -> None:
+    feed, conflator = Feed(), RateConflator()
+    conflator.subscribed(BTC_1S, "exact")
+    conflator.add([feed.tick("BTCUSDT")])
+    conflator.make(EVERY_1S, 1.0)
+    conflator.add([feed.tick("BTCUSDT"), feed.tick("BTCUSDT"), feed.tick("ETHUSDT")])
+    [(topic, payload)] = conflator.end("BTCUSDT")
+    assert (topic, json.loads(payload)["merged"], json.loads(payload)["seq"]) == (BTC_1S, 2, 3)
+    assert conflator.end("BTCUSDT") == conflator.make(EVERY_1S, 2.0) == []
+    assert conflator.last_event(BTC_1S, None) is None
+    # It comes back.
+    conflator.add([feed.tick("BTCUSDT")])
+    [(_, payload)] = conflator.make(EVERY_1S, 3.0)
+    assert json.loads(payload)["seq"] == 4

@@ -142,3 +142,19 @@ def test_a_connection_lies_before_the_next_one_until_it_has_come_to_its_first_tr
     assert first.lies_before(following) == ["BTCUSDT"]
     first.tick(trade(5), 0.0)
     assert first.lies_before(following) == []
+
+
+def test_a_symbol_that_is_let_go_leaves_nothing_behind_and_one_that_is_added_was_heard_just_now() -> None:
+    recent = Recent(SYMBOLS)
+    for symbol in SYMBOLS:
+        recent.tick(trade(1, symbol), 0.0)
+        recent.book(book(1, symbol), 0.0, 0)
+    recent.set_symbols(("SOLUSDT", "BTCUSDT"), 50.0, 50_000)
+    assert [trade.symbol for trade in recent.trades(0.0)] == ["BTCUSDT"]
+    assert [kept.ticker.symbol for kept in recent.books()] == ["BTCUSDT"]
+    assert recent.opened_ms() == {"SOLUSDT": 50_000, "BTCUSDT": 0}
+    assert recent.unheard() == ["SOLUSDT"]
+    assert recent.stale(60.0, 20.0) == ["BTCUSDT"]
+    assert recent.stale(75.0, 20.0) == ["SOLUSDT", "BTCUSDT"]
+    recent.set_symbols(SYMBOLS, 80.0, 80_000)
+    assert recent.unheard() == ["ETHUSDT"]

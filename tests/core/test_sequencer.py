@@ -221,3 +221,42 @@ def test_digits_survive_into_the_payload(price: Decimal, volume: Decimal) -> Non
     assert event is not None
     decoded = json.loads(event[2], parse_float=str, parse_int=str)
     assert (decoded["price"], decoded["volume"]) == (price_text, volume_text)
+
+
+SOME = st.lists(st.sampled_from(["BTCUSDT", "ETHUSDT", "SOLUSDT"]), unique=True).map(tuple)
+
+
+@given(st.lists(st.one_of(SOME, st.sampled_from(["BTCUSDT", "ETHUSDT", "SOLUSDT"])), max_size=60))
+def test_seq_goes_on_whatever_symbols_come_go_and_come_back(script: list[tuple[str, ...] | str]) -> None:
+    sequencer = Sequencer(("BTCUSDT",))
+    newest: dict[str, tuple[int, bytes]] = {}
+    for number, step in enumerate(script):
+        if isinstance(step, tuple):
+            sequencer.set_symbols(step)
+            if number % 3 == 0:
+                # Another feed, which has followed other symbols, takes over.
+                sequencer = Sequencer(("ETHUSDT",))
+                sequencer.continue_epoch(Standing(7, number, dict(newest)), {})
+                sequencer.set_symbols(step)
+            continue
+        event = sequencer.tick(trade(number, symbol=step))
+        assert (event is not None) is (step in sequencer.symbols)
+        if event is not None:
+            topic, seq, payload = event
+            assert seq == newest.get(topic, (0, b""))[0] + 1
+            newest[topic] = seq, payload
+
+
+def test_what_was_traded_while_a_symbol_was_not_followed_is_not_missed() -> None:
+    sequencer = Sequencer(("BTCUSDT", "ETHUSDT"))
+    sequencer.tick(trade(1))
+    sequencer.set_symbols(("ETHUSDT",))
+    # What was on its way is no message of a symbol that was not asked for.
+    assert sequencer.tick(trade(2)) is None
+    assert sequencer.counters.unknown_symbols == 0
+    sequencer.set_symbols(("ETHUSDT", "BTCUSDT"))
+    assert sequencer.tick(trade(1)) is None
+    assert (sequencer.tick(trade(9)) or ("", 0, b""))[1] == 2
+    assert (sequencer.counters.gaps, sequencer.counters.duplicates) == (0, 1)
+    sequencer.tick(trade(11))
+    assert (sequencer.counters.gaps, sequencer.counters.missed_trades) == (1, 1)

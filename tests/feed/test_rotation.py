@@ -165,7 +165,7 @@ async def test_a_first_connection_that_lags_is_not_dropped_before_it_has_come_to
     await until(reactor, lambda: len(bus.events()) > 20)
     [first] = exchange._clients
     first.paused = True
-    feed._lines[0].rotate()
+    next(iter(feed.lines)).rotate()
     # For more than a second the next one alone brings anything.
     await frames(feed, 1500)
     assert of_exchange(feed, "rotations") == 0
@@ -184,7 +184,7 @@ async def test_what_a_first_connection_had_not_brought_when_it_was_cut_is_taken_
     feed, bus = make_feed(exchange, rules=UpstreamRules(overlap_min_s=30.0))
     await until(reactor, lambda: len(bus.events()) > 20)
     [first] = exchange._clients
-    feed._lines[0].rotate()
+    next(iter(feed.lines)).rotate()
     await until(reactor, lambda: exchange.clients == 2)
     await frames(feed, 500)
     first.paused = True

@@ -37,6 +37,7 @@ from components.core.uri_rules import MAX_URI_CHARS
 from components.router.bearer import PROTOCOL_PREFIX, BearerError, bearer_token
 from components.router.bridge.signing import NotSigned, SignedRequests
 from components.router.engine.requests import CODECS, Publish, Subscribe, Unsubscribe, is_plain_json
+from components.router.feed_symbols.component import SetSymbols
 from components.router.http_api.cors import cors_headers
 from components.router.http_api.negotiation import accepts_gzip, has_it
 from components.router.http_api.problems import ApiError
@@ -351,7 +352,7 @@ def arguments(data: bytes) -> None:
             continue
         args = value if isinstance(value, list) else []
         kwargs = {str(key): item for key, item in value.items()} if isinstance(value, dict) else {}
-        for schema in (SnapshotArguments, NoArguments, _Everything):
+        for schema in (SnapshotArguments, SetSymbols, NoArguments, _Everything):
             try:
                 taken = checked(schema, args, kwargs)
             except InvalidArgument as error:

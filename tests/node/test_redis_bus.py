@@ -67,6 +67,10 @@ async def test_a_redis_that_is_killed_and_comes_back_empty_is_a_pause_that_is_to
     assert said["degraded"][0].startswith(f"bus: Redis at 127.0.0.1:{redis.port}, database 0: ")
     assert node.metrics()[("crosstick_bus_connected",)] == 0
     epoch = (await client.call("market.status"))["epoch"]
+    olga = await clients.join(node.ws_url, authid="olga", ticket=node.token("olga", "operator", "ops"), realm="ops")
+    wanted = ["BTCUSDT", "ETHUSDT", "XRPUSDT"]
+    refused = await olga.refusal(olga.call("feed.set_symbols", wanted))
+    assert refused == "crosstick.error.bus_unavailable"
 
     before = len(events)
     redis.start()
@@ -81,6 +85,14 @@ async def test_a_redis_that_is_killed_and_comes_back_empty_is_a_pause_that_is_to
     assert metrics[("crosstick_bus_missed_batches_total",)] == 0
     assert metrics[("crosstick_bus_batches_total",)] > 0
     assert 0 <= metrics[("crosstick_bus_lag_seconds",)] < 5
+
+    # What operators want the feeds to follow.
+    chosen = await olga.call("feed.set_symbols", wanted, if_version=0)
+    await until(reactor, lambda: [event for topic, event, _ in events if topic == "market.status"][-1]["symbols"] == 3)
+    said = await olga.call("feed.symbols")
+    assert (said["symbols"], said["version"], said["by"]) == (wanted, chosen["version"], "olga")
+    assert await olga.refusal(olga.call("feed.reset_symbols", if_version=0)) == "crosstick.error.changed_meanwhile"
+    assert unbroken(events)
 
     # What another node revokes.
     elsewhere = RedisRevocationStore(

@@ -19,6 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from components.bus.interface import LeadableFeed, WriterFigures
+from components.bus.redis.choice import PUT_CHOICE, ChoiceWatch
 from components.bus.redis.eviction import EvictionWatch
 from components.bus.redis.limits import RedisWriterLimits
 from components.bus.redis.link import Connection, RedisLink, RedisTrouble
@@ -87,6 +88,7 @@ class RedisBusWriter:
         self._status: bytes | None = None
         self._health = RedisHealth(reactor, link.address, self.log)
         self._eviction = EvictionWatch(reactor, link.address, self.log)
+        self._choices = ChoiceWatch()
         self._was_connected = False
         self._stopping = False
         self._nap: Deferred[None] | None = None
@@ -180,7 +182,7 @@ class RedisBusWriter:
         connection = await self._link.connect()
         self._connection = connection
         try:
-            await connection.load(OF_WRITER)
+            await connection.load((*OF_WRITER, PUT_CHOICE))
             await self._eviction.look(connection, at_once=True)
             # The leader was most likely cut off as well, its lease ran out, and what it has kept nobody else may have:
             # it comes first. Who never stood by on this Redis knows of no leader to wait for.
@@ -188,6 +190,8 @@ class RedisBusWriter:
             patient_until_s = self._reactor.seconds() + self._limits.patience_s if patient else 0.0
             self._was_connected = True
             while not self._stopping:
+                # Before the lead is taken: who takes it over has the symbols of who had it.
+                await self._choices.look(connection, self._feed)
                 asks_patiently = self._reactor.seconds() < patient_until_s
                 answer = await self._ask(connection, patiently=asks_patiently)
                 if answer[0] == b"lead":
@@ -273,6 +277,7 @@ class RedisBusWriter:
             looks_unready = 0 if self._feed.ready else looks_unready + 1
             if looks_unready >= self._limits.looks_unready and await self._another_stands_by(connection):
                 self.yield_lead("the exchange brings it nothing, and another feed stands by that gets something")
+            await self._choices.look(connection, self._feed)
             await self._trim(connection)
             await self._eviction.look(connection)
 

@@ -19,6 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from components.core.revocations import MAX_REVOCATIONS, Revocation, is_over, joined, key_of
+from components.durable_file import replace_durably
 
 FILE_NAME = "revocations.json"
 LOOK_EVERY_S = 0.5
@@ -150,18 +151,7 @@ class FileRevocationStore:
             ) from error
 
     def _write(self, revocations: list[Revocation]) -> None:
-        beside = self.path.with_suffix(".tmp")
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(msgspec.json.encode(_File(1, revocations)))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, self.path)
-        directory = os.open(self.path.parent, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        replace_durably(self.path, msgspec.json.encode(_File(1, revocations)))
 
     def _appearance(self) -> object:
         try:

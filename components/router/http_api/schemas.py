@@ -103,5 +103,6 @@ class Status(Struct):
     state: Annotated[str, Meta(max_length=32, examples=["live", "stale", "feed_lost"])]
     symbols: Annotated[int, Meta(ge=0, description="How many the feed follows")]
     stale: Annotated[int, Meta(ge=0, description="How many of them are silent")]
+    symbols_version: Annotated[Count, Meta(description="Another one after operators have changed the symbols")]
     stale_symbols: Annotated[list[SymbolName], Meta(description="The silent ones of the token's")]
     missed_batches: Count

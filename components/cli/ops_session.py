@@ -1,0 +1,110 @@
+"""A session of the operators' realm, for commands that ask a running node for something."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import click
+
+from components.uris import OPERATORS_REALM
+
+DEFAULT_URL = "ws://127.0.0.1:8080/ws"
+ANSWER_TIMEOUT_S = 15.0
+
+
+class Call(Protocol):
+    """Calls a procedure."""
+
+    def __call__(self, procedure: str, /, **arguments: Any) -> Awaitable[Any]:
+        """Return the answer; raises an ``ApplicationError``."""
+
+
+def as_operator(talk: Callable[[Call], Awaitable[Any]]) -> Any:
+    """Join the operators' realm of the node that the environment names, and return what ``talk`` does.
+
+    CROSSTICK_TOKEN is the operator's token, CROSSTICK_URL the gateway. For a process that does nothing else: it runs the
+    reactor, and ends it.
+
+    Raises:
+        click.ClickException: there is no answer, or ``talk`` raised an ``ApplicationError``; with its text.
+    """
+    token = os.environ.get("CROSSTICK_TOKEN")
+    if not token:
+        raise click.UsageError("CROSSTICK_TOKEN is not set: crosstick token --sub me --role operator --realm ops")
+    return _talk(os.environ.get("CROSSTICK_URL", DEFAULT_URL), token, talk)
+
+
+def _subject(token: str) -> str:
+    import jwt
+
+    try:
+        subject = jwt.decode(token, options={"verify_signature": False}).get("sub")
+    except jwt.PyJWTError:
+        subject = None
+    if not isinstance(subject, str):
+        # The cause would quote the token.
+        raise click.UsageError("CROSSTICK_TOKEN is not a token with a subject (sub)") from None
+    return subject
+
+
+def _talk(url: str, token: str, talk: Callable[[Call], Awaitable[Any]]) -> Any:
+    from autobahn.twisted.wamp import ApplicationSession
+    from autobahn.twisted.websocket import WampWebSocketClientFactory
+    from autobahn.wamp import ApplicationError
+    from autobahn.wamp.types import CloseDetails, ComponentConfig
+    from twisted.internet import reactor
+    from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+    from twisted.internet.ssl import optionsForClientTLS
+
+    loop: Any = reactor
+    subject = _subject(token)
+    answers: list[Any] = []
+    problems: list[str] = []
+
+    class Operator(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no types
+        def onConnect(self) -> None:
+            self.join(OPERATORS_REALM, ["ticket"], subject)
+
+        def onChallenge(self, challenge: object) -> str:
+            return token
+
+        async def onJoin(self, details: object) -> None:
+            try:
+                answers.append(await talk(self.call))
+            except ApplicationError as error:
+                problems.append(error.error_message())
+            except click.ClickException as error:
+                problems.append(error.message)
+            self.leave()
+
+        def onLeave(self, details: CloseDetails) -> None:
+            problems.append(details.message or details.reason)
+            self.disconnect()
+
+        def onDisconnect(self) -> None:
+            problems.append("the connection was closed")
+            loop.stop()
+
+    def failed(failure: Any) -> None:
+        problems.append(failure.getErrorMessage())
+        loop.stop()
+
+    def late() -> None:
+        problems.append(f"no answer within {ANSWER_TIMEOUT_S:g} s")
+        loop.stop()
+
+    try:
+        factory = WampWebSocketClientFactory(lambda: Operator(ComponentConfig(realm=OPERATORS_REALM)), url=url)
+    except Exception as error:
+        raise click.UsageError(f"CROSSTICK_URL must be such as {DEFAULT_URL}, was {url!r}") from error
+    endpoint: Any = HostnameEndpoint(loop, factory.host, factory.port)
+    if factory.isSecure:
+        endpoint = wrapClientTLS(optionsForClientTLS(factory.host), endpoint)
+    endpoint.connect(factory).addErrback(failed)
+    loop.callLater(ANSWER_TIMEOUT_S, late)
+    loop.run()
+    if not answers:
+        raise click.ClickException(problems[0] if problems else "interrupted")
+    return answers[0]

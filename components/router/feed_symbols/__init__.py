@@ -1,0 +1,1 @@
+"""How operators see and change what the feeds follow."""
