@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from components.cli import node as node_command
+from components.cli.node import node as node_command
 from components.core.limits import RealmLimits
 from components.router.drain.settings import DrainSettings, parse_drain
 from components.router.fanout_settings import FanOutSettings
