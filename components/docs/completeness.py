@@ -30,6 +30,7 @@ _LIMIT_CLASSES = {
 
 _LIMIT_LISTS = {"components/router/fanout_settings.py": "KEYS", "components/core/limits.py": "LIMIT_NAMES"}
 
+_OF_HISTOGRAM = re.compile(r"_(?:bucket|sum|count)$")
 _IN_TABLES = re.compile(r"^\|(.+?)\|", re.MULTILINE)
 
 
@@ -43,6 +44,8 @@ class _Kind:
 
     pages: tuple[str, ...]
     pattern: re.Pattern[str]
+    unmistakable: bool = True
+    """Whether what looks like such a name is one wherever it stands, and so must be in the tables."""
 
 
 def _metrics(root: Path) -> dict[str, str]:
@@ -106,13 +109,18 @@ KINDS = (
         _URI,
     ),
     _Kind(
-        "limit", _limits, ("docs/reference/limits.md", "docs/reference/configuration.md"), re.compile(r"`([a-z0-9_]+)`")
+        "limit",
+        _limits,
+        ("docs/reference/limits.md", "docs/reference/configuration.md"),
+        re.compile(r"`([a-z0-9_]+)`"),
+        unmistakable=False,
     ),
     _Kind(
         "family of topics",
         lambda root: dict.fromkeys(_FAMILY.findall((root / "components/uris.py").read_text()), "components/uris.py"),
         ("docs/reference/topics.md",),
         re.compile(r"market\.<SYMBOL>\.(\w+)`"),
+        unmistakable=False,
     ),
     _Kind(
         "variable",
@@ -139,6 +147,12 @@ def _compared(kind: _Kind, root: Path) -> Iterator[str]:
     for name in sorted(listed):
         if not any(_same(known, name) for known in in_code):
             yield f"the {kind.called} {name} in the tables of {pages} is not in the code"
+    if kind.unmistakable:
+        for path in sorted((root / "docs").rglob("*.md")):
+            for name in sorted(set(kind.pattern.findall(path.read_text())) - listed):
+                if _OF_HISTOGRAM.sub("", name) not in listed:
+                    file = path.relative_to(root)
+                    yield f"the {kind.called} {name} that {file} names is not in the tables of {pages}"
 
 
 def _same(in_code: str, listed: str) -> bool:

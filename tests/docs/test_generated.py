@@ -88,6 +88,15 @@ def test_what_the_reference_has_and_the_code_has_not_is_named(copy: Path) -> Non
     }
 
 
+def test_what_a_page_tells_of_and_the_reference_has_not_is_named(copy: Path) -> None:
+    with (copy / "docs/explanation/faults.md").open("a") as file:
+        file.write("See `crosstick_gone_total` and `crosstick_feed_lag_seconds_bucket`, with CROSSTICK_GONE set.\n")
+    assert [line.split(" is not in")[0] for line in problems(copy)] == [
+        "the metric crosstick_gone_total that docs/explanation/faults.md names",
+        "the variable CROSSTICK_GONE that docs/explanation/faults.md names",
+    ]
+
+
 def test_a_stale_part_is_named_and_written(copy: Path) -> None:
     page = copy / "docs/reference/limits.md"
     fresh = page.read_text()
