@@ -151,8 +151,8 @@ def _compared(kind: _Kind, root: Path) -> Iterator[str]:
         for path in sorted((root / "docs").rglob("*.md")):
             for name in sorted(set(kind.pattern.findall(path.read_text())) - listed):
                 if _OF_HISTOGRAM.sub("", name) not in listed:
-                    file = path.relative_to(root)
-                    yield f"the {kind.called} {name} that {file} names is not in the tables of {pages}"
+                    page = path.relative_to(root)
+                    yield f"the {kind.called} {name} that {page} names is not in the tables of {pages}"
 
 
 def _same(in_code: str, listed: str) -> bool:
