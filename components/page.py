@@ -22,7 +22,7 @@ class Page(Resource):
         """Be made by Crossbar, which hands over what its configuration has for the page."""
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted has no types here
 
-    def render_GET(self, request: Request) -> bytes:
+    def render_GET(self, request: Request) -> bytes | int:
         """Answer what the page has, or 404 where the path goes on."""
         request.setHeader(b"Cache-Control", b"no-store")
         if request.postpath:
@@ -32,5 +32,5 @@ class Page(Resource):
         return self.answer(request)
 
     @abstractmethod
-    def answer(self, request: Request) -> bytes:
-        """Set status and type of the answer, and return its body."""
+    def answer(self, request: Request) -> bytes | int:
+        """Set status and type of the answer, and return its body, or ``NOT_DONE_YET``."""

@@ -26,6 +26,9 @@ MARKET_SNAPSHOT = "market.snapshot"
 MARKET_REPLAY = "market.replay"
 """The ticks that followed one."""
 
+MARKET_TIME = "market.time"
+"""The gateway's clock."""
+
 MARKET_STATUS = "market.status"
 """How the feed stands. Procedure *and* topic: the topic carries the same object whenever the feed's state changes."""
 
@@ -64,6 +67,24 @@ AUTH_LIFT = "auth.lift"
 
 NODE_DRAIN = "node.drain"
 """In realm ``ops``: let the node leave."""
+
+NODE_STATUS = "node.status"
+"""In realm ``ops``: how all workers of the node stand."""
+
+NODE_FAULTS = "node.faults"
+"""In realm ``ops``: what is wrong with the node, and what went wrong lately."""
+
+NODE_SESSIONS = "node.sessions"
+"""In realm ``ops``: who is there, a page at a time."""
+
+NODE_SESSION = "node.session"
+"""In realm ``ops``: all that is known of one session."""
+
+NODE_CLOSE = "node.close"
+"""In realm ``ops``: send one session away."""
+
+NODE_FOLLOWERS = "node.followers"
+"""In realm ``ops``: how many sessions follow each of some symbols."""
 
 FEED_SYMBOLS = "feed.symbols"
 """In realm ``ops``: which symbols the feeds follow, and who has chosen them."""
@@ -119,6 +140,9 @@ ERROR_NOT_KEPT = "crosstick.error.not_kept"
 """For operators: what was asked for (a revocation, its lifting, the feed's symbols) is in force but could not be written down:
 a restart would undo it."""
 
+ERROR_NO_SUCH_SESSION = "crosstick.error.no_such_session"
+"""For operators: no worker of the node that answered has the session; kwargs have those that did not (``unanswered``)."""
+
 ERROR_CHANGED_MEANWHILE = "crosstick.error.changed_meanwhile"
 """For operators: what was to be changed is not what the caller knew; kwargs have its ``version``. Nothing has changed."""
 
@@ -157,6 +181,7 @@ CLOSE_LIMIT_EXCEEDED = "crosstick.close.limit_exceeded"
 CLOSE_NOT_JOINED = "crosstick.close.not_joined"
 CLOSE_MESSAGE_TIMEOUT = "crosstick.close.message_timeout"
 CLOSE_DRAINING = "crosstick.close.draining"
+CLOSE_BY_OPERATOR = "crosstick.close.by_operator"
 
 
 def tick_topic(symbol: str) -> str:

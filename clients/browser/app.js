@@ -1,166 +1,272 @@
-/** The page at `/`: wires token, connection, table and the figures above it. */
+/** The page at `/`: wires token, connection, table, chart and the figures above them. */
+import { ClockWatch, localTime_ms } from "./clock.js";
+import { ConnectionView } from "./connection-view.js";
+import { SymbolDetail } from "./detail.js";
+import { formatCount, formatDelay } from "./format.js";
+import { choose, chooseNext, listenToKeys } from "./keyboard.js";
 import { ConnectionState } from "./market-connection.js";
+import { MarketTable } from "./market-table.js";
 import { MarketWatch, summary } from "./market-watch.js";
-import { formatCount } from "./format.js";
-import { TickerTable } from "./ticker-table.js";
-import { claimsOf, keepToken, takeToken } from "./token.js";
+import { Painter } from "./painter.js";
+import { readPalette } from "./palette.js";
+import { NONE, write } from "./row.js";
+import { MarketState } from "./symbol-state.js";
+import { wireThemeButton } from "./theme.js";
+import { takeToken } from "./token.js";
+import { TokenPanel, explainRefusal } from "./token-panel.js";
 
-const RATE_INTERVAL_MS = 1_000;
+const FIGURES_INTERVAL_MS = 1_000;
 const COUNTDOWN_INTERVAL_MS = 250;
 
-const element = (id) => document.getElementById(id);
-const connectionLine = element("connection");
-const interruption = element("interruption");
-const tokenInput = element("token");
-const tokenProblem = element("token-problem");
-const filterInput = element("filter");
+/** Ages of ticks of which the median is taken, per second. */
+const MOST_AGES = 2_000;
 
-const table = new TickerTable(element("ticker"), (visible) => {
-  element("nothing-matches").hidden = visible > 0 || table.symbolCount === 0;
+/** From here on a difference of clocks is worth a word. */
+const CLOCKS_DIFFER_MS = 1_000;
+
+const RATE_KEY = "crosstick.rate";
+const SYMBOL_KEY = "crosstick.symbol";
+
+const element = (id) => document.getElementById(id);
+
+const painter = new Painter();
+const market = new MarketState();
+const clocks = new ClockWatch();
+
+/** About the exchange's time: the gateway's clock where it is known. */
+const exchangeTime_ms = () => clocks.clock.at(localTime_ms()) ?? localTime_ms();
+
+const table = new MarketTable({
+  table: element("ticker"),
+  painter,
+  exchangeTime_ms,
+  onSelect: chooseSymbol,
+  onOrder: ({ held }) => {
+    element("order-held").hidden = !held;
+  },
+  onVisible: (visible) => {
+    element("nothing-matches").hidden = visible > 0 || market.listed.length === 0;
+  },
 });
+const detail = new SymbolDetail({
+  root: element("detail"),
+  painter,
+  interval_s: Number(element("interval").querySelector(":checked").value),
+  history: (...parameters) => watch.history(...parameters),
+});
+const view = new ConnectionView((frozen) => {
+  table.setFrozen(frozen);
+  element("detail").classList.toggle("frozen", frozen);
+});
+const tokenPanel = new TokenPanel(connect);
 
 let watch = null;
 let token = null;
-let retryAt_ms = null;
-let ticksInInterval = 0;
-let missedTotal = 0;
-
-function setText(id, text) {
-  const target = element(id);
-  if (target.textContent !== text) {
-    target.textContent = text;
-  }
-}
-
-/** `tone` colours the line: good, waiting or bad. */
-function showConnection(tone, text) {
-  connectionLine.dataset.tone = tone;
-  connectionLine.textContent = text;
-}
+let arrived_ms = null; // when anything of the market came last, as performance.now()
+let tradesBefore = 0;
+let epoch = 0; // of the feed, 0 while none is known
+let unpainted = new Set(); // states whose newest tick has not been painted
+let ages_ms = [];
 
 function askForToken(problem = null) {
   watch?.close();
   watch = null;
-  keepToken(null, sessionStorage);
-  showConnection(problem === null ? "waiting" : "bad", problem === null ? "No token" : "Token refused");
-  document.body.classList.add("tokenless");
-  tokenProblem.hidden = problem === null;
-  tokenProblem.textContent = problem ?? "";
-  tokenInput.value = "";
-  tokenInput.focus();
+  clocks.stop();
+  view.rest(problem === null ? "waiting" : "bad", problem === null ? "No token" : "Token refused");
+  tokenPanel.ask(problem);
 }
 
 function connect(givenToken) {
   watch?.close();
+  view.rest("waiting", "Connecting…");
   token = givenToken;
   const url = new URL("ws", location.href);
   url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
   url.hash = "";
+  const handlers = { onJoin, onTick, onGap, onBook, onDay, onStatus, onStaleSymbols, onSymbols, onRefusedSymbols, onRefusedRate, onState };
   try {
-    const handlers = { onTick, onBook, onStatus, onStaleSymbols, onSymbols, onRefusedSymbols, onState };
-    watch = new MarketWatch({ autobahn: globalThis.autobahn, url, token, ...handlers });
+    watch = new MarketWatch({ autobahn: globalThis.autobahn, url, token, rate: chosenRate(), patterns: true, ...handlers });
   } catch (error) {
     askForToken(error.message);
     return;
   }
-  keepToken(token, sessionStorage);
-  document.body.classList.remove("tokenless");
-  interruption.hidden = true;
+  tokenPanel.leave(token);
   watch.open();
 }
 
-function onTick(tick, missed) {
-  ticksInInterval += tick.merged ?? 1;
-  missedTotal += missed;
-  table.takeTick(tick, missed);
+function onJoin(session) {
+  clocks.follow(session);
+}
+
+function onTick(tick) {
+  arrived_ms = performance.now();
+  const state = market.takeTick(tick, arrived_ms);
+  if (tick.symbol === detail.symbol) {
+    detail.takeTick(tick);
+  }
+  unpainted.add(state);
+  table.changed(tick.symbol);
+  painter.ask(noteAges);
+}
+
+function onGap(gap) {
+  market.takeGap(gap);
+  if (gap.symbol === detail.symbol) {
+    detail.takeGap(gap.to_seq === null ? null : gap.to_seq - gap.from_seq + 1);
+  }
+  table.changed(gap.symbol);
 }
 
 function onBook(book) {
-  table.takeBook(book);
+  arrived_ms = performance.now();
+  market.takeBook(book);
+  table.changed(book.symbol);
+  if (book.symbol === detail.symbol) {
+    detail.changed();
+  }
 }
 
-function onStatus({ state, stale }) {
-  const feedState = element("feed-state");
-  feedState.dataset.tone = state === "live" ? "good" : "waiting";
-  feedState.textContent = stale > 0 ? `${state} (${formatCount(stale)})` : state.replaceAll("_", " ");
+function onDay(day) {
+  market.takeDay(day);
+  table.changed(day.symbol);
+  if (day.symbol === detail.symbol) {
+    detail.changed();
+  }
+}
+
+function onStatus(status) {
+  if (epoch > 0 && status.epoch > epoch) {
+    element("restarts").textContent = "The feed has begun anew since this page was opened; how many trades were lost then, nobody can say.";
+  }
+  epoch = Math.max(epoch, status.epoch);
+  view.takeFeed(status);
 }
 
 function onStaleSymbols(symbols) {
   element("feed-state").title = symbols.length > 0 ? `Silent: ${summary(symbols)}` : "";
-  table.markStale(symbols);
+  market.markSilent(symbols).forEach(({ symbol }) => table.changed(symbol));
 }
 
 function onSymbols(symbols) {
-  table.setSymbols(symbols);
-  setText("symbol-count", formatCount(symbols.length));
+  market.list(symbols);
+  table.setSymbols(market.listed);
+  write(element("symbol-count"), formatCount(symbols.length));
+  element("no-symbols").hidden = symbols.length > 0;
+  const chosen = symbols.includes(detail.symbol) ? detail.symbol : localStorage.getItem(SYMBOL_KEY);
+  const symbol = symbols.includes(chosen) ? chosen : (symbols[0] ?? null);
+  table.markSelected(symbol);
+  detail.show(symbol === null ? null : market.of(symbol));
 }
 
 function onRefusedSymbols(symbols) {
   element("symbol-count").title = `Without those that this token has no right to: ${summary(symbols)}`;
 }
 
-function onState({ state, reason, retryAt_ms: nextAttempt_ms }) {
-  retryAt_ms = nextAttempt_ms;
-  switch (state) {
-    case ConnectionState.LIVE:
-      showConnection("good", "Live");
-      interruption.hidden = true;
-      table.setFrozen(false);
-      break;
-    case ConnectionState.CONNECTING:
-      showConnection("waiting", "Connecting…");
-      break;
-    case ConnectionState.WAITING:
-      showConnection("bad", "Disconnected");
-      setText("interruption-reason", `No connection: ${reason}.`);
-      setText("feed-state", "–");
-      interruption.hidden = false;
-      table.setFrozen(true);
-      break;
-    case ConnectionState.REFUSED:
-      askForToken(explainRefusal(reason));
-      break;
-  }
-  paintCountdown();
+function onRefusedRate() {
+  choose(element("rate"), "");
+  element("rate").title = "This gateway has no such rate: every trade comes as it is.";
 }
 
-function explainRefusal(reason) {
-  const { exp } = claimsOf(token);
-  const expired = typeof exp === "number" && exp * 1_000 < Date.now();
-  const because = expired ? ` It expired on ${new Date(exp * 1_000).toLocaleString()}.` : "";
-  return `Access refused: ${reason}.${because} Trying again would not help; please use another token.`;
-}
-
-function paintCountdown() {
-  if (interruption.hidden) {
+function onState(told) {
+  if (told.state === ConnectionState.REFUSED) {
+    askForToken(explainRefusal(token, told.reason));
     return;
   }
-  const remaining_s = retryAt_ms === null ? 0 : Math.ceil((retryAt_ms - Date.now()) / 1_000);
-  setText("countdown", remaining_s > 0 ? `Reconnecting in ${remaining_s} s.` : "Reconnecting…");
+  view.take(told);
+  if (told.state === ConnectionState.LIVE) {
+    arrived_ms = performance.now();
+    detail.connected();
+  } else {
+    clocks.stop();
+  }
+}
+
+function chooseSymbol(symbol) {
+  localStorage.setItem(SYMBOL_KEY, symbol);
+  detail.show(market.of(symbol));
+}
+
+function chosenRate() {
+  return element("rate").querySelector(":checked").value || null;
+}
+
+/** How old the ticks are that this frame paints. */
+function noteAges() {
+  const now_ms = clocks.clock.at(localTime_ms());
+  if (now_ms !== null) {
+    for (const { ts } of unpainted) {
+      if (ages_ms.length < MOST_AGES) {
+        ages_ms.push(now_ms - ts);
+      }
+    }
+  }
+  unpainted.clear();
 }
 
 function paintFigures() {
-  setText("tick-rate", formatCount((ticksInInterval * 1_000) / RATE_INTERVAL_MS));
-  setText("missed-total", formatCount(missedTotal));
-  ticksInInterval = 0;
+  const { trades, merged, dropped, lost } = market.totals;
+  const { roundTrip_ms } = clocks.clock;
+  const flowing = view.flowing;
+  const age_ms = ages_ms.sort((one, other) => one - other)[Math.floor(ages_ms.length / 2)];
+  write(element("tick-rate"), flowing ? formatCount(((trades - tradesBefore) * 1_000) / FIGURES_INTERVAL_MS) : NONE);
+  write(element("round-trip"), flowing && roundTrip_ms !== null ? formatDelay(roundTrip_ms) : NONE);
+  write(element("tick-age"), flowing && age_ms !== undefined ? formatDelay(Math.max(0, age_ms)) : NONE);
+  write(element("merged-total"), formatCount(merged));
+  write(element("dropped-total"), formatCount(dropped));
+  write(element("missed-total"), formatCount(dropped + lost));
+  element("missed-total").classList.toggle("some", dropped + lost > 0);
+  tradesBefore = trades;
+  ages_ms = [];
+  showClocks();
+  const state = market.listed.length > 0 && detail.symbol !== null ? market.of(detail.symbol) : null;
+  let title = "Crosstick";
+  if (state !== null && state.price !== null) {
+    title = `${flowing ? "" : "⏸ "}${state.priceColumn.rounded(state.price)} ${state.symbol} · Crosstick`;
+  }
+  if (document.title !== title) {
+    document.title = title;
+  }
 }
 
-element("token-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  connect(tokenInput.value.trim());
-});
-element("change-token").addEventListener("click", () => askForToken());
-element("retry-now").addEventListener("click", () => watch?.retryNow());
-filterInput.addEventListener("input", () => table.setFilter(filterInput.value));
-window.addEventListener("online", () => watch?.retryNow());
-window.addEventListener("hashchange", start);
-setInterval(paintCountdown, COUNTDOWN_INTERVAL_MS);
-setInterval(paintFigures, RATE_INTERVAL_MS);
+/** Ages are right by the gateway's clock; whoever compares them with the clock on the wall should know. */
+function showClocks() {
+  const { offset_ms } = clocks.clock;
+  const differs_ms = offset_ms === null ? 0 : localTime_ms() + offset_ms - Date.now();
+  element("clock").hidden = Math.abs(differs_ms) < CLOCKS_DIFFER_MS;
+  if (!element("clock").hidden) {
+    write(element("clock-differs"), `differs by ${formatDelay(Math.abs(differs_ms))}`);
+  }
+}
+
+function showPalette() {
+  const palette = readPalette();
+  table.setPalette(palette);
+  detail.setPalette(palette);
+}
+
+/** One sentence says what something is: in the help, as a tooltip, and to a screen reader. */
+function wireHelp() {
+  for (const explained of document.querySelectorAll("[data-help]")) {
+    const id = `help-${explained.dataset.help}`;
+    explained.title = element(id).textContent.trim();
+    explained.setAttribute("aria-describedby", id);
+  }
+}
+
+async function loadChart() {
+  try {
+    const { PriceChart } = await import("./chart.js");
+    detail.useChart(PriceChart);
+  } catch (error) {
+    console.error(error);
+    element("detail").querySelector(".chart").textContent = "The chart's library is missing on the gateway: run `make` there.";
+  }
+}
 
 function start() {
   const kept = takeToken(location, history, sessionStorage);
   if (globalThis.autobahn === undefined) {
-    showConnection("bad", "autobahn-js is missing on the gateway: run `make` there");
+    view.rest("bad", "autobahn-js is missing on the gateway: run `make` there");
   } else if (kept === null) {
     askForToken();
   } else {
@@ -168,4 +274,52 @@ function start() {
   }
 }
 
+const filter = element("filter");
+const theme = element("theme");
+const help = element("help");
+
+wireThemeButton(theme);
+wireHelp();
+choose(element("rate"), localStorage.getItem(RATE_KEY) ?? "");
+if (element("rate").querySelector(":checked") === null) {
+  choose(element("rate"), "");
+}
+element("change-token").addEventListener("click", () => askForToken());
+element("retry-now").addEventListener("click", () => watch?.retryNow());
+element("show-help").addEventListener("click", () => help.showModal());
+element("newest").addEventListener("click", () => detail.scrollToNow());
+element("rate").addEventListener("change", () => {
+  localStorage.setItem(RATE_KEY, chosenRate() ?? "");
+  watch?.setRate(chosenRate());
+});
+element("interval").addEventListener("change", ({ target }) => detail.setInterval(Number(target.value)));
+element("shape").addEventListener("change", ({ target }) => detail.setLine(target.value === "line"));
+filter.addEventListener("input", () => table.setFilter(filter.value));
+document.addEventListener("themechange", showPalette);
+window.addEventListener("online", () => watch?.retryNow());
+window.addEventListener("hashchange", start);
+listenToKeys(
+  {
+    "/": () => filter.focus(),
+    j: () => table.moveFocus(1),
+    k: () => table.moveFocus(-1),
+    ArrowDown: () => table.moveFocus(1),
+    ArrowUp: () => table.moveFocus(-1),
+    s: () => table.sortByNext(),
+    r: () => chooseNext(element("rate")),
+    t: () => theme.click(),
+    "?": () => help.showModal(),
+  },
+  () => {
+    if (document.activeElement === filter && filter.value !== "") {
+      filter.value = "";
+      table.setFilter("");
+    }
+    document.activeElement?.blur();
+  },
+);
+setInterval(() => view.tick(arrived_ms === null ? null : performance.now() - arrived_ms), COUNTDOWN_INTERVAL_MS);
+setInterval(paintFigures, FIGURES_INTERVAL_MS);
+showPalette();
 start();
+loadChart();

@@ -23,10 +23,55 @@ export function decimalsOf(value) {
 export class NumberColumn {
   #decimals = 0;
 
-  format(value) {
+  /** How many decimals the longest so far had. */
+  get decimals() {
+    return this.#decimals;
+  }
+
+  /** Take note of a number that is not to be shown now. */
+  learn(value) {
     this.#decimals = Math.max(this.#decimals, decimalsOf(value));
+  }
+
+  format(value) {
+    this.learn(value);
+    return this.rounded(value);
+  }
+
+  /** Return a figure that was calculated: with the decimals that there are, from which it teaches nothing. */
+  rounded(value) {
     return formatters[this.#decimals].format(value);
   }
+}
+
+/** Formats figures of any size in four digits: 950, 12.3 K, 1.234 B. */
+const compact = new Intl.NumberFormat("en-US", { notation: "compact", minimumSignificantDigits: 4, maximumSignificantDigits: 4 });
+
+/** Return a large figure in short, such as "12.34M". */
+export function formatCompact(value) {
+  return compact.format(value);
+}
+
+/** Return a share as a percentage with its sign and two decimals: 0.0123 → "+1.23 %"; what rounds to nothing has no sign. */
+export function formatChange(share) {
+  const hundredths = Math.round(share * 10_000);
+  const sign = hundredths > 0 ? "+" : hundredths < 0 ? "−" : "";
+  return `${sign}${formatters[2].format(Math.abs(hundredths) / 100)} %`;
+}
+
+/** Return a delay in ms as one short figure: "0.4 ms", "12 ms", "1.2 s", from 100 s on as an age. */
+export function formatDelay(delay_ms) {
+  if (delay_ms < 9.95) return `${formatters[1].format(delay_ms)} ms`;
+  if (delay_ms < 999.5) return `${Math.round(delay_ms)} ms`;
+  if (delay_ms < 99_950) return `${formatters[1].format(delay_ms / 1_000)} s`;
+  return formatAge(delay_ms);
+}
+
+const clockTime = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+
+/** Return the time of day of ms since 1970, in the browser's time zone: "14:03:09". */
+export function formatTime(time_ms) {
+  return clockTime.format(time_ms);
 }
 
 /** Return a duration as one short figure: "now", "12 s", "3 min", "2 h", "5 d". */

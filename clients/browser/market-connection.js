@@ -80,6 +80,7 @@ export class MarketConnection {
   #urls;
   #turn;
   #realm;
+  #probe;
   #token;
   #provideToken;
   #onJoin;
@@ -103,11 +104,13 @@ export class MarketConnection {
    *                          end with their session. The connection is LIVE once it returns. If it throws, or calls
    *                          `fail(error)` later, the session is left and retried, but not after an AccessRefused
    *                          or an error of the gateway that is NOT_AUTHORIZED
-   * @param options.onState   ({state, reason, retryAt_ms}) => …: `reason` is text or null, `retryAt_ms` as Date.now()
+   * @param options.probe     a procedure without arguments that is called now and then to see whether the line holds
+   * @param options.onState   ({state, reason, uri, retryAt_ms}) => …: `reason` is text or null, `uri` the gateway's for it where it
+   *                          gave one, `retryAt_ms` as Date.now()
    *
    * Throws an Error that can be shown when `url` or `token` cannot be right.
    */
-  constructor({ autobahn, url, token, onJoin, onState, realm = "market" }) {
+  constructor({ autobahn, url, token, onJoin, onState, realm = "market", probe = "market.status" }) {
     this.#autobahn = autobahn;
     this.#urls = (Array.isArray(url) ? url : [url]).map((one) => new URL(one).href);
     if (this.#urls.length === 0) {
@@ -115,6 +118,7 @@ export class MarketConnection {
     }
     this.#turn = Math.floor(Math.random() * this.#urls.length);
     this.#realm = realm;
+    this.#probe = probe;
     this.#provideToken = typeof token === "function" ? token : null;
     if (this.#provideToken === null) {
       claimsOf(token);
@@ -149,9 +153,9 @@ export class MarketConnection {
     this.#enter(ConnectionState.CLOSED);
   }
 
-  #enter(state, { reason = null, retryAt_ms = null } = {}) {
+  #enter(state, { reason = null, uri = null, retryAt_ms = null } = {}) {
     this.#state = state;
-    this.#onState({ state, reason, retryAt_ms });
+    this.#onState({ state, reason, uri, retryAt_ms });
   }
 
   #connect() {
@@ -287,7 +291,7 @@ export class MarketConnection {
         }
       };
       // An error is an answer too.
-      session.call("market.status").then(answered, answered);
+      session.call(this.#probe).then(answered, answered);
     }, ANSWER_TIMEOUT_MS);
   }
 
@@ -301,9 +305,9 @@ export class MarketConnection {
       this.#refused(reason);
     } else if (reasonUri === DRAINING) {
       // All its clients go at once; not in the same moment, but there is nothing to wait for.
-      this.#lost(reason, retryDelay_ms(0));
+      this.#lost(reason, reasonUri, retryDelay_ms(0));
     } else {
-      this.#lost(reason);
+      this.#lost(reason, reasonUri);
     }
   }
 
@@ -312,12 +316,12 @@ export class MarketConnection {
     this.#enter(ConnectionState.REFUSED, { reason });
   }
 
-  #lost(reason, delay_ms = retryDelay_ms(this.#failedAttempts)) {
+  #lost(reason, uri = null, delay_ms = retryDelay_ms(this.#failedAttempts)) {
     this.#drop();
     this.#failedAttempts += 1;
     this.#turn = (this.#turn + 1) % this.#urls.length;
     this.#retryTimer = setTimeout(() => this.#connect(), delay_ms);
-    this.#enter(ConnectionState.WAITING, { reason, retryAt_ms: Date.now() + delay_ms });
+    this.#enter(ConnectionState.WAITING, { reason, uri, retryAt_ms: Date.now() + delay_ms });
   }
 
   /** Part with the current connection, if any; whatever it still reports is ignored from here on. */

@@ -2,14 +2,14 @@
  * Watches symbols through a MarketConnection: subscribes after every join, follows the feed's epochs, and reports
  * ticks, best bids and asks, the day's figures, the feed's status, and gaps. Runs in browsers and in node.js.
  *
- * Ticks are handed on in sequence: what came while there was no connection, or was lost on the way, is asked for and joined
- * on (sequence.js). Best bids and asks, and the day's figures, are handed on as they come.
+ * Ticks are handed on in sequence, whatever the rate at which they come: what came while there was no connection, or was lost
+ * on the way, is asked for and joined on (sequence.js). Best bids and asks, and statistics of 24 hours, are handed on as they
+ * come.
  */
-import { AccessRefused, MarketConnection, NOT_AUTHORIZED } from "./market-connection.js";
+import { AccessRefused, MarketConnection } from "./market-connection.js";
 import { Replays } from "./replays.js";
 import { SequenceTracker } from "./sequence.js";
-
-const LATE_JOINER = Object.freeze({ get_retained: true });
+import { Subscriptions } from "./subscriptions.js";
 
 const ignore = () => {};
 
@@ -17,39 +17,54 @@ export class MarketWatch {
   #connection;
   #sequences = new SequenceTracker();
   #replays = null;
+  #subscriptions = null; // of the session that has joined
   #wantedSymbols;
+  #rate;
+  #rateChange = Promise.resolve(); // one after the other
+  #patterns;
   #handlers;
 
   /**
    * @param options.symbols   list of symbols, or null for all that the gateway has
+   * @param options.rate      null for every trade, or a rate of the gateway's such as "every_1s"
+   * @param options.patterns  true: without `symbols`, subscribe by pattern where the token grants all symbols
    * @param options.onTick    (tick, missed) => …: `missed` counts the symbol's ticks that are missing right before it
    * @param options.onGap     ({symbol, epoch, from_seq, to_seq, because}) => …: ticks that will not come, before the tick
    *                          behind them; `to_seq` is null where nobody knows it, for `because` see sequence.js
    * @param options.onReplay  ({symbol, epoch, after_seq, to_seq, ticks}) => …: how many ticks were asked for and have come
    * @param options.onBook    (book) => …: best bid and ask; leave it out, and books are not subscribed to
    * @param options.onDay     (day) => …: last, open, high, low and volumes of 24 hours; leave it out, and they are not
-   *                          subscribed to
+   *                          subscribed to. An exchange may have none
+   * @param options.onJoin    (session) => …: a session has joined, and is about to be set up
    * @param options.onStatus  (status) => …: the feed's state, after each join and whenever it changes
    * @param options.onStaleSymbols  (symbols) => …: the silent ones, likewise; leave it out, and they are not asked for
    * @param options.onSymbols (symbols) => …: the symbols watched, in the gateway's order, whenever they may have changed
    * @param options.onRefusedSymbols  (symbols) => …: the token has no right to these (but to others)
+   * @param options.onRefusedRate     (rate) => …: the gateway has no such rate; every trade comes instead
    * Further options as for MarketConnection, `onJoin` excepted.
    */
   constructor({
     symbols = null,
+    rate = null,
+    patterns = false,
     onTick,
     onGap = ignore,
     onReplay = ignore,
     onBook = null,
     onDay = null,
+    onJoin = ignore,
     onStatus = ignore,
     onStaleSymbols = null,
     onSymbols = ignore,
     onRefusedSymbols = ignore,
+    onRefusedRate = ignore,
     ...connection
   }) {
     this.#wantedSymbols = symbols;
-    this.#handlers = { onTick, onGap, onReplay, onBook, onDay, onStatus, onStaleSymbols, onSymbols, onRefusedSymbols };
+    this.#rate = rate;
+    this.#patterns = patterns && symbols === null;
+    const told = { onTick, onGap, onReplay, onBook, onDay, onJoin, onStatus };
+    this.#handlers = { ...told, onStaleSymbols, onSymbols, onRefusedSymbols, onRefusedRate };
     this.#connection = new MarketConnection({ ...connection, onJoin: (session, fail) => this.#joined(session, fail) });
   }
 
@@ -66,6 +81,45 @@ export class MarketWatch {
     this.#connection.close();
   }
 
+  /** Have ticks at another rate from here on, see the option; nothing is lost or repeated by that. */
+  setRate(rate) {
+    if (rate === this.#rate) {
+      return;
+    }
+    this.#rate = rate;
+    const subscriptions = this.#subscriptions;
+    this.#rateChange = this.#rateChange.then(async () => {
+      if (subscriptions !== null && subscriptions === this.#subscriptions) {
+        await this.#changeRate(subscriptions);
+      }
+    });
+  }
+
+  /**
+   * Ask for what the gateway keeps of a symbol's ticks behind a number, up to another; at most as many answers as it takes.
+   *
+   * `onPage` gets `market.replay`'s answers, the oldest first, and returns whether to go on. Throws an Error that can be shown
+   * when there is no connection, or no answer.
+   */
+  async history(symbol, after_seq, to_seq, onPage) {
+    const replays = this.#replays;
+    if (replays === null || this.#connection.session === null) {
+      throw new Error("there is no connection");
+    }
+    let page = { to_seq: after_seq, more: true };
+    while (page.more && page.to_seq < to_seq) {
+      const ask = { symbol, epoch: this.#sequences.epoch, after_seq: page.to_seq };
+      const [outcome, answer] = await replays.request(ask);
+      if (outcome !== "answered") {
+        throw new Error(outcome === "stopped" ? "the connection was lost" : "the gateway has not answered");
+      }
+      page = answer;
+      if (!onPage(answer)) {
+        return;
+      }
+    }
+  }
+
   async #joined(session, fail) {
     this.#replays?.stop();
     const replays = new Replays(session, (outcome, ask, answer) => {
@@ -76,13 +130,24 @@ export class MarketWatch {
       }
     });
     this.#replays = replays;
-    const subscribed = new Set(); // the symbols, by this session
+    this.#handlers.onJoin(session);
+    const { onBook, onDay } = this.#handlers;
+    const current = (receive) => receive && ((event) => this.#isCurrent(session) && receive(event));
+    const receive = {
+      // A pattern reaches the feed's status too, which has no place in a sequence.
+      tick: current((event) => event.seq !== undefined && this.#do(this.#sequences.observe(event))),
+      book: current(onBook),
+      day: current(onDay),
+    };
+    const value = new Subscriptions(session, { receive, patterns: this.#patterns, granted: this.#wantedSymbols === null });
+    const subscriptions = { session, fail, value };
+    this.#subscriptions = subscriptions;
     // First the topic, then the procedure: so no change can fall in between.
-    await this.#listen(session, "market.status", (status) => this.#follow(session, subscribed, status).catch(fail));
+    await session.subscribe("market.status", ([status]) => this.#isCurrent(session) && this.#follow(subscriptions, status).catch(fail));
     const status = await session.call("market.status");
     if (this.#isCurrent(session)) {
       this.#do(this.#sequences.beginSession(status.epoch));
-      await this.#follow(session, subscribed, status);
+      await this.#follow(subscriptions, status);
     }
   }
 
@@ -112,17 +177,14 @@ export class MarketWatch {
     this.#do(this.#sequences[outcome](ask, answer));
   }
 
+  /** Events of a session that was given up are older than what the next one has told, and are ignored. */
   #isCurrent(session) {
     return session === this.#connection.session;
   }
 
-  /** Subscribe; events of a session that was given up are older than what the next one has told, and are ignored. */
-  #listen(session, topic, receive, options) {
-    return session.subscribe(topic, ([event]) => this.#isCurrent(session) && receive(event), options);
-  }
-
   /** Catch up with the feed: one that came up late, or afresh, may have symbols that were not there at the join. */
-  async #follow(session, subscribed, status) {
+  async #follow(subscriptions, status) {
+    const { session, value } = subscriptions;
     // Looked at after each answer: one may come late, and would undo what the next session has told.
     if (!this.#isCurrent(session)) {
       return;
@@ -134,21 +196,54 @@ export class MarketWatch {
     if (!this.#isCurrent(session)) {
       return;
     }
-    const missing = symbols.filter((symbol) => !subscribed.has(symbol));
-    missing.forEach((symbol) => subscribed.add(symbol));
-    const refused = new Set();
-    await Promise.all(missing.map((symbol) => this.#subscribe(session, symbol, refused)));
+    const added = await value.add(symbols, this.#rate);
     if (!this.#isCurrent(session)) {
       return;
     }
-    missing.forEach((symbol) => this.#do(this.#sequences.resume(symbol)));
+    if (value.allRefused && this.#rate !== null) {
+      await this.#withoutRate(subscriptions);
+      if (!this.#isCurrent(session)) {
+        return;
+      }
+    }
+    if (this.#rate === null) {
+      // Ticks at a rate begin with one that tells where they go on; what a replay brought beyond that would only tear the next.
+      added.forEach((symbol) => this.#do(this.#sequences.resume(symbol)));
+    }
+    this.#tellSymbols(value, symbols);
+  }
+
+  #tellSymbols({ refused, allRefused }, symbols) {
     if (refused.size > 0) {
-      if (refused.size === symbols.length) {
+      if (allRefused) {
         throw new AccessRefused(`this token has no right to ${summary(symbols)}`);
       }
       this.#handlers.onRefusedSymbols([...refused]);
     }
     this.#handlers.onSymbols(symbols.filter((symbol) => !refused.has(symbol)));
+  }
+
+  async #changeRate(subscriptions) {
+    const { session, fail, value } = subscriptions;
+    if (!this.#isCurrent(session)) {
+      return;
+    }
+    try {
+      await value.changeRate(this.#rate, () => this.#isCurrent(session) && this.#sequences.changeStreams());
+      if (value.allRefused && this.#rate !== null && this.#isCurrent(session)) {
+        await this.#withoutRate(subscriptions);
+      }
+    } catch (error) {
+      fail(error);
+    }
+  }
+
+  /** Every trade instead of a rate that there is not. */
+  async #withoutRate({ value }) {
+    const refused = this.#rate;
+    this.#rate = null;
+    this.#handlers.onRefusedRate(refused);
+    await value.changeRate(null, ignore);
   }
 
   /** The topic tells only how many symbols are silent; the procedure's answer names them. */
@@ -159,26 +254,6 @@ export class MarketWatch {
       if (this.#isCurrent(session)) {
         onStaleSymbols(symbols);
       }
-    }
-  }
-
-  async #subscribe(session, symbol, refused) {
-    const { onBook, onDay } = this.#handlers;
-    const topic = `market.${symbol}`;
-    const receive = (tick) => this.#do(this.#sequences.observe(tick));
-    const subscriptions = [this.#listen(session, topic, receive, LATE_JOINER)];
-    for (const [family, receive] of [["book", onBook], ["day", onDay]]) {
-      if (receive !== null) {
-        subscriptions.push(this.#listen(session, `${topic}.${family}`, receive, LATE_JOINER));
-      }
-    }
-    try {
-      await Promise.all(subscriptions);
-    } catch (error) {
-      if (error?.error !== NOT_AUTHORIZED) {
-        throw error;
-      }
-      refused.add(symbol);
     }
   }
 }

@@ -22,7 +22,8 @@ const INVALID_ARGUMENT = "wamp.error.invalid_argument";
 export class Replays {
   #session;
   #settle;
-  #waiting = [];
+  #waiting = []; // [ask, settle]
+  #requests = new Set(); // what settles them
   #running = 0;
   #next_ms = -Infinity;
   #timers = new Set();
@@ -37,31 +38,53 @@ export class Replays {
     this.#settle = settle;
   }
 
-  /** Call as soon as there is room; at most one ask per symbol is under way. */
+  /** Call as soon as there is room, and settle with the outcome; at most one ask per symbol is under way. */
   ask(ask) {
-    this.#waiting.push(ask);
+    this.#waiting.push([ask, this.#settle]);
     this.#start();
   }
 
-  /** Ask no more, and settle nothing. */
+  /** Call as `ask` does, but for somebody else: return a promise of `[outcome, answer]`. "stopped" is an outcome too. */
+  request(ask) {
+    if (this.#stopped) {
+      return Promise.resolve(["stopped"]);
+    }
+    return new Promise((resolve) => {
+      const settle = (outcome, _, answer) => {
+        this.#requests.delete(settle);
+        resolve([outcome, answer]);
+      };
+      this.#requests.add(settle);
+      this.#waiting.push([ask, settle]);
+      this.#start();
+    });
+  }
+
+  /** Whether nothing is settled any more. */
+  get stopped() {
+    return this.#stopped;
+  }
+
+  /** Ask no more, and settle nothing but requests. */
   stop() {
     this.#stopped = true;
     this.#waiting = [];
+    this.#requests.forEach((settle) => settle("stopped"));
     this.#timers.forEach(clearTimeout);
   }
 
   #start() {
     while (this.#running < CALLS_AT_ONCE && this.#waiting.length > 0 && !this.#stopped) {
       this.#running += 1;
-      this.#replay(this.#waiting.shift());
+      this.#replay(...this.#waiting.shift());
     }
   }
 
-  async #replay(ask) {
+  async #replay(ask, settle) {
     const [outcome, answer] = await this.#answer(ask);
     this.#running -= 1;
     if (!this.#stopped) {
-      this.#settle(outcome, ask, answer);
+      settle(outcome, ask, answer);
       this.#start();
     }
   }

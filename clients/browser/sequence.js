@@ -42,6 +42,11 @@ export class SequenceTracker {
     this.#maxHeld = maxHeld;
   }
 
+  /** The epoch that is followed; 0 while none is known. */
+  get epoch() {
+    return this.#epoch;
+  }
+
   /** Begin anew what was under way, at a gateway of this epoch (0: it knows none yet); may throw a GatewayBehind. */
   beginSession(epoch) {
     for (const symbol of this.#symbols.values()) {
@@ -63,6 +68,13 @@ export class SequenceTracker {
   /** Take note of the feed's epoch; one that is not later than what was seen changes nothing. */
   enterEpoch(epoch) {
     return epoch > this.#epoch ? this.#beginEpoch(epoch) : [];
+  }
+
+  /** Take note that ticks come at another rate from here on, of the same gateway: lower numbers are no other epoch. */
+  changeStreams() {
+    for (const symbol of this.#symbols.values()) {
+      symbol.confirmed ||= symbol.reachedHere;
+    }
   }
 
   /** Ask for what came while the client was away, of a symbol from which nothing has come in this session. */
@@ -116,9 +128,10 @@ export class SequenceTracker {
       return [];
     }
     symbol.ask = null;
-    const steps = this.#replayed(symbol, answer);
+    const most = lastMerged(symbol.held);
+    const steps = this.#replayed(symbol, answer, most);
     const progress = symbol.last > ask.after_seq;
-    if (answer.more && progress) {
+    if (answer.more && progress && symbol.last < most) {
       return [...steps, this.#ask(symbol)];
     }
     steps.push(...this.#join(symbol, "gone", progress));
@@ -195,15 +208,18 @@ export class SequenceTracker {
     return endTold ? [] : [gap];
   }
 
-  #replayed(symbol, answer) {
+  #replayed(symbol, answer, most) {
     const steps = [];
     // What the answer says is missing is what is between its ticks, and behind the last.
     for (const tick of answer.events) {
+      if (tick.seq > most) {
+        break;
+      }
       if (tick.seq > symbol.last) {
         steps.push(...this.#gap(symbol, tick.seq - 1, "gone"), this.#deliver(symbol, tick));
       }
     }
-    steps.push(...this.#gap(symbol, answer.to_seq, "gone"));
+    steps.push(...this.#gap(symbol, Math.min(answer.to_seq, most), "gone"));
     return steps;
   }
 
@@ -276,6 +292,17 @@ export class SequenceTracker {
     symbol.confirmed = symbol.endTold = false;
     return { kind: "tick", tick, missed };
   }
+}
+
+/**
+ * Return how far a replay is taken: to the last held tick, if it is a merged one.
+ *
+ * Behind it come ticks that begin where it ends, as those at a rate do. What were replayed beyond would tear the next one, so
+ * that it were asked for, and tear the one behind it, and so for ever.
+ */
+function lastMerged(held) {
+  const last = held.at(-1);
+  return last?.merged > 1 ? last.seq : Infinity;
 }
 
 /**

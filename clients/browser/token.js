@@ -5,22 +5,26 @@
 
 const STORAGE_KEY = "crosstick.token";
 
-/** Return the tab's token, or null: from `#token=…` (which is removed from the address bar), else as kept before. */
-export function takeToken(location, history, storage) {
+/**
+ * Return the tab's token, or null: from `#token=…` (which is removed from the address bar), else as kept before.
+ *
+ * Pages that need different tokens keep them under different keys.
+ */
+export function takeToken(location, history, storage, key = STORAGE_KEY) {
   const given = new URLSearchParams(location.hash.slice(1)).get("token");
   if (given) {
-    storage.setItem(STORAGE_KEY, given);
+    storage.setItem(key, given);
     history.replaceState(null, "", location.pathname + location.search);
   }
-  return storage.getItem(STORAGE_KEY);
+  return storage.getItem(key);
 }
 
 /** Keep a token for reloads of this tab; null forgets it. */
-export function keepToken(token, storage) {
+export function keepToken(token, storage, key = STORAGE_KEY) {
   if (token === null) {
-    storage.removeItem(STORAGE_KEY);
+    storage.removeItem(key);
   } else {
-    storage.setItem(STORAGE_KEY, token);
+    storage.setItem(key, token);
   }
 }
 

@@ -123,6 +123,11 @@ class SequenceTracker:
         """Take note of the feed's epoch; one that is not later than what was seen changes nothing."""
         return self._begin_epoch(epoch) if epoch > self._epoch else []
 
+    def change_streams(self) -> None:
+        """Take note that ticks come at another rate from here on, of the same gateway: lower numbers are no other epoch."""
+        for symbol in self._symbols.values():
+            symbol.confirmed = symbol.confirmed or symbol.reached_here
+
     def resume(self, name: str) -> Steps:
         """Ask for what came while the client was away, of a symbol from which nothing has come in this session."""
         symbol = self._symbols.get(name)
@@ -163,9 +168,10 @@ class SequenceTracker:
             self._let_go(symbol)
             return []
         symbol.ask = None
-        steps = list(self._replayed(symbol, answer))
+        most = _last_merged(symbol.held)
+        steps = list(self._replayed(symbol, answer, most))
         progress = symbol.last > ask.after_seq
-        if answer["more"] and progress:
+        if answer["more"] and progress and (most is None or symbol.last < most):
             return [*steps, self._ask(symbol)]
         steps += self._join(symbol, GONE, may_ask=progress)
         symbol.confirmed = True
@@ -209,13 +215,15 @@ class SequenceTracker:
         symbol.reached_here = symbol.end_told = False
         return gaps
 
-    def _replayed(self, symbol: _Symbol, answer: dict) -> Iterator[Gap | Deliver]:
+    def _replayed(self, symbol: _Symbol, answer: dict, most: int | None) -> Iterator[Gap | Deliver]:
         # What the answer says is missing is what is between its ticks, and behind the last.
         for tick in answer["events"]:
+            if most is not None and tick["seq"] > most:
+                break
             if tick["seq"] > symbol.last:
                 yield from self._gap(symbol, tick["seq"] - 1, GONE)
                 yield self._deliver(symbol, tick)
-        yield from self._gap(symbol, answer["to_seq"], GONE)
+        yield from self._gap(symbol, answer["to_seq"] if most is None else min(answer["to_seq"], most), GONE)
 
     def _join(self, symbol: _Symbol, because: str, *, may_ask: bool) -> Steps:
         """Hand on what was held, as far as it follows."""
@@ -273,6 +281,15 @@ class SequenceTracker:
         symbol.reached_here = True
         symbol.confirmed = symbol.end_told = False
         return Deliver(tick, missed)
+
+
+def _last_merged(held: deque[dict]) -> int | None:
+    """Return how far a replay is taken: to the last held tick, if it is a merged one.
+
+    Behind it come ticks that begin where it ends, as those at a rate do. What were replayed beyond would tear the next one, so
+    that it were asked for, and tear the one behind it, and so for ever.
+    """
+    return held[-1]["seq"] if held and held[-1].get("merged", 1) > 1 else None
 
 
 def _before(tick: dict) -> int:

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -17,8 +18,9 @@ import click
 
 from components.cli.sections import examples
 from components.cluster.faults import IN_TURN, RESTART_AFTER_S, Fault, faults, long_faults
+from components.cluster.prometheus import Prometheus
 from components.cluster.proof import prove
-from components.cluster.topology import Cluster, ClusterError, Plan
+from components.cluster.topology import Cluster, ClusterError, Plan, free_ports
 
 PAGE_TOKEN_TTL_S = 7 * 86_400
 LONG_MINUTES = 5
@@ -32,6 +34,12 @@ def _plan(decorated: Callable[..., None]) -> Callable[..., None]:
         click.option("--symbols", type=click.IntRange(1, 121), default=100, show_default=True, help="How many."),
         click.option(
             "--rate", type=click.IntRange(1, 50_000), default=2_000, show_default=True, help="Trades per second."
+        ),
+        click.option(
+            "--prometheus",
+            "with_prometheus",
+            is_flag=True,
+            help="Run Prometheus beside it, which says what is wrong by name.",
         ),
         click.option(
             "--port", type=click.IntRange(0, 65_535), default=0, help="The balancer's.  [default: any free one]"
@@ -54,12 +62,15 @@ def cluster() -> None:
 
 @cluster.command()
 @_plan
-def run(*, gateways: int, feeds: int, symbols: int, rate: int, port: int) -> None:
+def run(*, gateways: int, feeds: int, symbols: int, rate: int, with_prometheus: bool, port: int) -> None:
     """Start a cluster, print the page's address, and stop it all on Ctrl-C."""
     plan = Plan(gateways=gateways, feeds=feeds, symbols=symbols, rate_per_s=rate, port=port)
     with tempfile.TemporaryDirectory(prefix="crosstick-cluster-") as directory, _interruptible():
         try:
-            with Cluster(Path(directory), plan) as running:
+            with (
+                Cluster(Path(directory), plan) as running,
+                _beside(running, Path(directory), with_prometheus) as prometheus,
+            ):
                 now_s = int(time.time())
                 token = running.authority.mint(
                     sub="page", role="viewer", realm="market", now_s=now_s, ttl_s=PAGE_TOKEN_TTL_S
@@ -67,6 +78,8 @@ def run(*, gateways: int, feeds: int, symbols: int, rate: int, port: int) -> Non
                 click.echo(f"\nThe cluster is ready. Open {running.url}/#token={token}")
                 for part, port in zip(running.parts, running.ports, strict=True):
                     click.echo(f"  {part.name}: port {port}, process {part.pid}, log {part.log}")
+                if prometheus is not None:
+                    click.echo(f"  prometheus: http://127.0.0.1:{prometheus.port}/graph?g0.expr=crosstick:fault")
                 click.echo("Kill what you like: it is started anew after two seconds. Ctrl-C stops it all.\n")
                 _supervise(running)
         except ClusterError as error:
@@ -89,6 +102,7 @@ def prove_(
     feeds: int,
     symbols: int,
     rate: int,
+    with_prometheus: bool,
     port: int,
     clients: int,
     minutes: float | None,
@@ -108,8 +122,11 @@ def prove_(
     chosen = drawn() if minutes else (kinds[name]() for name in IN_TURN)
     with tempfile.TemporaryDirectory(prefix="crosstick-cluster-") as directory, _interruptible():
         try:
-            with Cluster(Path(directory), plan) as running:
-                report = asyncio.run(prove(running, clients, chosen, click.echo))
+            with (
+                Cluster(Path(directory), plan) as running,
+                _beside(running, Path(directory), with_prometheus) as prometheus,
+            ):
+                report = asyncio.run(prove(running, clients, chosen, click.echo, prometheus=prometheus))
         except ClusterError as error:
             raise click.ClickException(str(error)) from error
     if json_file is not None:
@@ -123,6 +140,22 @@ def prove_(
     for problem in report["problems"]:
         click.echo(f"  {problem}", err=True)
     sys.exit(1 if report["problems"] else 0)
+
+
+@contextmanager
+def _beside(running: Cluster, directory: Path, is_wanted: bool) -> Iterator[Prometheus | None]:
+    """Run Prometheus beside a cluster, where it is wanted."""
+    if not is_wanted:
+        yield None
+        return
+    [port] = free_ports(1)
+    prometheus = Prometheus(running, directory / "prometheus", port)
+    prometheus.start()
+    try:
+        prometheus.wait_until_ready()
+        yield prometheus
+    finally:
+        prometheus.kill()
 
 
 def _supervise(running: Cluster) -> None:

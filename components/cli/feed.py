@@ -56,6 +56,7 @@ def feed(*, port: int, interface: str) -> None:
     from components.feed.feed import Feed
     from components.feed.web import lag_histogram, make_site
     from components.logs.begin import begin_log
+    from components.loop_lag import LoopLag
 
     loop: Any = reactor
     begin_log(loop, "feed", settings.log)
@@ -76,8 +77,9 @@ def feed(*, port: int, interface: str) -> None:
         failed,
         observe_lag_s=lag_histogram(registry).observe,
     )
+    lag = LoopLag(loop)
     try:
-        listening = loop.listenTCP(port, make_site(alone, registry), interface=interface)
+        listening = loop.listenTCP(port, make_site(alone, registry, lag), interface=interface)
     except CannotListenError as error:
         raise click.ClickException(f"port {port} of {interface} cannot be had: {error.socketError}") from error
     click.echo(f"http://{interface}:{listening.getHost().port}")
@@ -86,6 +88,7 @@ def feed(*, port: int, interface: str) -> None:
         return ensureDeferred(alone.stop())
 
     loop.callWhenRunning(alone.start)
+    loop.callWhenRunning(lag.start)
     loop.addSystemEventTrigger("before", "shutdown", end)
     loop.run()
     if failures:

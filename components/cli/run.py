@@ -26,6 +26,7 @@ from components.cli.options import log_level_option, node_directory_option
 from components.cli.sections import examples
 from components.settings import LOG_JSON, Settings, SettingsError, load_settings
 from components.tokens import TokenAuthority, TokenKeyError, create_development_key, load_authority
+from components.uris import OPERATORS_REALM
 
 LIVE_EXCHANGE_URL = "wss://data-stream.binance.vision"
 READY_TIMEOUT_S = 60.0
@@ -86,12 +87,13 @@ def run(feed: str, cbdir: Path, log_level: str) -> None:
             if because:
                 _stop(node)
                 raise click.ClickException(because)
-            page_token = _page_token(authority)
             source = settings.feed.exchange_url if settings.simulator is None else "the simulated exchange"
             say(f"\nCrosstick is ready, with {len(_symbols(settings, cbdir))} symbols from {source}.")
             if authority.signing_key is None:
                 say("The configured keys cannot mint; TOKEN stands for one that their issuer made.")
-            say(f"Open {base_url}/#token={page_token}\nCtrl-C stops it.\n")
+            say(f"Open {base_url}/#token={_page_token(authority, 'viewer', 'market')}")
+            operators = _page_token(authority, "operator", OPERATORS_REALM)
+            say(f"For operators: {base_url}/operator.html#token={operators}\nCtrl-C stops it.\n")
             code = node.wait()
             raise click.ClickException(f"the node ended by itself (exit code {code}); its log is above")
         except _Interrupted:
@@ -117,11 +119,11 @@ def _node_command(cbdir: Path, log_level: str, *, json_log: bool) -> list[str]:
     return [str(programs.with_name("crossbar")), "start", "--cbdir", str(cbdir), "--loglevel", log_level]
 
 
-def _page_token(authority: TokenAuthority) -> str:
+def _page_token(authority: TokenAuthority, role: str, realm: str) -> str:
     if authority.signing_key is None:
         # Only the issuer of the configured keys can mint.
         return "TOKEN"
-    return authority.mint(sub="page", role="viewer", realm="market", now_s=int(time.time()), ttl_s=PAGE_TOKEN_TTL_S)
+    return authority.mint(sub="page", role=role, realm=realm, now_s=int(time.time()), ttl_s=PAGE_TOKEN_TTL_S)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from components.cluster.topology import Cluster, ClusterError, Part
+from components.core.faults import Fault as Name
 
 RESTART_AFTER_S = 2.0
 """As a supervisor would."""
@@ -29,6 +30,9 @@ class Fault:
     name: str
     make: Callable[[Cluster], str]
     """Makes it, in a thread of its own, and returns which part it was; the cluster is whole when it returns."""
+
+    shown_as: str = ""
+    """The name that it has on the dashboard (``components.core.faults``)."""
 
 
 def _kill_gateway(cluster: Cluster, number: int) -> str:
@@ -96,25 +100,33 @@ def faults(generator: random.Random, gateways: int) -> dict[str, Callable[[], Fa
     """Return what makes each kind of fault, by name; gateways take turns, since one that came back last has no clients."""
     turn = itertools.count(generator.randrange(gateways))
 
-    def gateway(name: str, make: Callable[[Cluster, int], str]) -> Fault:
+    def gateway(name: str, shown_as: Name, make: Callable[[Cluster, int], str]) -> Fault:
         number = next(turn) % gateways
-        return Fault(name, lambda cluster: make(cluster, number))
+        return Fault(name, lambda cluster: make(cluster, number), shown_as.value)
 
+    def of(name: str, shown_as: Name, make: Callable[[Cluster], str]) -> Callable[[], Fault]:
+        return lambda: Fault(name, make, shown_as.value)
+
+    kinds = [
+        of("kill the leading feed", Name.FEED_DOWN, _kill_leader),
+        of("restart Redis", Name.BUS_AWAY, lambda cluster: _restart_redis(cluster, RESTART_AFTER_S)),
+        of("hand the lead over", Name.FEED_TOOK_OVER, _hand_over),
+        of("stop the leading feed", Name.FEED_DOWN, lambda cluster: _pause(_leader(cluster))),
+        of("stop Redis", Name.BUS_AWAY, lambda cluster: _pause(cluster.redis)),
+    ]
     return {
-        "kill a gateway": lambda: gateway("kill a gateway", _kill_gateway),
-        "kill the leading feed": lambda: Fault("kill the leading feed", _kill_leader),
-        "restart Redis": lambda: Fault("restart Redis", lambda cluster: _restart_redis(cluster, RESTART_AFTER_S)),
-        "drain a gateway": lambda: gateway("drain a gateway", _drain_gateway),
-        "hand the lead over": lambda: Fault("hand the lead over", _hand_over),
-        "stop the leading feed": lambda: Fault("stop the leading feed", lambda cluster: _pause(_leader(cluster))),
-        "stop Redis": lambda: Fault("stop Redis", lambda cluster: _pause(cluster.redis)),
-        "stop a gateway": lambda: gateway("stop a gateway", lambda cluster, number: _pause(cluster.gateways[number])),
-    }
+        "kill a gateway": lambda: gateway("kill a gateway", Name.GATEWAY_DOWN, _kill_gateway),
+        "drain a gateway": lambda: gateway("drain a gateway", Name.NODE_DRAINING, _drain_gateway),
+        "stop a gateway": lambda: gateway(
+            "stop a gateway", Name.GATEWAY_DOWN, lambda cluster, number: _pause(cluster.gateways[number])
+        ),
+    } | {kind().name: kind for kind in kinds}
 
 
 def long_faults() -> dict[str, Callable[[], Fault]]:
     """Return further kinds, by name, each of which takes most of a minute."""
-    return {"take Redis away": lambda: Fault("take Redis away", lambda cluster: _restart_redis(cluster, AWAY_S))}
+    name = "take Redis away"
+    return {name: lambda: Fault(name, lambda cluster: _restart_redis(cluster, AWAY_S), Name.BUS_AWAY.value)}
 
 
 IN_TURN = ("kill a gateway", "kill the leading feed", "restart Redis", "drain a gateway")

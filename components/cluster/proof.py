@@ -13,6 +13,7 @@ from typing import Any
 from components.bench.errors import BenchError
 from components.cluster.faults import Fault
 from components.cluster.follower import Follower, Followers
+from components.cluster.prometheus import NAMED_WITHIN_S, Prometheus
 from components.cluster.sequence import Verdict
 from components.cluster.topology import Cluster, ClusterError
 
@@ -50,14 +51,24 @@ class Aftermath:
     missing: int
     lost: int
     epochs: int
+    named_after_s: float | None
+    """Until Prometheus had its name; ``None`` without Prometheus, or where it had that name still from another fault."""
 
 
 async def prove(
-    cluster: Cluster, clients: int, faults: Iterable[Fault], say: Callable[[str], None], pause_s: float = 2.0
+    cluster: Cluster,
+    clients: int,
+    faults: Iterable[Fault],
+    say: Callable[[str], None],
+    pause_s: float = 2.0,
+    prometheus: Prometheus | None = None,
 ) -> dict[str, Any]:
     """Let clients follow a cluster through faults, one when the one before is over.
 
-    Returns ``{"steady": {…}, "faults": […], "clients": {…}, "endings": {…}, "problems": […]}``.
+    With ``prometheus`` each fault must have its name there within ``NAMED_WITHIN_S``.
+
+    Returns ``{"steady": {…}, "faults": […], "clients": {…}, "endings": {…}, "problems": […]}``, and with ``prometheus``
+    ``without_series``, the dashboard's queries that have none when all is over.
 
     Raises:
         ClusterError: the clients do not come in, or a part cannot be started anew.
@@ -73,9 +84,10 @@ async def prove(
     except BenchError as error:
         raise ClusterError(str(error)) from error
     with reading:
-        steady, aftermaths, problems = await _go_through(cluster, reading, faults, say, pause_s)
+        steady, aftermaths, problems = await _go_through(cluster, reading, faults, say, pause_s, prometheus)
         total = _total(reading.followers)
         connections = sum(follower.connections for follower in reading.followers)
+    dashboard = {} if prometheus is None else {"without_series": prometheus.without_series()}
     problems += total.broken
     if total.lost:
         problems.append(f"{total.lost} trades are in no tick that clients got, and no gap says so")
@@ -86,16 +98,23 @@ async def prove(
         "clients": asdict(total) | {"number": clients, "connections": connections},
         "endings": dict(told.most_common(20)),
         "problems": problems,
+        **dashboard,
     }
 
 
 async def _go_through(
-    cluster: Cluster, reading: Followers, faults: Iterable[Fault], say: Callable[[str], None], pause_s: float
+    cluster: Cluster,
+    reading: Followers,
+    faults: Iterable[Fault],
+    say: Callable[[str], None],
+    pause_s: float,
+    prometheus: Prometheus | None,
 ) -> tuple[dict[str, Any], list[Aftermath], list[str]]:
     """Return how it goes without faults, what faults did, and how clients differ in the end."""
     followers = reading.followers
     task = asyncio.create_task(reading.run())
     aftermaths: list[Aftermath] = []
+    unnamed: list[str] = []
     try:
         await _settled(followers, task, "in the beginning")
         steady = await _measured(cluster, followers)
@@ -103,15 +122,22 @@ async def _go_through(
         say(f"without faults: {steady['ticks_per_s']:,.0f} ticks/s to clients; of a core {cores}")
         for fault in faults:
             await asyncio.sleep(pause_s)
-            aftermath = await _suffer(cluster, followers, task, fault)
+            naming = asyncio.create_task(asyncio.to_thread(_naming, prometheus, fault))
+            aftermath = await _suffer(cluster, followers, task, fault, naming)
             aftermaths.append(aftermath)
+            unnamed += [problem for problem in [naming.result()[1]] if problem]
             say(
                 f"{aftermath.fault} ({aftermath.detail}): {aftermath.cut_off} cut off, silence {aftermath.silence_p50_s:.2f} s,"
                 f" at most {aftermath.silence_max_s:.2f} s; {aftermath.replayed} ticks replayed, {aftermath.gaps} gaps of"
                 f" {aftermath.missing}, {aftermath.epochs} epochs, {aftermath.lost} trades lost"
+                + (
+                    ""
+                    if aftermath.named_after_s is None
+                    else f"; {fault.shown_as} after {aftermath.named_after_s:.1f} s"
+                )
             )
         await asyncio.sleep(pause_s)
-        return steady, aftermaths, await _compare(cluster, followers)
+        return steady, aftermaths, unnamed + await _compare(cluster, followers)
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -132,7 +158,24 @@ async def _measured(cluster: Cluster, followers: Sequence[Follower]) -> dict[str
     }
 
 
-async def _suffer(cluster: Cluster, followers: Sequence[Follower], task: asyncio.Task[None], fault: Fault) -> Aftermath:
+def _naming(prometheus: Prometheus | None, fault: Fault) -> tuple[float | None, str]:
+    """Return how long it took until a fault that is being made had its name, and what is wrong with that."""
+    if prometheus is None or fault.shown_as in prometheus.named():
+        return None, ""
+    after_s = prometheus.named_after_s(fault.shown_as, 2 * NAMED_WITHIN_S)
+    if after_s is None:
+        return None, f"{fault.name}: {fault.shown_as} was not named within {2 * NAMED_WITHIN_S:g} s"
+    late = f"{fault.name}: {fault.shown_as} was named after {after_s:.1f} s only"
+    return after_s, late if after_s > NAMED_WITHIN_S else ""
+
+
+async def _suffer(
+    cluster: Cluster,
+    followers: Sequence[Follower],
+    task: asyncio.Task[None],
+    fault: Fault,
+    naming: asyncio.Task[tuple[float | None, str]],
+) -> Aftermath:
     before = _total(followers)
     connections = [follower.connections for follower in followers]
     for follower in followers:
@@ -141,6 +184,7 @@ async def _suffer(cluster: Cluster, followers: Sequence[Follower], task: asyncio
     detail = await asyncio.to_thread(fault.make, cluster)
     await _settled(followers, task, f"after {fault.name}")
     settled_s = asyncio.get_running_loop().time() - began_s
+    named_after_s, _ = await naming
     silences = [follower.silence_s() for follower in followers]
     after = _total(followers)
     return Aftermath(
@@ -150,6 +194,7 @@ async def _suffer(cluster: Cluster, followers: Sequence[Follower], task: asyncio
         silence_p50_s=statistics.median(silences),
         silence_max_s=max(silences),
         settled_s=settled_s,
+        named_after_s=named_after_s,
         **{
             name: getattr(after, name) - getattr(before, name)
             for name in ("replayed", "gaps", "missing", "lost", "epochs")

@@ -152,7 +152,7 @@ class Cluster:
         """Lay out everything in ``directory``, an empty folder."""
         self.plan = plan
         self._directory = directory
-        self._ports = _free_ports(3 + plan.feeds + 2 * plan.gateways)
+        self._ports = free_ports(3 + plan.feeds + 2 * plan.gateways)
         self.redis_port, self.exchange_port, balancer_port, *rest = self._ports
         self.port = plan.port or balancer_port
         self.feed_ports, rest = rest[: plan.feeds], rest[plan.feeds :]
@@ -198,7 +198,7 @@ class Cluster:
         nodes = [f"127.0.0.1:{port}" for port in self.gateway_ports]
         made = _output([str(REPOSITORY / "docker/balancers/haproxy-for.sh"), f"127.0.0.1:{self.port}", *nodes], environ)
         configuration.write_text(made)
-        self.balancer = Part("haproxy", [_program("haproxy"), "-db", "-f", str(configuration)], directory, environ)
+        self.balancer = Part("haproxy", [program("haproxy"), "-db", "-f", str(configuration)], directory, environ)
 
     @property
     def parts(self) -> list[Part]:
@@ -279,7 +279,7 @@ class Cluster:
 
     def _redis(self) -> list[str]:
         options = ["--bind", "127.0.0.1", "--port", str(self.redis_port), "--dir", str(self._directory)]
-        return [_program("redis-server", "valkey-server"), *options, "--save", "", "--maxmemory-policy", "noeviction"]
+        return [program("redis-server", "valkey-server"), *options, "--save", "", "--maxmemory-policy", "noeviction"]
 
     def _gateway(self, number: int, port: int, links_port: int) -> Part:
         name = f"gateway{number}"
@@ -346,7 +346,12 @@ def _output(command: Sequence[str], environ: Mapping[str, str]) -> str:
     return ended.stdout
 
 
-def _program(*names: str) -> str:
+def program(*names: str) -> str:
+    """Return the path of the first of some programs that is installed.
+
+    Raises:
+        ClusterError: none is.
+    """
     for name in names:
         # Debian keeps servers where a user's shell does not look.
         found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
@@ -360,7 +365,8 @@ def _listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Return TCP ports of the loopback that are free at this moment."""
     with contextlib.ExitStack() as stack:
         probes = [stack.enter_context(socket.socket()) for _ in range(count)]
         for probe in probes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 from components.uris import (
+    CLOSE_BY_OPERATOR,
     CLOSE_DRAINING,
     CLOSE_LIMIT_EXCEEDED,
     CLOSE_MESSAGE_TIMEOUT,
@@ -47,6 +48,29 @@ class CloseReason(Enum):
     DRAINING = CLOSE_DRAINING
     """The node leaves: reconnect at once, and a balancer has another node."""
 
+    BY_OPERATOR = CLOSE_BY_OPERATOR
+    """An operator has closed it. Its token is as good as before: the client may come back."""
+
+
+class Ending(Enum):
+    """What a connection ends by that the gateway has not closed for a reason."""
+
+    CLIENT = "client"
+    """The client, or the network between."""
+
+    PING_FAILURE = "ping_failure"
+    """It did not answer a ping in time."""
+
+    PROTOCOL_VIOLATION = "protocol_violation"
+    """What came broke WebSocket's or WAMP's rules, or was too long."""
+
+    UNWRITABLE = "unwritable"
+    """Writing to it failed."""
+
+
+EndedBy = CloseReason | Ending
+ENDED_BY: tuple[EndedBy, ...] = (*CloseReason, *Ending)
+
 
 CLOSE_CODES = {
     CloseReason.STALLED: 4001,
@@ -58,8 +82,9 @@ CLOSE_CODES = {
     CloseReason.NOT_JOINED: 4007,
     CloseReason.MESSAGE_TIMEOUT: 4008,
     CloseReason.DRAINING: 4009,
+    CloseReason.BY_OPERATOR: 4012,
 }
-"""WebSocket close codes, with the URI as their reason."""
+"""WebSocket close codes, with the URI as their reason. 4010 and 4011 are those of plain connections that cannot join."""
 
 CLOSE_TEXTS = {
     CloseReason.STALLED: "this session did not read for longer than stall_timeout",
@@ -71,4 +96,5 @@ CLOSE_TEXTS = {
     CloseReason.NOT_JOINED: "this connection did not join a realm in time",
     CloseReason.MESSAGE_TIMEOUT: "a message was begun and not completed in time",
     CloseReason.DRAINING: "this node leaves: reconnect",
+    CloseReason.BY_OPERATOR: "an operator has closed this session",
 }

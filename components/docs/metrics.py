@@ -11,13 +11,21 @@ from prometheus_client.metrics_core import Metric
 
 from components.bus import LeadableFeed, WriterFigures
 from components.core.batch import Batch
+from components.core.market import Market
+from components.core.outbox import Condenser, OutboxCounters
+from components.core.outbox_settings import OutboxSettings
 from components.core.replay import ReplaySettings, TickHistory
 from components.docs.pages import table
 from components.environment import NodeEnvironment
 from components.feed.feed import Feed
 from components.feed.web import FeedCollector, lag_histogram
+from components.loop_lag import LoopLag
 from components.router import runtime
-from components.router.metrics import WorkerCollector
+from components.router.buffer_usage import BufferMeasure
+from components.router.engine.fanout import FanOut
+from components.router.figures import Figures
+from components.router.metrics.worker import WorkerCollector
+from components.router.open_connections import OpenConnections
 from components.settings import load_settings
 from components.tokens import load_authority
 
@@ -37,11 +45,21 @@ def worker_families() -> list[Metric]:
     authority = load_authority({"CROSSTICK_TOKEN_KEY": "x" * 32}, Path())
     environment = NodeEnvironment(load_settings({}), authority, authority)
     before = runtime.current()
-    runtime.install(runtime.Runtime(environment, list, TickHistory(ReplaySettings(), lambda: 0.0)))
+    worker = runtime.Runtime(environment, list, TickHistory(ReplaySettings(), lambda: 0.0))
+    worker.market = Market(lambda: 0.0, lambda: 0.0)
+    worker.figures = _figures()
+    runtime.install(worker)
     try:
         return list(WorkerCollector().collect())
     finally:
         runtime.install(before)  # type: ignore[arg-type]  # what was there, and be it nothing
+
+
+def _figures() -> Figures:
+    from twisted.internet import reactor
+
+    fanout = FanOut(reactor, lambda _topic: (), lambda _subscriber, _reason: None, lambda: Condenser(OutboxSettings()))
+    return Figures(fanout, OutboxCounters(), BufferMeasure(reactor, OpenConnections()), LoopLag(reactor))
 
 
 def feed_families() -> list[Metric]:
@@ -52,7 +70,7 @@ def feed_families() -> list[Metric]:
     registry = CollectorRegistry()
     lag_histogram(registry)
     feed = Feed(reactor, load_settings({}).feed, _Nowhere(), lambda: 0, lambda failure: failure.raiseException())
-    registry.register(FeedCollector(feed))
+    registry.register(FeedCollector(feed, LoopLag(reactor)))
     return list(registry.collect())
 
 

@@ -238,6 +238,7 @@ class Feed:
             "epoch": intake.epoch,
             "state": self.state.value,
             "since": self._since_ms,
+            "lag_ms": intake.lag_ms,
             "exchange": {"url": self.settings.exchange_url, **self.lines.status()},
             "symbols": list(self.symbols),
             "stale": self._stale,

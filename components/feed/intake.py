@@ -61,6 +61,8 @@ class Intake:
         self._monotonic_s = monotonic_s
         self.wall_clock_ms = wall_clock_ms
         self._observe_lag_s = observe_lag_s
+        self.lag_ms: int | None = None
+        """Of the last batch with a trade in it: from the exchange's time of its newest to its way to the bus."""
         self._pass_frames = pass_frames
         self._batch_number = 0
         self._events: list[Event] = []
@@ -195,7 +197,9 @@ class Intake:
         if self._events:
             self._batch_number += 1
             events, self._events = self._events, []
-            if self._observe_lag_s is not None and self._newest_trade_ms is not None:
-                self._observe_lag_s(max(0, self.wall_clock_ms() - self._newest_trade_ms) / 1000)
+            if self._newest_trade_ms is not None:
+                self.lag_ms = max(0, self.wall_clock_ms() - self._newest_trade_ms)
+                if self._observe_lag_s is not None:
+                    self._observe_lag_s(self.lag_ms / 1000)
             self._newest_trade_ms = None
             self._bus.write(Batch(self.epoch, self._batch_number, events))

@@ -6,14 +6,17 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 from twisted.web import http
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
+from components.core.faults import Fault
 from components.feed.feed import Feed
+from components.loop_lag import LoopLag
 from components.page import Page
 
 LAG_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
@@ -50,8 +53,40 @@ _BUS_COUNTERS = {
 class FeedCollector(Collector):
     """Turns a feed's status into metrics, when they are asked for."""
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, feed: Feed, loop_lag: LoopLag | None) -> None:
         self._feed = feed
+        self._loop_lag = loop_lag
+
+    def _faults(self, status: dict[str, Any]) -> Iterator[Metric]:
+        conditions = {
+            Fault.BUS_AWAY: bool(self._feed.bus_troubles()),
+            Fault.BUS_AT_RISK: bool(self._feed.bus_warnings()),
+            # A standby that has none could not go on, either.
+            Fault.EXCHANGE_UNREACHABLE: status["state"] != "live",
+            Fault.SYMBOLS_STALE: bool(status["stale"]),
+        }
+        active = GaugeMetricFamily("crosstick_fault_active", "1 while it is, as this feed sees it", labels=["fault"])
+        for fault, is_so in conditions.items():
+            active.add_metric([fault.value], is_so)
+        yield active
+
+    def _loop(self) -> Iterator[Metric]:
+        lag = self._loop_lag
+        if lag is None:
+            return
+        faults = CounterMetricFamily("crosstick_faults", "How often each happened in this feed", labels=["fault"])
+        faults.add_metric([Fault.LOOP_BLOCKED.value], lag.times_blocked)
+        yield faults
+        buckets = [(floatToGoString(bound), count) for bound, count in lag.histogram.cumulative()]
+        yield HistogramMetricFamily(
+            "crosstick_feed_event_loop_lag_seconds",
+            "How late a timer of the event loop was",
+            buckets,
+            lag.histogram.sum,
+        )
+        yield GaugeMetricFamily(
+            "crosstick_feed_event_loop_lag_max_seconds", "The greatest of the last 15 to 30 s", lag.greatest_s
+        )
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics."""
@@ -61,6 +96,8 @@ class FeedCollector(Collector):
         figures = self._feed.bus_figures()
         for name, help_text in _BUS_COUNTERS.items():
             yield CounterMetricFamily(f"crosstick_feed_bus_{name}", help_text, value=getattr(figures, name))
+        yield from self._faults(status)
+        yield from self._loop()
         exchange = status["exchange"]
         yield CounterMetricFamily(
             "crosstick_feed_reconnects", "Connections that were lost and made anew", value=exchange["reconnects"]
@@ -99,9 +136,10 @@ def lag_histogram(registry: CollectorRegistry) -> Histogram:
     )
 
 
-def make_site(feed: Feed, registry: CollectorRegistry) -> Site:
-    """Return what answers the HTTP port."""
-    registry.register(FeedCollector(feed))
+def make_site(feed: Feed, registry: CollectorRegistry, loop_lag: LoopLag | None = None) -> Site:
+    """Return what answers the HTTP port; ``loop_lag`` is that of the feed's process, where it is looked at."""
+    registry.register(FeedCollector(feed, loop_lag))
+    ProcessCollector(registry=registry)
     root: Any = Resource()
     root.putChild(b"healthz", _Healthz())
     root.putChild(b"readyz", _Readyz(feed))

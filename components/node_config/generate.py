@@ -8,6 +8,8 @@ from __future__ import annotations
 import copy
 import io
 import os
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
@@ -51,6 +53,8 @@ def generate(base: str, plan: NodePlan, made_by: str, base_directory: str = ".",
     for index, worker in enumerate(workers):
         if plan.management_port is not None:
             _add_management(worker, plan.management_port + index)
+            if plan.workers > 1:
+                _add_siblings(worker, index, plan.management_port, plan.workers)
         if plan.is_linked:
             add_links(worker, plan, index)
     at = config["workers"].index(router)
@@ -102,8 +106,11 @@ def _set_up_public(router: CommentedMap, plan: NodePlan) -> None:
     if plan.workers > 1:
         # The kernel hands each connection to one of the workers that listen.
         endpoint["shared"] = True
-        # Those of one worker by chance are of no use: each has its own on its management port.
-        del public["paths"]["metrics"]
+        if plan.management_port is None:
+            # Those of one worker by chance are of no use.
+            del public["paths"]["metrics"]
+        else:
+            public["paths"]["metrics"]["classname"] = "components.router.metrics.NodeMetrics"
 
 
 def _copy(router: CommentedMap, index: int) -> CommentedMap:
@@ -135,6 +142,19 @@ def _add_management(worker: CommentedMap, port: int) -> None:
     )
 
 
+def _add_siblings(worker: CommentedMap, index: int, first_port: int, workers: int) -> None:
+    worker["components"].append(
+        entry(
+            type="class",
+            id="siblings",
+            classname="components.router.siblings.component.SiblingWorkers",
+            realm="market",
+            role="gateway",
+            extra=entry(worker=index + 1, management_ports=sequence(*range(first_port, first_port + workers))),
+        )
+    )
+
+
 def _move(config: CommentedMap, base_directory: str, directory: str) -> None:
     """Let relative paths of the code and of pages mean the same in another folder."""
 
@@ -148,6 +168,13 @@ def _move(config: CommentedMap, base_directory: str, directory: str) -> None:
         paths = worker["options"]["pythonpath"]
         paths[:] = [moved(path) for path in paths]
         for transport in worker.get("transports", ()):
-            for path in transport.get("paths", {}).values():
-                if path["type"] == "static":
-                    path["directory"] = moved(path["directory"])
+            for path in _static_paths(transport.get("paths", {})):
+                path["directory"] = moved(path["directory"])
+
+
+def _static_paths(paths: Mapping[str, Any]) -> Iterator[Any]:
+    """Return those of a transport's paths that are folders of files, the ones below others included."""
+    for path in paths.values():
+        if path["type"] == "static":
+            yield path
+        yield from _static_paths(path.get("paths", {}))

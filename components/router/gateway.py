@@ -20,7 +20,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from components.bus.choice import make_reader
-from components.core.closing import CloseReason
+from components.core.closing import CloseReason, EndedBy, Ending
+from components.core.faults import Fault
 from components.core.grants import Grants, grants_of
 from components.core.market import Market
 from components.core.outbox import Condenser, OutboxCounters
@@ -31,10 +32,15 @@ from components.core.retained import RetainedEvents
 from components.core.topics import STREAMS
 from components.environment import NodeEnvironment, refuse_to_start
 from components.logs import safe_log
+from components.loop_lag import LoopLag
 from components.router import runtime
+from components.router.buffer_usage import BufferMeasure
 from components.router.fanout_settings import FanOutSettings, FanOutSettingsError
+from components.router.fault_watch import FaultWatch
 from components.router.feed_symbols.ways import way_to_feeds
+from components.router.figures import Figures
 from components.router.garbage import Garbage
+from components.router.listeners.listener import registry
 from components.router.market_api import MarketApi
 from components.router.plain.market import MarketView
 from components.router.rate_topics import RateTopics
@@ -43,6 +49,7 @@ from components.router.relay import Relay
 from components.router.seam.connections import install_transports
 from components.router.seam.plain_session import install_sessions
 from components.router.seam.router_seam import RouterSeam
+from components.router.seam.transports import TransportSettings
 from components.tokens import CLIENT_ROLES
 from components.uris import AUTHORIZE, ERROR_NOT_READY, MARKET_STATUS
 
@@ -77,7 +84,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
             self._count_cut,
             self._count_ping_failure,
             self._count_violation,
-            self._garbage.connection_gone,
+            self._connection_gone,
         )
         self._market = Market(time.monotonic, time.time)
         self._history = TickHistory(self._fanout_settings.replay, time.monotonic)
@@ -131,16 +138,27 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         self._seam.market = self._view
         install_sessions(self)
         await self.register(self._authorize, AUTHORIZE)
-        await MarketApi(self._market, self._history, self._relay.awaits_history, self._caller_grants).register(self)
+        awaits_history = self._relay.awaits_history
+        await MarketApi(self._market, self._history, awaits_history, self._caller_grants, time.time).register(self)
         self._runtime.bus = bus = make_reader(self._bus_settings, self._reactor, self, self._seam)
         self._relay.listen_to(bus)
         self._runtime.way_to_feeds = way_to_feeds(self._bus_settings, self._reactor, self.call)
         self._turns.come_first(bus.read_ahead)
         self._turns.come_first(self._seam.fanout.flush_if_due)
         await bus.start(self._relay)
-        self._watch.start(1.0).addErrback(self._watch_failed)
         self._runtime.market, self._runtime.rates = self._market, self._conflator.rates
+        self._runtime.followers = self._seam.followers
+        figures = self._runtime.figures = Figures(
+            self._seam.fanout,
+            self._outbox_counters,
+            BufferMeasure(self._reactor, TransportSettings.open_connections),
+            LoopLag(self._reactor, self._loop_blocked),
+        )
+        self._seam.watch_subscriptions(figures.symbols)
+        self._faults = FaultWatch(details.realm, self._runtime, figures.feed, registry().listeners.values)
         self._joined = True
+        figures.loop_lag.start()
+        self._watch.start(1.0).addErrback(self._watch_failed)
         self._garbage.start()
         self.life_log.info(
             "gateway of realm {realm} is up: bus {bus}, ticks at {rates}",
@@ -154,19 +172,22 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         self._rates.stop()
         if self._watch.running:
             self._watch.stop()
+        if self._runtime.figures is not None:
+            self._runtime.figures.loop_lag.stop()
         if self._runtime.bus is not None:
             ensureDeferred(self._runtime.bus.stop()).addErrback(self._bus_not_stopped)
 
     def _look(self) -> None:
         self._relay.watch()
         self._view.watch()
+        self._faults.look()
         if self._joined:
             self._readiness.look(self._runtime.readiness())
 
     # Relay
 
-    def _publish_batch(self, events: Sequence[tuple[str, EncodedPayload]]) -> None:
-        self._seam.publish_batch(events)
+    def _publish_batch(self, events: Sequence[tuple[str, EncodedPayload]], made_ms: int | None = None) -> None:
+        self._seam.publish_batch(events, made_ms)
 
     def _retained(self, session: Any, uri: str, match: str) -> list[tuple[str, EncodedPayload]]:
         grants = self._grants(session._authrole, session._authid, session._authextra)
@@ -174,7 +195,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         return [(topic, EncodedPayload(payload)) for topic, payload in events]
 
     def _count_cut(self, reason: CloseReason, authid: str | None, address: str) -> None:
-        self._runtime.closed[reason] += 1
+        self._runtime.disconnects[reason] += 1
         self.life_log.info(
             "session closed: {reason}, authid {authid!r}, from {address}",
             reason=reason.value,
@@ -182,11 +203,20 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
             address=address,
         )
 
+    def _connection_gone(self, ended_by: EndedBy | None) -> None:
+        # Those that are closed for a reason are counted when that is decided.
+        if isinstance(ended_by, Ending):
+            self._runtime.disconnects[ended_by] += 1
+        self._garbage.connection_gone()
+
     def _count_ping_failure(self) -> None:
         self._runtime.ping_failures += 1
 
     def _count_violation(self) -> None:
         self._runtime.violations += 1
+
+    def _loop_blocked(self, lag_s: float) -> None:
+        self._runtime.faults.tell(Fault.LOOP_BLOCKED, f"for {lag_s:.1f} s")
 
     def _publish_status(self, status: dict[str, Any]) -> None:
         self.publish(MARKET_STATUS, status, options=_RETAINED)

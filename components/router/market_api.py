@@ -24,6 +24,7 @@ from components.uris import (
     MARKET_SNAPSHOT,
     MARKET_STATUS,
     MARKET_SYMBOLS,
+    MARKET_TIME,
 )
 
 MAX_SNAPSHOT_SYMBOLS = 2000
@@ -58,16 +59,18 @@ class MarketApi:
         history: TickHistory,
         awaits_history: Callable[[], bool],
         grants_of_caller: Callable[[CallDetails], Grants],
+        time_s: Callable[[], float],
     ) -> None:
         """Answer with what these know.
 
         ``awaits_history`` tells whether ``history`` may still get older ticks; ``grants_of_caller`` returns the rights of who
-        calls, or raises an ``ApplicationError``.
+        calls, or raises an ``ApplicationError``; ``time_s`` is the wall clock, s since 1970.
         """
         self._market = market
         self._history = history
         self._awaits_history = awaits_history
         self._grants_of_caller = grants_of_caller
+        self._time_s = time_s
 
     async def register(self, session: Any) -> None:
         """Register the procedures on an in-router session."""
@@ -75,6 +78,7 @@ class MarketApi:
         await register_checked(session, MARKET_STATUS, NoArguments, self.status)
         await register_checked(session, MARKET_SNAPSHOT, SnapshotArguments, self.snapshot)
         await register_checked(session, MARKET_REPLAY, ReplayArguments, self.replay)
+        await register_checked(session, MARKET_TIME, NoArguments, self.time)
 
     def symbols(self, _: NoArguments, details: CallDetails) -> list[str]:
         """Return the symbols that the caller's token grants."""
@@ -109,6 +113,10 @@ class MarketApi:
             return EncodedPayload(self._history.replay(arguments.symbol, arguments.epoch, arguments.after_seq))
         except SeqAhead as error:
             raise ApplicationError(ERROR_INVALID_ARGUMENT, f"{error}, was {arguments.after_seq}") from None
+
+    def time(self, _: NoArguments, details: CallDetails) -> int:
+        """Return the gateway's wall clock, ms since 1970, by which a client learns how far its own differs."""
+        return int(self._time_s() * 1000)
 
     def _check_ready(self) -> None:
         if not self._market.symbols:

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from components.core.closing import CloseReason
+
+
+class WaitingBytes(NamedTuple):
+    """What has been published for a client, and has not been handed to the system yet."""
+
+    bytes: int
+    entries: int
+    """Events, as they would be sent: those that were merged are one."""
+
+    is_blocked: bool
+    """Whether its connection takes no more."""
 
 
 class OpenConnection(Protocol):
@@ -19,6 +30,9 @@ class OpenConnection(Protocol):
 
     def cut(self, reason: CloseReason) -> None:
         """Be closed, and told why, at once."""
+
+    def waiting(self) -> WaitingBytes:
+        """Return what waits for the client."""
 
 
 class OpenConnections:
@@ -46,6 +60,10 @@ class OpenConnections:
     def any_left(self) -> bool:
         """Whether a client's may be open, sent away or not."""
         return bool(self._staying or self._parting)
+
+    def all(self) -> list[OpenConnection]:
+        """Return all, whoever's, sent away or not."""
+        return [*self._staying, *self._parting]
 
     def clients(self) -> list[OpenConnection]:
         """Return all that are clients', sent away or not."""

@@ -17,6 +17,7 @@ from components.core.market import Market
 from components.core.payload import EncodedPayload
 from components.core.replay import TickHistory
 from components.core.retained import RetainedEvents
+from components.core.tick_age import trade_time_ms
 from components.router.rate_topics import RateTopics
 
 BUS_BACK_GRACE_S = 10.0
@@ -24,6 +25,9 @@ BUS_BACK_GRACE_S = 10.0
 
 BUS_AWAY_GRACE_S = 60.0
 """How long a bus may be in trouble, and no feed be heard, before a gateway that was serving is not ready: it may be alone."""
+
+FEED_AWAY_GRACE_S = 60.0
+"""How long a feed that nobody else reads may have nothing from the exchange before a gateway that was serving is not ready."""
 
 HISTORY_GRACE_S = 30.0
 """How long clients wait for the bus's history, from when it says what stands; then they are told what is here."""
@@ -40,10 +44,11 @@ class Relay:
         history: TickHistory,
         rates: RateTopics,
         retained: RetainedEvents,
-        publish_batch: Callable[[Sequence[tuple[str, EncodedPayload]]], None],
+        publish_batch: Callable[[Sequence[tuple[str, EncodedPayload]], int | None], None],
         publish_status: Callable[[dict[str, Any]], None],
         monotonic_s: Callable[[], float],
     ) -> None:
+        """Publish by ``publish_batch(events, made_ms)``; see ``FanOut.publish_batch``."""
         self._market = market
         self._history = history
         self._rates = rates
@@ -57,7 +62,10 @@ class Relay:
         """Of what came last."""
 
         self._served = False
-        """Whether clients have been served: a feed was heard, and said that it was live."""
+        """Whether clients have been served: a feed was heard, and had what the exchange sends."""
+
+        self._well_s = float("-inf")
+        """When a feed last said that it had."""
 
         self._starting = True
         """Whether clients could not be served yet."""
@@ -84,7 +92,8 @@ class Relay:
         self._history.begin_epoch(standing.epoch)
         unknown = self._market.take_standing(standing)
         if unknown.events:
-            self._spread(unknown)
+            # From whenever they are: how old they are says nothing of how fast anything is.
+            self._spread(unknown, None)
 
     def take_history(self, batch: Batch) -> None:
         """See ``BusListener.take_history``."""
@@ -95,7 +104,7 @@ class Relay:
         if self._market.take_batch(batch):
             self._note_epoch(batch.epoch)
             self._history.take_batch(batch)
-            self._spread(batch)
+            self._spread(batch, trade_time_ms(batch.events))
 
     def _note_epoch(self, epoch: int) -> None:
         if epoch != self._epoch:
@@ -116,12 +125,15 @@ class Relay:
                 for symbol in set(was_followed).difference(self._market.symbols):
                     self._rates.end(symbol)
             self._tell_status()
-        self._served = self._served or self._state() in ("live", "stale")
+        if self._feed_trouble() is None:
+            self._served = True
+            self._well_s = self._monotonic_s()
 
-    def _spread(self, batch: Batch) -> None:
+    def _spread(self, batch: Batch, made_ms: int | None) -> None:
         if self._rates.active:
             self._rates.take_batch(batch)
-        self._publish_batch([(topic, EncodedPayload(payload)) for topic, _, payload in batch.events])
+        events = [(topic, EncodedPayload(payload)) for topic, _, payload in batch.events]
+        self._publish_batch(events, made_ms)
 
     def _tell_status(self) -> None:
         self._feed_was_lost = self._market.feed_lost
@@ -144,8 +156,11 @@ class Relay:
     def degraded(self) -> list[str]:
         """Return what is wrong and does not keep clients from being served, a line each."""
         degraded = self._bus_troubles()
-        if not degraded and self._goes_on_without_feed() and self._market.feed_lost:
-            degraded = [f"no feed writes to the bus, for {self._market.feed_silent_s or 0.0:.0f} s"]
+        if self._market.feed_lost:
+            if not degraded and self._goes_on_without_feed():
+                degraded = [f"no feed writes to the bus, for {self._market.feed_silent_s or 0.0:.0f} s"]
+        elif self._goes_on_without_exchange() and (trouble := self._feed_trouble()) is not None:
+            degraded.append(trouble)
         return degraded if self._bus is None else [*degraded, *self._bus.warnings()]
 
     def _bus_troubles(self) -> list[str]:
@@ -160,6 +175,9 @@ class Relay:
     def _goes_on_without_feed(self) -> bool:
         return self._served and self._bus is not None and self._bus.shared
 
+    def _goes_on_without_exchange(self) -> bool:
+        return self._goes_on_without_feed() or (self._served and self._monotonic_s() - self._well_s < FEED_AWAY_GRACE_S)
+
     def awaits_history(self) -> bool:
         """Return whether ticks that are not here may still come from the bus's history, for ``HISTORY_GRACE_S`` at most."""
         if self._bus is None or not self._bus.reading_history:
@@ -173,7 +191,8 @@ class Relay:
         A bus that has failed under a gateway that was serving is no reason for ``BUS_AWAY_GRACE_S``: most often it has failed
         under all of them, and a balancer that took them all out would turn a pause of the prices into an outage. History is
         waited for at the start alone, when clients have other gateways to go to. That no feed writes to a bus that works is the
-        same for all gateways of a shared one: who has served goes on with what is here.
+        same for all gateways of a shared one: who has served goes on with what is here. So is that the feed has nothing from
+        the exchange; a feed of the node's own may be alone with that, and has ``FEED_AWAY_GRACE_S``.
         """
         because = self._feed_not_ready_because()
         if not because and self._starting:
@@ -191,14 +210,16 @@ class Relay:
             else:
                 goes_on = self._goes_on_without_feed()
             return [] if goes_on else ["no feed has reported", *troubles]
-        state = self._state()
-        if state == "stale" and len(self._market.stale) == len(self._market.symbols):
-            return ["all symbols are silent"]
-        if state in ("live", "stale"):
-            return []
-        error = self._market.status().get("exchange", {}).get("last_error", "")
-        return [f"the feed is {state}" + (f": {error}" if error else "")]
+        trouble = self._feed_trouble()
+        return [] if trouble is None or self._goes_on_without_exchange() else [trouble]
 
-    def _state(self) -> str:
-        state: str = self._market.status().get("state", "")
-        return state
+    def _feed_trouble(self) -> str | None:
+        """Return what is wrong with the feed that is heard, in a line; ``None`` where it has what the exchange sends."""
+        status = self._market.status()
+        state: str = status.get("state", "")
+        if state == "stale" and len(self._market.stale) == len(self._market.symbols):
+            return "all symbols are silent"
+        if state in ("live", "stale"):
+            return None
+        error = status.get("exchange", {}).get("last_error", "")
+        return f"the feed is {state}" + (f": {error}" if error else "")

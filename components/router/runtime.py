@@ -6,12 +6,14 @@ Nobody is let in before a component has put the runtime in place.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from components.bus import BusReader
-from components.core.closing import CloseReason
+from components.core.closing import EndedBy
+from components.core.faults import FaultLog
 from components.core.market import Market
 from components.core.rates import Rate
 from components.core.replay import TickHistory
@@ -20,6 +22,8 @@ from components.environment import NodeEnvironment
 from components.router.access.live_tokens import LiveTokens
 from components.router.bridge.desk import BridgeDesk
 from components.router.feed_symbols.ways import WayToFeeds
+from components.router.figures import Figures
+from components.router.siblings.asking import Siblings
 from components.tokens import TokenAuthority
 
 
@@ -61,8 +65,8 @@ class Runtime:
     refused_tickets: Counter[str] = field(default_factory=Counter)
     """By cause. The causes are ``TokenError`` texts, a fixed few."""
 
-    closed: Counter[CloseReason] = field(default_factory=Counter)
-    """Connections that were given up, by why."""
+    disconnects: Counter[EndedBy] = field(default_factory=Counter)
+    """Connections of clients that have ended, or that the gateway has given up, by why."""
 
     violations: int = 0
     """WebSocket connections that were failed since what came broke WebSocket's or WAMP's rules, or was too long."""
@@ -91,6 +95,15 @@ class Runtime:
     rates: tuple[Rate, ...] = ()
     """At which ticks can be had, beside all of them."""
 
+    followers: Callable[[str], int] = lambda topic: 0
+    """How many sessions are subscribed to a topic itself; those of patterns are not counted."""
+
+    figures: Figures | None = None
+    """What is measured; ``None`` before the gateway has joined."""
+
+    faults: FaultLog = field(default_factory=lambda: FaultLog(lambda: int(time.time() * 1000)))
+    """What is wrong with this worker, and what went wrong lately."""
+
 
 _runtime: Runtime | None = None
 _gatekeepers: dict[str, Seats] = {}
@@ -98,6 +111,7 @@ _live_tokens: LiveTokens | None = None
 _why_tokens_wait: Callable[[], str] | None = None
 _drains = False
 _bridge: BridgeDesk | None = None
+_siblings = Siblings()
 
 
 def install(runtime: Runtime) -> None:
@@ -167,6 +181,17 @@ def install_bridge(desk: BridgeDesk | None) -> None:
 def bridge() -> BridgeDesk | None:
     """Return what signed HTTP requests need; ``None`` where there is no bridge, or it has not joined."""
     return _bridge
+
+
+def install_siblings(siblings: Siblings) -> None:
+    """Put in place which router workers the node has."""
+    global _siblings
+    _siblings = siblings
+
+
+def siblings() -> Siblings:
+    """Return the router workers of the node; without configuration there is this one alone."""
+    return _siblings
 
 
 def begin_drain() -> None:

@@ -13,6 +13,7 @@ from crossbar.common.checkconfig import check_config_file
 from crossbar.personality import Personality
 
 from components.cli import main
+from components.router.siblings.settings import parse_siblings
 from tests.harness.documents import blocks
 from tests.harness.node import REPOSITORY
 
@@ -64,12 +65,18 @@ def test_workers_share_the_public_port_and_have_a_management_port_each() -> None
         transports = by_id(workers[name]["transports"])
         endpoint = transports["public"]["endpoint"]
         assert (endpoint["port"], endpoint["shared"]) == (8000, True)
-        assert "metrics" not in transports["public"]["paths"]
+        assert transports["public"]["paths"]["metrics"]["classname"] == "components.router.metrics.NodeMetrics"
+        assert transports["management"]["paths"]["metrics"]["classname"] == "components.router.metrics.Metrics"
         assert transports["management"]["endpoint"] == {"type": "tcp", "interface": "127.0.0.1", "port": 8090 + index}
         # Feed and exchange join one of them.
         assert ("internal" in transports) == (name == "router")
-        components = [component["id"] for component in workers[name]["components"]]
-        assert {"listeners", "gateway", "market-gatekeeper", "ops-gatekeeper", "drain", "links"} == set(components)
+        components = by_id(workers[name]["components"])
+        assert set(components) == {
+            *("listeners", "gateway", "market-gatekeeper", "ops-gatekeeper", "drain", "operators", "feed-symbols"),
+            *("siblings", "links"),
+        }
+        siblings = parse_siblings(components["siblings"]["extra"])
+        assert (siblings.worker, siblings.management_ports) == (index + 1, [8090, 8091, 8092])
 
 
 def test_each_router_has_all_others_as_peers() -> None:
@@ -99,6 +106,12 @@ def test_crossbar_accepts_what_is_written(tmp_path: Path, arguments: tuple[str, 
             assert (tmp_path / "node" / path).resolve() == REPOSITORY
     public = by_id(made["workers"][0]["transports"])["public"]["paths"]
     assert (tmp_path / "node" / public["/"]["directory"] / "index.html").is_file()
+    libraries = public["vendor"]["paths"]
+    for path, file in (
+        ("/", "autobahn.min.js"),
+        ("lightweight-charts", "lightweight-charts.standalone.production.mjs"),
+    ):
+        assert (tmp_path / "node" / libraries[path]["directory"] / file).is_file()
 
 
 def test_the_documented_commands_write_what_crossbar_accepts(tmp_path: Path) -> None:

@@ -68,6 +68,10 @@ def test_it_makes_a_key_prints_the_page_and_ends_cleanly(make_node: Callable[...
     assert address is not None, lines
     assert address[1] == node.url
     assert node.authority.verify(address[2]).role == "viewer"
+    operators = re.search(rf"^For operators: {node.url}/operator.html#token=(\S+)$", "".join(lines), re.MULTILINE)
+    assert operators is not None, lines
+    claims = node.authority.verify(operators[1])
+    assert (claims.role, claims.realm) == ("operator", "ops")
     assert (node.directory / DEVELOPMENT_KEY_NAME).stat().st_mode & 0o777 == 0o600
     assert "with 1" in "".join(lines)
     # Nothing but the address: a first start has nothing to warn of.

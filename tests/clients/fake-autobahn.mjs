@@ -3,7 +3,10 @@
 /** The connections made since the last `forget()`, in the order of their making. */
 export const made = [];
 
-export const forget = () => made.splice(0);
+export const forget = () => {
+  made.splice(0);
+  refusedTopics.splice(0);
+};
 
 /** Let promises that are due run their course. */
 export const settled = async () => {
@@ -12,16 +15,28 @@ export const settled = async () => {
   }
 };
 
+/** The topics to which the next sessions may not subscribe. */
+export const refusedTopics = [];
+
 class FakeSession {
   calls = [];
+  refused = new Set(refusedTopics);
   handlers = new Map();
 
   call(procedure, args = []) {
     return new Promise((resolve, reject) => this.calls.push({ procedure, args, resolve, reject }));
   }
 
-  async subscribe(topic, handler) {
+  async subscribe(topic, handler, options = {}) {
+    if (this.refused.has(topic)) {
+      throw { error: "wamp.error.not_authorized", args: ["no right"] };
+    }
     this.handlers.set(topic, handler);
+    return { topic, options };
+  }
+
+  async unsubscribe({ topic }) {
+    this.handlers.delete(topic);
   }
 
   /** Answer the oldest open call of a procedure. */

@@ -11,8 +11,9 @@ from tests.clients.chromium import Chromium, Page
 from tests.clients.line import Line
 from tests.harness.node import Node
 
+LIVE = "document.getElementById('connection').textContent === 'Live'"
 PRICES = "[...document.querySelectorAll('.ticker .price .value')].map(cell => cell.textContent)"
-PRICED = f"{PRICES}.filter(price => price !== '–').length"
+PRICED = f"{PRICES}.filter(price => price !== '–' && price !== '').length"
 CONNECTION = "document.getElementById('connection').textContent"
 MOVED = f"(() => {{ const now = {PRICES}; return window.before.filter((price, row) => price !== now[row]).length; }})()"
 
@@ -25,7 +26,7 @@ COUNT_WEBSOCKETS = """
 
 
 async def see_moving_prices(page: Page) -> None:
-    await page.wait_for(f"{CONNECTION} === 'Live' && {PRICED} >= 100")
+    await page.wait_for(f"{LIVE} && {PRICED} >= 100")
     await page.evaluate(f"window.before = {PRICES}, null")
     await page.wait_for(f"{MOVED} >= 30")
 
@@ -38,7 +39,7 @@ async def test_the_page_shows_moving_prices_of_a_hundred_symbols(node: Node, chr
     await page.wait_for("document.querySelector('.price[data-direction=up] .arrow').textContent === '▲'")
     await page.wait_for("document.querySelector('.price[data-direction=down] .arrow').textContent === '▼'")
     row = "document.querySelector('[data-symbol=BTCUSDT]')"
-    for column in ("volume", "bid", "ask", "age"):
+    for column in ("change", "day-volume", "bid", "ask", "age"):
         await page.wait_for(f"{row}.querySelector('.{column}').textContent !== '–'")
     assert await page.evaluate(f"{row}.querySelector('.missed').textContent") == "0"
     assert page.problems == []
@@ -71,6 +72,7 @@ async def test_after_a_cut_the_page_says_so_and_comes_back_by_itself(
     await see_moving_prices(page)
     await line.cut()
     await page.wait_for(f"{CONNECTION} === 'Disconnected'")
+    assert "Prices stand still" in await page.text_of("#announcer")
     await page.wait_for("/Reconnecting in \\d+ s/.test(document.querySelector('.interruption').innerText)")
     assert await page.evaluate("document.querySelector('.ticker').classList.contains('frozen')")
     line.mend()
@@ -110,9 +112,7 @@ async def test_a_refused_token_is_shown_and_not_tried_again(node: Node, chromium
 async def test_a_viewer_of_some_symbols_sees_those(node: Node, chromium: Chromium) -> None:
     page = await chromium.open_page(f"{node.url}/#token={node.token('alice', symbols=['BTC*'])}")
     await page.wait_for(f"{CONNECTION} === 'Live' && {PRICED} >= 1")
-    symbols = await page.evaluate(
-        "[...document.querySelectorAll('.ticker tr')].map(row => row.dataset.symbol).filter(Boolean)"
-    )
+    symbols = await page.evaluate("[...document.querySelectorAll('.ticker tbody tr')].map(row => row.dataset.symbol)")
     assert symbols
     assert all(symbol.startswith("BTC") for symbol in symbols)
 

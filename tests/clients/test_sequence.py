@@ -107,7 +107,30 @@ def test_a_tick_that_stands_for_some_that_were_replayed_is_replaced_by_the_other
     steps = tracker.answered(ask, answer(ask, 8, 9, 10, 11, 12))
     assert told(steps) == ["8", "9", "10", "11", "12", "ask 1 after 12"]
     ask = ask_of(steps)
-    assert told(tracker.answered(ask, answer(ask, 13, 14, 15))) == ["13", "14", "15"]
+    assert told(tracker.answered(ask, answer(ask, 13, 14, 15))) == ["13", "14"]
+    assert told(tracker.observe(tick(15))) == ["15"]
+
+
+def test_a_replay_between_ticks_at_a_rate_ends_where_one_of_them_ends() -> None:
+    tracker = at(7)
+    ask = ask_of(tracker.observe(tick(14, merged=5)))
+    steps = tracker.answered(ask, answer(ask, *range(8, 14), more=True))
+    assert told(steps)[-2:] == ["13", "ask 1 after 13"]
+    steps = tracker.answered(ask_of(steps), answer(ask_of(steps), *range(14, 17), more=True))
+    assert told(steps) == ["14"]
+    assert told(tracker.observe(tick(19, merged=5))) == ["19"]
+
+
+def test_a_change_of_rates_is_no_other_epoch_and_soon_in_step() -> None:
+    tracker = at(20)
+    tracker.change_streams()
+    assert tracker.observe(tick(18, merged=5)) == []
+    ask = ask_of(tracker.observe(tick(23, merged=5)))
+    assert told(tracker.answered(ask, answer(ask, *range(21, 27)))) == ["21", "22", "23"]
+    assert told(tracker.observe(tick(28, merged=5))) == ["28"]
+    tracker.change_streams()
+    ask = ask_of(tracker.observe(tick(31)))
+    assert told(tracker.answered(ask, answer(ask, *range(29, 33)))) == ["29", "30", "31", "32"]
 
 
 def test_a_tick_that_would_repeat_some_is_a_gap_where_the_others_cannot_be_had() -> None:

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 import { MarketWatch } from "../../clients/browser/market-watch.js";
-import { TOKEN, autobahn, forget, made, settled } from "./fake-autobahn.mjs";
+import { TOKEN, autobahn, forget, made, refusedTopics, settled } from "./fake-autobahn.mjs";
 
 const LIVE = { epoch: 1, state: "live", stale: 0, stale_symbols: [] };
 
@@ -245,4 +245,110 @@ test("names of silent symbols are not asked for where nobody wants them", async 
   await settled();
   assert.deepEqual(session.calls, []);
   assert.deepEqual(told, ["live", "stale"]);
+});
+
+test("statistics of the day are handed on where somebody wants them, and may be refused alone", async () => {
+  refusedTopics.push("market.ETHUSDT.day");
+  watch({ symbols: ["BTCUSDT", "ETHUSDT"], onDay: ({ last }) => told.push(`last ${last}`) });
+  const session = await join();
+  await session.publish("market.BTCUSDT.day", { symbol: "BTCUSDT", last: 3 });
+  await session.publish("market.ETHUSDT", { symbol: "ETHUSDT", seq: 1 });
+  assert.deepEqual(told, ["live", "last 3", "tick 1, missed 0"]);
+});
+
+test("a change of the rate ends the ticks of the one before, and joins on what they brought", async () => {
+  const watched = watch();
+  const session = await join();
+  await tick(session, 10);
+  watched.setRate("every_1s");
+  await settled();
+  assert.deepEqual([...session.handlers.keys()].sort(), ["market.BTCUSDT.book", "market.BTCUSDT.day", "market.BTCUSDT.every_1s", "market.status"]);
+  const merged = (seq, count) => session.publish("market.BTCUSDT.every_1s", { symbol: "BTCUSDT", seq, merged: count });
+  told = [];
+  await merged(8, 5); // the newest that there was
+  await merged(13, 5);
+  await replay(session, [11, 12, 13, 14, 15]);
+  await merged(18, 5);
+  assert.deepEqual(told, [
+    "replay BTCUSDT 1 10-15 5",
+    ...["tick 11, missed 0", "tick 12, missed 0", "tick 13, missed 0", "tick 18, missed 0"],
+  ]);
+  assert.deepEqual(session.calls, []);
+});
+
+test("after a reconnect ticks come at the rate chosen, and nothing is asked for before the first", async () => {
+  watch({ rate: "every_1s" });
+  const first = await join();
+  await first.publish("market.BTCUSDT.every_1s", { symbol: "BTCUSDT", seq: 10, merged: 2 });
+  made[0].drop("lost");
+  mock.timers.tick(1_000);
+  const second = await join();
+  assert.deepEqual(replays(second), []);
+  await second.publish("market.BTCUSDT.every_1s", { symbol: "BTCUSDT", seq: 14, merged: 2 });
+  assert.deepEqual(replays(second), [["BTCUSDT", 1, 10]]);
+  await replay(second, [11, 12, 13, 14, 15]);
+  await second.publish("market.BTCUSDT.every_1s", { symbol: "BTCUSDT", seq: 17, merged: 3 });
+  assert.deepEqual(told.slice(-5), [11, 12, 13, 14, 17].map((seq) => `tick ${seq}, missed 0`));
+});
+
+test("where there is no such rate every trade comes, and that is told", async () => {
+  refusedTopics.push("market.BTCUSDT.every_7s");
+  watch({ rate: "every_7s", onRefusedRate: (rate) => told.push(`no ${rate}`), onSymbols: (symbols) => told.push(symbols.join()) });
+  const session = await join();
+  await tick(session, 1);
+  assert.deepEqual(told, ["live", "no every_7s", "BTCUSDT", "tick 1, missed 0"]);
+});
+
+test("a rate that there is not is asked for once, however many symbols there are", async () => {
+  refusedTopics.push("market..every_7s", "market.A.every_7s", "market.B.every_7s");
+  const asked = [];
+  watch({ symbols: null, patterns: true, rate: "every_7s", onRefusedRate: (rate) => told.push(`no ${rate}`) });
+  await made.at(-1).join();
+  const { session } = made.at(-1);
+  const subscribe = session.subscribe.bind(session);
+  session.subscribe = (topic, ...rest) => (asked.push(topic), subscribe(topic, ...rest));
+  await session.answer("market.status", LIVE);
+  await session.answer("market.symbols", ["A", "B"]);
+  assert.deepEqual(told, ["live", "no every_7s"]);
+  assert.deepEqual(asked.filter((topic) => topic.endsWith("every_7s")), ["market..every_7s", "market.A.every_7s"]);
+  assert.ok(session.handlers.has("market."));
+});
+
+test("a token for all symbols subscribes by one pattern per family, and passes over what is no tick", async () => {
+  watch({ symbols: null, patterns: true, onDay: () => {} });
+  const session = await join();
+  await session.answer("market.symbols", ["BTCUSDT", "ETHUSDT"]);
+  assert.deepEqual([...session.handlers.keys()], ["market.status", "market.", "market..book", "market..day"]);
+  told = [];
+  await session.publish("market.", { ...LIVE, state: "stale" });
+  await session.publish("market.", { symbol: "ETHUSDT", seq: 1 });
+  assert.deepEqual(told, ["tick 1, missed 0"]);
+});
+
+test("where patterns are refused each symbol is subscribed to", async () => {
+  refusedTopics.push("market.", "market..book", "market..day");
+  watch({ symbols: null, patterns: true });
+  const session = await join();
+  await session.answer("market.symbols", ["BTCUSDT"]);
+  assert.deepEqual([...session.handlers.keys()], ["market.status", "market.BTCUSDT", "market.BTCUSDT.book", "market.BTCUSDT.day"]);
+});
+
+test("the history of a symbol comes page by page, up to where the page has enough or the line is cut", async () => {
+  const watched = watch();
+  const pages = [];
+  const take = ({ events }) => pages.push(events.map(({ seq }) => seq)) > 0;
+  await assert.rejects(watched.history("BTCUSDT", 0, 5, take), /there is no connection/);
+  const session = await join();
+  const history = watched.history("BTCUSDT", 0, 5, take);
+  await settled();
+  await replay(session, [2, 3], { more: true });
+  assert.deepEqual(replays(session), [["BTCUSDT", 1, 3]]);
+  await replay(session, [4, 5, 6], { more: true });
+  await history;
+  assert.deepEqual(pages, [[2, 3], [4, 5, 6]]);
+  const cut = assert.rejects(watched.history("BTCUSDT", 0, 5, take), /the connection was lost/);
+  made[0].drop("lost");
+  mock.timers.tick(1_000);
+  await join();
+  await cut;
 });

@@ -16,6 +16,7 @@ def test_each_reason_has_its_uri_and_its_close_code() -> None:
         "crosstick.close.not_joined": 4007,
         "crosstick.close.message_timeout": 4008,
         "crosstick.close.draining": 4009,
+        "crosstick.close.by_operator": 4012,
     }
 
 

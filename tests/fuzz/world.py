@@ -147,7 +147,7 @@ class World:
             lambda reason, authid, address: None,
             lambda: None,
             lambda: None,
-            lambda: None,
+            lambda ended_by: None,
         )
         environment: Any = SimpleNamespace(authority=AUTHORITY)
         history = TickHistory(ReplaySettings(), lambda: 0.0)

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,14 @@ def with_limits(realm: str = "market", **limits: Any) -> Callable[[dict[str, Any
         component(config, f"{realm}-gatekeeper")["extra"] = {"limits": limits}
 
     return change
+
+
+def static_paths(paths: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Return those of a transport's paths that are folders of files, the ones below others included."""
+    for path in paths.values():
+        if path["type"] == "static":
+            yield path
+        yield from static_paths(path.get("paths", {}))
 
 
 class Node:
@@ -201,9 +209,8 @@ class Node:
             for transport in worker.get("transports", ()):
                 if transport["type"] == "web":
                     transport["endpoint"]["port"] = self.port
-                    for path in transport["paths"].values():
-                        if path["type"] == "static":
-                            path["directory"] = str((REPOSITORY / ".crossbar" / path["directory"]).resolve())
+                    for path in static_paths(transport["paths"]):
+                        path["directory"] = str((REPOSITORY / ".crossbar" / path["directory"]).resolve())
         if not self._as_shipped:
             router, exchange, feed = config["workers"]
             feed["components"] = [*exchange["components"], *feed["components"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from collections.abc import Awaitable, Callable
@@ -35,9 +36,12 @@ async def test_a_killed_and_restarted_exchange_is_but_a_pause(
     await exchange.stop()
     await until(reactor, lambda: any(status["state"] == "connecting" for _, status, _ in statuses))
     assert (await client.call("market.status"))["state"] == "connecting"
-    ready, [because] = node.ready()
-    assert not ready
-    assert because.startswith("the feed is connecting: ")
+    # It has served, and goes on with what it has, for a minute.
+    status_code, _, body = node.get("/readyz")
+    said = json.loads(body)
+    assert (status_code, said["ready"], said["because"]) == (200, True, [])
+    assert said["degraded"][0].startswith("the feed is connecting: ")
+    await until(reactor, lambda: node.metrics()["crosstick_fault_active", "exchange_unreachable"] == 1)
 
     before = len(events)
     await make_exchange(port=port, rate_per_s=500)

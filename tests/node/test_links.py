@@ -118,7 +118,7 @@ async def everywhere(clients: Clients, cluster: Cluster) -> list[Client]:
     many = [await viewer(clients, cluster.b, f"v{number}") for number in range(ON_B)]
     await until(
         reactor,
-        lambda: sum(worker_metrics(cluster, index)["crosstick_connections"] > 0 for index in range(2)) == 2,
+        lambda: sum(worker_metrics(cluster, index)["crosstick_active_connections"] > 0 for index in range(2)) == 2,
     )
     return [await viewer(clients, cluster.a), *many]
 
@@ -164,7 +164,22 @@ async def test_connections_to_a_shared_port_are_spread_over_the_workers(cluster:
         reactor,
         lambda: sum(worker_metrics(cluster, index)["crosstick_sessions"] for index in range(2)) == ON_B,
     )
-    assert all(worker_metrics(cluster, index)["crosstick_sessions"] for index in range(2))
+    each = [worker_metrics(cluster, index) for index in range(2)]
+    assert all(worker["crosstick_sessions"] for worker in each)
+    # The shared port answers for both, whichever of them has the connection.
+    for _ in range(4):
+        node = cluster.b.metrics()
+        assert node["crosstick_sessions", "market"] == ON_B
+        assert node["crosstick_active_connections", "public"] == ON_B
+        assert (node["crosstick_workers",], node["crosstick_workers_answering",]) == (2, 2)
+        assert node["crosstick_client_buffer_bytes_gcount",] == ON_B
+        # All workers see the same market, and read the same bus.
+        assert node["crosstick_leading_feed_symbols",] == max(
+            worker["crosstick_leading_feed_symbols"] for worker in each
+        )
+        assert node["crosstick_bus_connected",] == 1
+    # Of those who are not asked it is not known that there are more.
+    assert not any("crosstick_workers" in worker for worker in each)
 
 
 @pytest_twisted.ensureDeferred

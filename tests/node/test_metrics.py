@@ -32,7 +32,7 @@ async def test_refusals_and_closed_connections_are_counted(make_node: Callable[.
     assert before["crosstick_refusals_total", "max_subscriptions", "market"] == 0
     assert before["crosstick_refusals_total", "max_sessions", "ops"] == 0
     assert before["crosstick_refused_tickets_total", "malformed"] == 1
-    assert before["crosstick_closed_connections_total", "crosstick.close.limit_exceeded"] == 0
+    assert before["crosstick_disconnects_total", "crosstick.close.limit_exceeded"] == 0
     assert before["crosstick_ping_failures_total",] == 0
     for symbol in ("BTCUSDT", "ETHUSDT", "BNBUSDT"):
         client.subscribe(lambda tick: None, f"market.{symbol}").addErrback(
@@ -42,4 +42,4 @@ async def test_refusals_and_closed_connections_are_counted(make_node: Callable[.
     await until(reactor, lambda: node.metrics()["crosstick_sessions", "market"] == 0)
     after = node.metrics()
     assert after["crosstick_refusals_total", "max_subscriptions", "market"] == 2
-    assert after["crosstick_closed_connections_total", "crosstick.close.limit_exceeded"] == 1
+    assert after["crosstick_disconnects_total", "crosstick.close.limit_exceeded"] == 1

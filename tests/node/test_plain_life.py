@@ -324,7 +324,7 @@ def test_no_session_is_left_of_those_that_have_gone(trading: Node) -> None:
             break
         time.sleep(0.1)
     assert not left
-    assert trading.metrics()["crosstick_connections", "public"] == 0
+    assert trading.metrics()["crosstick_active_connections", "public"] == 0
     assert "eyJ" not in trading.log
     assert "Traceback" not in trading.log
     assert "failure" not in trading.log.lower()

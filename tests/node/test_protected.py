@@ -63,7 +63,7 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureNode]:
     ("path", "expected"),
     [
         ("/", 200),
-        ("/style.css", 200),
+        ("/base.css", 200),
         ("/vendor/autobahn.min.js", 200),
         ("/healthz", 200),
         ("/readyz", 200),

@@ -51,7 +51,7 @@ class Place:
 
     def connections(self) -> tuple[float, float]:
         """Return how many clients each node has."""
-        counts = [node.metrics()["crosstick_connections", "public"] for node in (self.staying, self.leaving)]
+        counts = [node.metrics()["crosstick_active_connections", "public"] for node in (self.staying, self.leaving)]
         return counts[0], counts[1]
 
 
@@ -194,7 +194,7 @@ async def test_a_leaving_node_gets_no_more_clients_and_those_that_it_had_find_th
     for name in ("haproxy", "envoy"):
         for number in (3, 4):
             await joined(clients, place, name, number)
-    assert place.leaving.metrics()["crosstick_connections", "public"] == 3
+    assert place.leaving.metrics()["crosstick_active_connections", "public"] == 3
 
     # The others find out when they want to connect.
     told = []
@@ -210,4 +210,4 @@ async def test_a_leaving_node_gets_no_more_clients_and_those_that_it_had_find_th
     await until(reactor, lambda: place.leaving.process.poll() is not None)
     assert place.leaving.process.returncode == 0
     assert "drained: 3 clients told" in place.leaving.log
-    assert place.staying.metrics()["crosstick_connections", "public"] == 10
+    assert place.staying.metrics()["crosstick_active_connections", "public"] == 10

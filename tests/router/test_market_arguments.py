@@ -39,6 +39,7 @@ def registered(*, awaits_history: bool = False) -> dict[str, Any]:
         history,
         lambda: awaits_history,
         lambda details: grants_of("viewer", "a", ["BTC*", "ETH*"], (), frozenset()),
+        lambda: 1700000000.1239,
     )
     with pytest.raises(StopIteration):
         api.register(session).send(None)
@@ -112,9 +113,13 @@ def test_a_replay_is_put_off_while_the_ticks_may_still_come(after_seq: int) -> N
     )
 
 
+def test_the_time_is_the_gateways_in_whole_milliseconds() -> None:
+    assert registered()["market.time"](details=DETAILS) == 1700000000123
+
+
 def test_every_procedure_refuses_what_it_does_not_take() -> None:
     procedures = registered()
-    assert set(procedures) == {"market.symbols", "market.status", "market.snapshot", "market.replay"}
+    assert set(procedures) == {"market.symbols", "market.status", "market.snapshot", "market.replay", "market.time"}
     for call in procedures.values():
         for args, kwargs in (((1, 2, 3, 4), {}), ((), {"evil\n\x1b[31m": 1})):
             with pytest.raises(ApplicationError) as raised:

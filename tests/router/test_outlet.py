@@ -102,3 +102,14 @@ def test_who_is_to_part_and_does_not_read_is_given_up_as_ever() -> None:
     assert line.given_up == [CloseReason.STALLED]
     line.outlet.resumeProducing()
     assert line.given_up == [CloseReason.STALLED]
+
+
+def test_how_long_and_how_often_it_is_blocked_is_known() -> None:
+    line = Line()
+    line.clock.advance(5.0)
+    assert (line.outlet.blocked_s, line.outlet.times_blocked) == (0.0, 0)
+    line.outlet.pauseProducing()
+    line.clock.advance(1.5)
+    assert (line.outlet.blocked_s, line.outlet.times_blocked) == (1.5, 1)
+    line.outlet.resumeProducing()
+    assert (line.outlet.blocked_s, line.outlet.times_blocked) == (0.0, 1)

@@ -106,7 +106,7 @@ def transport_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         "counters": OutboxCounters(),
         "send_buffer_bytes": None,
         "on_violation": lambda: None,
-        "on_gone": lambda: None,
+        "on_gone": lambda ended_by: None,
         "on_cut": lambda reason, authid, address: None,
     }.items():
         monkeypatch.setattr(connections.TransportSettings, name, value, raising=False)

@@ -13,7 +13,13 @@ from components.core.batch import Batch, Standing
 from components.core.market import Market
 from components.core.payload import EncodedPayload
 from components.core.replay import ReplaySettings, TickHistory
-from components.router.relay import BUS_AWAY_GRACE_S, BUS_BACK_GRACE_S, HISTORY_GRACE_S, Relay
+from components.router.relay import (
+    BUS_AWAY_GRACE_S,
+    BUS_BACK_GRACE_S,
+    FEED_AWAY_GRACE_S,
+    HISTORY_GRACE_S,
+    Relay,
+)
 
 
 class Bus:
@@ -50,6 +56,7 @@ class Gateway:
     def __init__(self) -> None:
         self.now_s = 0.0
         self.published: list[tuple[str, bytes]] = []
+        self.made_ms: list[int | None] = []
         self.statuses: list[dict[str, Any]] = []
         self.bus = Bus()
         rates: Any = NoRates()
@@ -62,11 +69,12 @@ class Gateway:
         bus: BusReader = self.bus
         self.relay.listen_to(bus)
 
-    def _publish(self, events: Sequence[tuple[str, EncodedPayload]]) -> None:
+    def _publish(self, events: Sequence[tuple[str, EncodedPayload]], made_ms: int | None) -> None:
         self.published += [(topic, payload.json) for topic, payload in events]
+        self.made_ms.append(made_ms)
 
-    def hear(self, state: str = "live") -> None:
-        status = {"epoch": 7, "state": state, "symbols": ["BTCUSDT"], "stale": []}
+    def hear(self, state: str = "live", stale: Sequence[str] = ()) -> None:
+        status = {"epoch": 7, "state": state, "symbols": ["BTCUSDT"], "stale": list(stale)}
         self.relay.take_status(json.dumps(status).encode())
 
     def after(self, seconds: float) -> None:
@@ -213,6 +221,47 @@ def test_a_trouble_that_ceases_for_moments_is_one_trouble(gateway: Gateway) -> N
 def test_a_feed_that_connects_to_the_exchange_is_a_reason(gateway: Gateway) -> None:
     gateway.hear("connecting")
     assert gateway.relay.not_ready_because() == ["the feed is connecting"]
+
+
+@pytest.mark.parametrize(
+    ("state", "stale", "trouble"),
+    [("connecting", [], "the feed is connecting"), ("live", ["BTCUSDT"], "all symbols are silent")],
+)
+def test_a_feed_without_an_exchange_is_none_for_gateways_that_have_served_from_a_shared_bus(
+    gateway: Gateway, state: str, stale: list[str], trouble: str
+) -> None:
+    gateway.hear(state, stale)
+    assert gateway.relay.not_ready_because() == [trouble]
+    assert gateway.relay.degraded() == []
+    gateway.hear()
+    assert (gateway.relay.not_ready_because(), gateway.relay.degraded()) == ([], [])
+    for _ in range(3600):
+        gateway.after(1)
+        gateway.hear(state, stale)
+    assert (gateway.relay.not_ready_because(), gateway.relay.degraded()) == ([], [trouble])
+
+
+def test_a_feed_of_the_nodes_own_may_be_alone_without_an_exchange_and_has_a_while(gateway: Gateway) -> None:
+    gateway.bus.shared = False
+    gateway.hear()
+    for _ in range(int(FEED_AWAY_GRACE_S) - 1):
+        gateway.after(1)
+        gateway.hear("connecting")
+        assert gateway.relay.not_ready_because() == []
+        assert gateway.relay.degraded() == ["the feed is connecting"]
+    gateway.after(1)
+    assert gateway.relay.not_ready_because() == ["the feed is connecting"]
+    assert gateway.relay.degraded() == []
+    gateway.hear()
+    assert (gateway.relay.not_ready_because(), gateway.relay.degraded()) == ([], [])
+
+
+def test_how_old_the_trades_of_a_batch_are_is_told_but_not_of_what_stands(gateway: Gateway) -> None:
+    tick = b'{"symbol":"A","price":1,"volume":1,"side":"buy","ts":1700000000123,"id":1,"seq":1}'
+    gateway.relay.take_standing(Standing(7, 1, {"market.A": (1, tick)}))
+    gateway.relay.take_batch(Batch(7, 2, [("market.A", 2, tick)]))
+    gateway.relay.take_batch(Batch(7, 3, [("market.A.book", 1, b'{"received_ts":1700000000123,"seq":1}')]))
+    assert gateway.made_ms == [None, 1_700_000_000_123, None]
 
 
 def test_who_has_just_started_serves_when_the_buss_history_is_read(gateway: Gateway) -> None:

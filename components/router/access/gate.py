@@ -16,7 +16,7 @@ class Gate:
 
     __slots__ = (
         *("_calls", "_clock", "_close", "_count", "_messages", "_publishes", "_refusals", "_ready_to_publish"),
-        *("counted", "limits"),
+        *("counted", "limits", "refused"),
     )
 
     def __init__(
@@ -41,6 +41,8 @@ class Gate:
         self._messages = _bucket(limits.messages_per_s, limits.messages_burst, now_s)
         self._publishes = _bucket(limits.publishes_per_s, limits.publishes_burst, now_s)
         self._calls = _bucket(limits.calls_per_s, limits.calls_burst, now_s)
+        self.refused: dict[str, int] | None = None if before is None else before.refused
+        """How often what the session asked for was refused, by limit; ``None`` while nothing was, which is most of the time."""
         self._ready_to_publish = 0
         """Publications of the messages that are handled at the moment which have been counted ahead."""
 
@@ -146,6 +148,9 @@ class Gate:
     def refuse(self, limit: str) -> Refusal:
         """Count a refusal, and close the session when there have been too many; return the limit and its value."""
         self._count(limit)
+        if self.refused is None:
+            self.refused = {}
+        self.refused[limit] = self.refused.get(limit, 0) + 1
         self.fault()
         value: float = getattr(self.limits, limit)
         return limit, value

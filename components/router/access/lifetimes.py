@@ -29,7 +29,7 @@ _STALE_ENTRIES = 1000
 class Lifetime:
     """A live session, and the token that it lives by."""
 
-    __slots__ = ("close", "ends_s", "exp", "grace_s", "iat", "jti", "session", "session_id", "sub")
+    __slots__ = ("close", "ends_s", "exp", "grace_s", "iat", "joined_s", "jti", "session", "session_id", "sub")
 
     def __init__(
         self,
@@ -46,6 +46,8 @@ class Lifetime:
         self.sub = sub
         self.grace_s = grace_s
         self.close = close
+        self.joined_s = 0.0
+        """Unix time of the join, in s."""
         self.take(extra)
 
     def take(self, extra: dict[str, Any]) -> None:
@@ -83,9 +85,14 @@ class Lifetimes:
         """Return a live session's lifetime by the session's id."""
         return self._live.get(session_id)
 
+    def live(self) -> list[Lifetime]:
+        """Return those of all live sessions; of one that leaves later ``session`` is ``None`` then."""
+        return list(self._live.values())
+
     def add(self, lifetime: Lifetime) -> None:
         """Take note of a session that has joined."""
         self._live[lifetime.session_id] = lifetime
+        lifetime.joined_s = self._wall()
         self._wait_for(lifetime)
 
     def remove(self, session_id: int) -> None:

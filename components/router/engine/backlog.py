@@ -42,12 +42,26 @@ MakeCondenser = Callable[[], Condenser]
 class Backlog:
     """Events in parts, one for each flush."""
 
-    __slots__ = ("_condensed", "_events", "_pieces", "began_s", "size_bytes")
+    __slots__ = (
+        "_condensed",
+        "_events",
+        "_events_before",
+        "_pieces",
+        "_size_before",
+        "began_s",
+        "events",
+        "size_bytes",
+    )
 
     def __init__(self, began_s: float) -> None:
         self.began_s = began_s
         self.size_bytes = 0
         """Bytes of all that it would write."""
+        self.events = 0
+        """In all that it would write."""
+        self._size_before: list[int] = []
+        self._events_before: list[int] = []
+        """By part, what is in those before it."""
         self._events: list[Sequence[Event]] = []
         self._pieces: list[Sequence[bytes]] = []
         self._condensed: dict[tuple[int, int], list[Waiting]] = {}
@@ -60,9 +74,18 @@ class Backlog:
 
     def append(self, events: Sequence[Event], pieces: Sequence[bytes]) -> None:
         """Keep what a flush would have written: its events, and them as one block or as single frames."""
+        self._size_before.append(self.size_bytes)
+        self._events_before.append(self.events)
+        self.events += len(events)
         self._events.append(events)
         self._pieces.append(pieces)
         self.size_bytes += sum(map(len, pieces))
+
+    def waiting(self, first_part: int) -> tuple[int, int]:
+        """Return how many bytes and events there are from a part on."""
+        if first_part >= self.parts:
+            return 0, 0
+        return self.size_bytes - self._size_before[first_part], self.events - self._events_before[first_part]
 
     def part(self, number: int) -> HeldPart:
         """Return what one flush would have written."""

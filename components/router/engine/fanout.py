@@ -23,13 +23,16 @@ Knows nothing of Crossbar, of sockets, or of what a payload means.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from random import getrandbits
 from typing import Any, ClassVar
 
 from twisted.logger import Logger
 
+from components.core.histogram import Histogram
 from components.core.payload import EncodedPayload
+from components.core.tick_age import BOUNDS_S
 from components.router.engine.backlog import HeldPart, MakeCondenser
 from components.router.engine.blocked import BlockedSessions, HoldLimits
 from components.router.engine.events import Event, RetainedEvent
@@ -70,8 +73,9 @@ class FanOut:
         condenser: MakeCondenser,
         window_s: float = DEFAULT_WINDOW_S,
         hold: HoldLimits | None = None,
+        unix_s: Callable[[], float] = time.time,
     ) -> None:
-        """Fan out with ``clock`` (``seconds`` and ``callLater``).
+        """Fan out with ``clock`` (``seconds`` and ``callLater``); ``unix_s`` tells how old what is written is.
 
         ``match`` returns the subscriptions of a topic that have subscribers here, as ``(id, is a pattern)``; it is asked once
         per topic until ``subscriptions_changed``. ``on_overflow`` is told the subscriber whose outbox gave a reason to close.
@@ -104,6 +108,14 @@ class FanOut:
         self.delivered = 0
         """Events handed to connections."""
         self.flushes = 0
+        self.ages = Histogram(BOUNDS_S)
+        """From the exchange's time of the oldest trade of a flush to the flush's end, s, once for each event delivered in it.
+
+        What waited longer for a blocked session, and flushes without a trade, are not in it.
+        """
+        self._unix_s = unix_s
+        self._made_ms: int | None = None
+        """The exchange's time of the oldest trade that waits for a flush."""
 
     # Publishing
 
@@ -113,12 +125,17 @@ class FanOut:
         if self._pending.events:
             self._flush_when_due()
 
-    def publish_batch(self, events: Iterable[tuple[str, EncodedPayload]]) -> None:
-        """Publish events that came together, and look at the time once."""
+    def publish_batch(self, events: Iterable[tuple[str, EncodedPayload]], made_ms: int | None = None) -> None:
+        """Publish events that came together, and look at the time once.
+
+        ``made_ms`` is the exchange's time of the oldest of them, ms since 1970, where they have one.
+        """
         add = self._add
         for topic, payload in events:
             add(topic, payload)
         if self._pending.events:
+            if self._made_ms is None:
+                self._made_ms = made_ms
             self._flush_when_due()
 
     def _add(self, topic: str, payload: EncodedPayload) -> None:
@@ -301,6 +318,8 @@ class FanOut:
 
     def _write_pending(self, pending: Pending, began_s: float) -> None:
         self.flushes += 1
+        made_ms, self._made_ms = self._made_ms, None
+        delivered_before = self.delivered
         # To put a session into a group takes a while for each of its subscriptions. One that has many and goes on changing
         # them would leave its group at once; until it settles, what is for it is picked out for it alone.
         changing = {each for each in self._ungrouped if len(each.subscriptions) > self.many and not each.blocked}
@@ -320,6 +339,8 @@ class FanOut:
             # To a blocked session, too: these belong to the reply that it was sent before them.
             if positions and not subscriber.gone:
                 self._write_frames(subscriber, pending.framed(subscriber.connection.encoding, positions))
+        if made_ms is not None:
+            self.ages.observe(max(self._unix_s() - made_ms / 1000, 0.0), self.delivered - delivered_before)
 
     def _flush_group(self, group: Group, pending: Pending, subscriptions: frozenset[int], now_s: float) -> None:
         writable: set[Subscriber] | tuple[Subscriber, ...] = group.writable

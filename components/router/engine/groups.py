@@ -44,6 +44,12 @@ class Outbox(Protocol):
     def __bool__(self) -> bool:
         """Tell whether anything is kept."""
 
+    def __len__(self) -> int:
+        """Return how many events are kept."""
+
+    bytes: int
+    """Of all that is kept."""
+
 
 class Subscriber:
     """A session as the fan-out sees it."""
@@ -70,6 +76,13 @@ class Subscriber:
         """The first part of the backlog that is for it."""
         self.moves: deque[Iterator[None]] = deque()
         """Closed backlogs on their way into its outbox, the oldest first; ``blocked`` bounds them."""
+
+    def waiting(self) -> tuple[int, int]:
+        """Return how many bytes and events wait; those on their way into the outbox are not in it."""
+        backlog = self.backlog
+        size_bytes, events = (0, 0) if backlog is None else backlog.waiting(self.backlog_from)
+        outbox = self.outbox
+        return (size_bytes + outbox.bytes, events + len(outbox)) if outbox else (size_bytes, events)
 
 
 class Group:

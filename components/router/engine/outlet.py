@@ -52,6 +52,9 @@ class Outlet:
         self._fanout: FanOut | None = None
         self._stall: Any = None
         self._piled_bytes = 0
+        self._blocked_at_s = 0.0
+        self.times_blocked = 0
+        """How often the connection has taken no more bytes."""
         self._closed = False
         self._parting: CloseReason | None = None
         """Why the connection is to be closed as soon as nothing waits for it."""
@@ -105,6 +108,15 @@ class Outlet:
         self.when_free = _no_one
         self.subscriber = self._fanout = None
 
+    @property
+    def blocked_s(self) -> float:
+        """For how long the connection has taken no bytes; 0 for one that takes them."""
+        return max(0.0, self._clock.seconds() - self._blocked_at_s) if self.blocked else 0.0
+
+    def waiting(self) -> tuple[int, int]:
+        """Return how many bytes and events wait to be written; see ``Subscriber.waiting``."""
+        return (0, 0) if self.subscriber is None else self.subscriber.waiting()
+
     # What the fan-out asks
 
     def write(self, block: bytes) -> None:
@@ -136,6 +148,8 @@ class Outlet:
         if self.blocked or self._closed:
             return
         self.blocked = True
+        self.times_blocked += 1
+        self._blocked_at_s = self._clock.seconds()
         self._piled_bytes = 0
         self._stall = self._clock.callLater(self.queue.stall_timeout_s, self._stalled)
         if self._fanout is not None and self.subscriber is not None:

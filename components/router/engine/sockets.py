@@ -3,7 +3,8 @@
 Twisted's ``write`` keeps bytes until the socket is reported writable: for every block that is an epoll registration, a turn
 of the reactor and a deregistration, which cost more than sending it. A socket with nothing waiting takes the block
 directly; only what it does not take is left to Twisted, with its buffer, its producer and its errors. Leans on Twisted's
-``FileDescriptor`` keeping unsent bytes in ``dataBuffer`` and ``_tempDataBuffer``; ``tests/router/test_sockets.py`` checks it.
+``FileDescriptor`` keeping unsent bytes in ``dataBuffer`` and ``_tempDataBuffer``, and on its TLS keeping what it has not
+encrypted in ``_appSendBuffer``; ``tests/router/test_sockets.py`` checks it.
 """
 
 from __future__ import annotations
@@ -36,3 +37,14 @@ def writer(transport: Any) -> Callable[[bytes], None]:
             transport.write(block[sent:] if sent else block)
 
     return write
+
+
+def unsent_bytes(transport: Any) -> int:
+    """Return how many bytes were written to a transport that the system has not taken; 0 where it does not tell."""
+    size = 0
+    while transport is not None and type(transport) not in (tcp.Server, unix.Server):
+        size += sum(map(len, getattr(transport, "_appSendBuffer", ())))
+        transport = getattr(transport, "transport", None)
+    if transport is None:
+        return size
+    return size + len(transport.dataBuffer) - int(transport.offset) + int(transport._tempDataLen)

@@ -28,7 +28,7 @@ from crossbar.router import router as crossbar_router
 from crossbar.router import session as crossbar_session
 
 from components.core.client_frames import TEXT, first_frame_bytes, plain_messages
-from components.core.closing import CLOSE_CODES, CloseReason
+from components.core.closing import CLOSE_CODES, CloseReason, EndedBy, Ending
 from components.core.outbox import OutboxCounters
 from components.core.outbox_settings import OutboxSettings
 from components.router.access.gate import Gate
@@ -79,13 +79,13 @@ def install_transports(
     on_cut: Callable[[CloseReason, Any, str], None],
     on_ping_failure: Callable[[], None],
     on_violation: Callable[[], None],
-    on_gone: Callable[[], None],
+    on_gone: Callable[[EndedBy | None], None],
 ) -> Turns:
     """Make all WAMP transports that start from here on use this module's protocols; return whose turn their messages wait for.
 
     ``on_cut`` is told of a connection that is given up: why, its authid and its client's address; ``on_ping_failure``
     of one that did not answer, ``on_violation`` of one that broke a protocol's rules, ``on_gone`` of each that has
-    gone.
+    gone: by what it ended, ``None`` where it had never been open.
     """
     TransportSettings.clock = clock
     TransportSettings.turns = Turns(clock)
@@ -424,6 +424,7 @@ class GatewayWebSocketProtocol(
         self.sendClose(1000)
 
     def _give_up(self, reason: CloseReason | None) -> None:
+        self.end_by(reason or Ending.UNWRITABLE)
         if reason is not None:
             TransportSettings.on_cut(reason, getattr(self._session, "_authid", None), self.client_address)
         if reason is None or self.state != self.STATE_OPEN:
@@ -447,6 +448,7 @@ class GatewayWebSocketProtocol(
             self.maxMessagePayloadSize = limit
 
     def _fail_connection(self, *arguments: Any, **options: Any) -> None:
+        self.end_by(Ending.PROTOCOL_VIOLATION)
         TransportSettings.on_violation()
         super()._fail_connection(*arguments, **options)
 
@@ -456,6 +458,7 @@ class GatewayWebSocketProtocol(
         return super()._max_message_size_exceeded(*arguments, **options)
 
     def onAutoPingTimeout(self) -> None:
+        self.end_by(Ending.PING_FAILURE)
         TransportSettings.on_ping_failure()
         super().onAutoPingTimeout()
 
@@ -475,5 +478,4 @@ class GatewayWebSocketProtocol(
         self._unread = b""
         self._waits = False
         super().onClose(wasClean, code, reason)
-        TransportSettings.open_connections.closed(self)
-        TransportSettings.on_gone()
+        self.gone()

@@ -7,7 +7,7 @@ there is room, is found out before the upgrade; what is sent after it is ``Conve
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
@@ -60,6 +60,7 @@ def choose_protocol(offered: list[str]) -> str | None:
 class PlainSocket(PlainTransport, GatewayWebSocketProtocol):
     """A client's connection."""
 
+    kind: ClassVar[str] = "plain"
     _principal: Principal
     _problem: ApiError | None = None
     http_headers: dict[str, str]

@@ -7,14 +7,14 @@ whose web server leaves the connection to this when the answer has begun.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from autobahn.twisted.util import create_transport_details
 from autobahn.wamp.serializer import JsonSerializer
 from crossbar.bridge.mqtt.wamp import WampTransport
 
 from components.core import plain_json
-from components.core.closing import CloseReason
+from components.core.closing import CloseReason, Ending
 from components.router.access.gate import Gate
 from components.router.authenticator import Principal
 from components.router.engine.encodings import PROBLEM, STREAM, StreamEncoding
@@ -41,6 +41,8 @@ _REFUSED = b"event: %b\n" % PROBLEM
 
 class StreamConnection(PlainTransport, ClientConnection, WampTransport):  # type: ignore[misc]
     """One answer, from its head to the connection's end."""
+
+    kind: ClassVar[str] = "sse"
 
     def __init__(self, request: Any, connection: ListenerConnection | None, address: str, network: str) -> None:
         """Take over the connection of a request that may be answered; its head has been set."""
@@ -199,8 +201,10 @@ class StreamConnection(PlainTransport, ClientConnection, WampTransport):  # type
 
     def _give_up(self, reason: CloseReason | None) -> None:
         if reason is None or self._is_over:
+            self.end_by(Ending.UNWRITABLE)
             self.transport.abortConnection()
             return
+        self.end_by(reason)
         TransportSettings.on_cut(reason, getattr(self._session, "_authid", None), self.client_address)
         self._write(self.plain_encoding.pieces(self.plain_encoding.objects([last_object(reason)]))[0])
         self._end()
@@ -220,5 +224,4 @@ class StreamConnection(PlainTransport, ClientConnection, WampTransport):  # type
             self.outlet.let_go()
         # What refers to itself is freed by no count of references.
         self.factory = self._channel = None
-        TransportSettings.open_connections.closed(self)
-        TransportSettings.on_gone()
+        self.gone()

@@ -8,7 +8,7 @@ from crossbar.router import protocol as crossbar_protocol
 from twisted.logger import Logger
 
 from components.core.admission import Refused
-from components.core.closing import CloseReason
+from components.core.closing import CloseReason, Ending
 from components.router.access.gate import Gate
 from components.router.engine.encodings import RAWSOCKET, UNFRAMED
 from components.router.engine.outlet import Outlet
@@ -36,6 +36,7 @@ class GatewayRawSocketProtocol(ClientConnection, crossbar_protocol.WampRawSocket
     """A client's RawSocket connection."""
 
     life_log: ClassVar[Logger] = Logger()
+    kind: ClassVar[str] = "rawsocket"
     _refused: Refused | None = None
     _gate: Gate | None = None
     MAX_LENGTH: int
@@ -94,6 +95,7 @@ class GatewayRawSocketProtocol(ClientConnection, crossbar_protocol.WampRawSocket
 
     def _violated(self, reason: str) -> None:
         self.life_log.warn("failing RawSocket connection: {reason}", reason=reason)
+        self.end_by(Ending.PROTOCOL_VIOLATION)
         self.abort()
 
     def _message_not_complete(self) -> None:
@@ -108,6 +110,7 @@ class GatewayRawSocketProtocol(ClientConnection, crossbar_protocol.WampRawSocket
     def lengthLimitExceeded(self, length: int) -> None:
         if self._gate is not None:
             self._gate.refuse("max_message_bytes")
+        self.end_by(Ending.PROTOCOL_VIOLATION)
         # Its text would be an unhandled error.
         self.transport.abortConnection()
 
@@ -154,6 +157,7 @@ class GatewayRawSocketProtocol(ClientConnection, crossbar_protocol.WampRawSocket
         self.sendString(data)
 
     def _give_up(self, reason: CloseReason | None) -> None:
+        self.end_by(reason or Ending.UNWRITABLE)
         if reason is None:
             self.transport.abortConnection()
             return
@@ -167,5 +171,4 @@ class GatewayRawSocketProtocol(ClientConnection, crossbar_protocol.WampRawSocket
         if self.outlet is not None:
             self.outlet.close()
         super().connectionLost(reason)
-        TransportSettings.open_connections.closed(self)
-        TransportSettings.on_gone()
+        self.gone()

@@ -143,6 +143,11 @@ class RouterSeam:
             return None
         return session._authextra or {}
 
+    def followers(self, topic: str) -> int:
+        """Return how many sessions are subscribed to a topic itself."""
+        observation = self._subscriptions.get_observation(topic, message.Subscribe.MATCH_EXACT)
+        return 0 if observation is None else len(observation.observers)
+
     # Publishing
 
     def publish(self, topic: str, payload: EncodedPayload) -> None:
@@ -150,9 +155,9 @@ class RouterSeam:
         self.fanout.publish(topic, payload)
         self._publish_to_others(topic, payload)
 
-    def publish_batch(self, events: Sequence[tuple[str, EncodedPayload]]) -> None:
-        """Deliver events that came together, in their order."""
-        self.fanout.publish_batch(events)
+    def publish_batch(self, events: Sequence[tuple[str, EncodedPayload]], made_ms: int | None = None) -> None:
+        """Deliver events that came together, in their order; for ``made_ms`` see ``FanOut.publish_batch``."""
+        self.fanout.publish_batch(events, made_ms)
         if self._other_subscriptions:
             for topic, payload in events:
                 self._publish_to_others(topic, payload)
@@ -486,8 +491,12 @@ class RouterSeam:
 
     def listen(self, subscriptions: SubscriptionListener, registrations: RegistrationListener) -> None:
         """Tell one more which subscriptions clients have from here on, and who has registered what."""
-        self._listeners.append(subscriptions)
+        self.watch_subscriptions(subscriptions)
         self._registration_listener = registrations
+
+    def watch_subscriptions(self, listener: SubscriptionListener) -> None:
+        """Tell one more which subscriptions clients have from here on."""
+        self._listeners.append(listener)
 
     def registrations_changed(self, session: Any, registration: Any, change: int) -> None:
         """Be told by Crossbar's map that a session has registered a procedure (1), or does not have it any more (-1)."""

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 from autobahn.wamp import message
 from autobahn.wamp.exception import SerializationError
@@ -17,18 +17,19 @@ from twisted.internet.interfaces import ITCPTransport
 
 from components.core.admission import Refused
 from components.core.client_address import LOCAL, network_key
-from components.core.closing import CLOSE_TEXTS, CloseReason
+from components.core.closing import CLOSE_TEXTS, CloseReason, EndedBy, Ending
 from components.core.limits import Limits
 from components.core.outbox import OutboxCounters
 from components.core.outbox_settings import OutboxSettings
 from components.router.access.gate import Gate
 from components.router.engine.outlet import Outlet
 from components.router.engine.serializers import WRAPPING
+from components.router.engine.sockets import unsent_bytes
 from components.router.engine.turns import Turns
 from components.router.listeners.connection import ListenerConnection, connection_of
 from components.router.listeners.listener import Listener
 from components.router.listeners.settings import ListenerSettings
-from components.router.open_connections import OpenConnections
+from components.router.open_connections import OpenConnections, WaitingBytes
 from components.tokens import INTERNAL_ROLES, LINK_ROLES
 from components.uris import ERROR_INVALID_PAYLOAD
 
@@ -52,7 +53,7 @@ class TransportSettings:
     on_cut: Callable[[CloseReason, Any, str], None]
     on_ping_failure: Callable[[], None]
     on_violation: Callable[[], None]
-    on_gone: Callable[[], None]
+    on_gone: Callable[[EndedBy | None], None]
     open_connections = OpenConnections()
 
 
@@ -60,6 +61,9 @@ class ClientConnection:
     """What a WebSocket and a RawSocket connection know of where they come from."""
 
     transport: Any
+    kind: ClassVar[str] = "wamp"
+    """What operators are shown: what the connection speaks."""
+
     client_address: str = LOCAL
     """The client's IP address, whatever proxies it came through; ``LOCAL`` on a unix socket."""
 
@@ -70,6 +74,8 @@ class ClientConnection:
     """``None`` on a unix socket."""
 
     outlet: Outlet | None = None
+    ended_by: EndedBy = Ending.CLIENT
+    """What the connection ends by, or ended."""
     is_closed: Any
     """Autobahn's: a ``Deferred`` whose result is the connection."""
 
@@ -101,6 +107,22 @@ class ClientConnection:
         """Close the connection, and say why."""
         if self.outlet is not None:
             self.outlet.cut(reason)
+
+    def waiting(self) -> WaitingBytes:
+        """Return what waits for the client: what was written and not sent, what is held back, and what is in its outbox."""
+        outlet = self.outlet
+        size_bytes, entries = (0, 0) if outlet is None else outlet.waiting()
+        return WaitingBytes(size_bytes + unsent_bytes(self.transport), entries, outlet is not None and outlet.blocked)
+
+    def end_by(self, cause: EndedBy) -> None:
+        """Take note of what the connection ends by; the first is what it ends by."""
+        if self.ended_by is Ending.CLIENT:
+            self.ended_by = cause
+
+    def gone(self) -> None:
+        """Tell who counts connections that this one has gone."""
+        TransportSettings.open_connections.closed(self)
+        TransportSettings.on_gone(None if self.outlet is None else self.ended_by)
 
     def connectionMade(self) -> None:
         super().connectionMade()  # type: ignore[misc]  # Autobahn's, of the class that this one is mixed into

@@ -113,3 +113,13 @@ def test_a_gate_after_another_gives_no_new_start() -> None:
     assert after.call(0) == ("calls_per_s", 1.0)
     session.clock.advance(2.0)
     assert after.call(0) is None
+
+
+def test_what_was_refused_is_counted_for_the_session_too_and_the_next_gate_goes_on_with_that() -> None:
+    session = Session()
+    assert session.gate.refused is None
+    session.gate.refuse("max_subscriptions")
+    session.gate.refuse("max_subscriptions")
+    after = Gate(Limits(), session.clock.seconds, session._count, session._close, session.gate)
+    after.refuse("calls_per_s")
+    assert after.refused == {"max_subscriptions": 2, "calls_per_s": 1}

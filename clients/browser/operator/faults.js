@@ -1,0 +1,59 @@
+/** What is wrong, by name, and what was lately. */
+import { element, make, setText } from "./dom.js";
+import { formatMoment, formatSpan, words } from "./units.js";
+
+export function showFaults({ active, recent, unanswered }, severalWorkers) {
+  const now_ms = Date.now();
+  setText(element("fault-count"), active.length === 0 ? "none active" : `${active.length} active`);
+  const list = element("active-faults");
+  fill(list, active, (fault) => `${fault.worker} ${fault.fault}`, activeFault);
+  active.forEach((fault, index) => {
+    const [head, detail] = list.children[index].children;
+    setText(head.lastChild, `for ${formatSpan(Math.max(0, now_ms - fault.since_ms))}${severalWorkers ? `, ${fault.worker}` : ""}`);
+    setText(detail, fault.detail || fault.help);
+    detail.title = fault.help;
+  });
+  const rows = element("recent-faults");
+  fill(rows, recent, (fault) => `${fault.worker} ${fault.fault} ${fault.since_ms}`, recentFault);
+  recent.forEach((fault, index) => {
+    const [when, what, detail] = rows.rows[index].cells;
+    setText(when, fault.until_ms === null ? "now" : formatMoment(fault.until_ms, now_ms));
+    when.title = `since ${formatMoment(fault.since_ms, now_ms)}`;
+    const times = fault.count > 1 ? ` ×${fault.count}` : "";
+    setText(what, words(fault.fault) + times);
+    what.title = fault.help;
+    setText(detail, (severalWorkers ? `${fault.worker}: ` : "") + (fault.detail || fault.help));
+  });
+  element("recent-heading").hidden = recent.length === 0;
+  element("no-faults").hidden = recent.length > 0 || unanswered.length > 0;
+  if (unanswered.length > 0) {
+    setText(element("fault-count"), `${element("fault-count").textContent}; not known of ${unanswered.join(", ")}`);
+  }
+}
+
+/** Let a list have one child for each entry, in their order, and keep those that are there. */
+function fill(list, entries, keyOf, makeOne) {
+  const known = new Map([...list.children].map((child) => [child.dataset.key, child]));
+  const wanted = entries.map((entry) => {
+    const key = keyOf(entry);
+    const child = known.get(key) ?? makeOne(entry);
+    child.dataset.key = key;
+    return child;
+  });
+  if (wanted.length !== list.children.length || wanted.some((child, index) => child !== list.children[index])) {
+    list.replaceChildren(...wanted);
+  }
+}
+
+function activeFault(fault) {
+  return make(
+    "li",
+    {},
+    make("p", { className: "fault-head" }, make("strong", { textContent: words(fault.fault) }), make("span", { className: "aside" })),
+    make("p", { className: "fault-detail" }),
+  );
+}
+
+function recentFault() {
+  return make("tr", {}, make("td", { className: "when" }), make("th", { scope: "row" }), make("td"));
+}

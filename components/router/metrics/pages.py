@@ -1,0 +1,147 @@
+"""``/metrics``: a worker's own, and those of a node whose workers share a port."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from twisted.internet.defer import ensureDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.server import NOT_DONE_YET, Request
+
+from components.page import Page
+from components.router import runtime
+from components.router.metrics.families import Merge, gauge, merged, parse
+from components.router.metrics.worker import WorkerCollector
+
+MAX_AGE_S = 0.5
+"""Who asks more often is given the same again: making the text takes a millisecond or two."""
+
+METRICS_PATH = "/metrics"
+
+
+class WorkerText:
+    """The text of this worker's own metrics, made when somebody asks."""
+
+    def __init__(self) -> None:
+        self._collector = WorkerCollector()
+        self._registry = CollectorRegistry()
+        self._registry.register(self._collector)
+        ProcessCollector(registry=self._registry)
+
+    async def make(self) -> bytes:
+        """Return the text, after what waits for clients has been counted."""
+        worker = runtime.current()
+        if worker is not None and worker.figures is not None:
+            self._collector.usage = await worker.figures.buffers.measure()
+        return generate_latest(self._registry)
+
+
+class _Merged(Collector):
+    def __init__(self, metrics: list[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> list[Metric]:
+        return self._metrics
+
+
+async def node_text(own: bytes) -> bytes:
+    """Return the metrics of all of a node's workers, merged; ``own`` are this one's."""
+    siblings = runtime.siblings()
+    texts = [answer.body for answer in await siblings.gather(METRICS_PATH, (200, own)) if answer.status == 200]
+    workers = [families for text in texts if text is not None and (families := _parsed(text)) is not None]
+    metrics = merged(workers)
+    metrics.append(gauge("crosstick_workers", "Router workers of this node", siblings.workers, Merge.MAX))
+    metrics.append(
+        gauge(
+            "crosstick_workers_answering",
+            "Of these, those whose metrics are in the others' sums",
+            len(workers),
+            Merge.MAX,
+        )
+    )
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Merged(metrics))
+    return generate_latest(registry)
+
+
+def _parsed(text: bytes) -> list[Metric] | None:
+    """Return the families, ``None`` where a worker's answer is none: then it has not answered."""
+    try:
+        return parse(text.decode())
+    except ValueError:
+        return None
+
+
+class _MetricsPage(Page):
+    """Answers with a text that is made at most twice a second, once for all who ask meanwhile."""
+
+    log: ClassVar[Logger] = Logger()
+
+    def __init__(self, _extra: Any = None) -> None:
+        super().__init__()
+        self._worker_text = WorkerText()
+        self._text = b""
+        self._until_s = float("-inf")
+        self._is_made = False
+        """Whether it is being made."""
+        self._waiting: list[Request] = []
+
+    @abstractmethod
+    async def make(self) -> bytes:
+        """Return the text."""
+
+    def answer(self, request: Request) -> bytes | int:
+        """Answer in the text format, or 500 where it cannot be made."""
+        if time.monotonic() < self._until_s:
+            request.setHeader(b"Content-Type", CONTENT_TYPE_LATEST.encode())
+            return self._text
+        self._waiting.append(request)
+        request.notifyFinish().addErrback(self._gone, request)
+        if not self._is_made:
+            self._is_made = True
+            ensureDeferred(self.make()).addCallbacks(self._made, self._failed)
+        return NOT_DONE_YET
+
+    def _gone(self, _failure: Failure, request: Request) -> None:
+        if request in self._waiting:
+            self._waiting.remove(request)
+
+    def _made(self, text: bytes) -> None:
+        self._text, self._until_s = text, time.monotonic() + MAX_AGE_S
+        self._answer_all(200, CONTENT_TYPE_LATEST, text)
+
+    def _failed(self, failure: Failure) -> None:
+        self.log.failure("the metrics cannot be made", failure=failure)
+        self._answer_all(500, "text/plain; charset=utf-8", b"Internal server error\n")
+
+    def _answer_all(self, status: int, kind: str, text: bytes) -> None:
+        self._is_made = False
+        waiting, self._waiting = self._waiting, []
+        for request in waiting:
+            request.setResponseCode(status)
+            request.setHeader(b"Content-Type", kind.encode())
+            request.write(text)
+            request.finish()
+
+
+class Metrics(_MetricsPage):
+    """The worker's own."""
+
+    async def make(self) -> bytes:
+        """See ``WorkerText.make``."""
+        return await self._worker_text.make()
+
+
+class NodeMetrics(_MetricsPage):
+    """Those of all workers of the node."""
+
+    async def make(self) -> bytes:
+        """See ``node_text``."""
+        return await node_text(await self._worker_text.make())
