@@ -17,6 +17,7 @@ from components.docs.source import Undescribed, described
 from components.docs.update import update
 from tests.harness.node import REPOSITORY
 
+WORKER = "components/router/metrics/worker.py"
 LIMITS = "docs/reference/limits.md and docs/reference/configuration.md"
 PAGE = "# Page\n\n<!-- generated: one -->\nold\n<!-- end of one -->\n\nrest\n"
 
@@ -48,8 +49,8 @@ def test_the_documentation_is_what_the_code_makes_of_it() -> None:
 
 def test_what_the_code_has_and_the_reference_has_not_is_named(copy: Path) -> None:
     components = copy / "components"
-    with (components / "router/metrics.py").open("a") as file:
-        file.write('NEW = GaugeMetricFamily("crosstick_brand_new", "More.", 1)\n')
+    with (copy / WORKER).open("a") as file:
+        file.write('\ndef brand_new() -> Metric:\n    return counter("crosstick_brand_new", "More.", 1)\n')
     with (components / "uris.py").open("a") as file:
         file.write('BRAND_NEW = "crosstick.error.brand_new"\nNEW_FAMILY = "brandnew"\n')
     with (components / "settings.py").open("a") as file:
@@ -61,7 +62,7 @@ def test_what_the_code_has_and_the_reference_has_not_is_named(copy: Path) -> Non
     assert outcome.returncode == 1
     assert outcome.stderr.splitlines() == [
         "components.core.limits.Limits.max_brand_new has no docstring, of which the reference is made",
-        "the metric crosstick_brand_new of components/router/metrics.py is not in the tables of docs/reference/metrics.md",
+        f"the metric crosstick_brand_new of {WORKER} is not in the tables of docs/reference/metrics.md",
         "the error URI crosstick.error.brand_new of components/uris.py is not in the tables of docs/reference/errors.md",
         f"the limit max_brand_new of components/core/limits.py is not in the tables of {LIMITS}",
         "the family of topics brandnew of components/uris.py is not in the tables of docs/reference/topics.md",
