@@ -48,7 +48,8 @@ def start() -> Iterator[Start]:
 
 
 def read_until_ready(process: subprocess.Popen[str]) -> list[str]:
-    watchdog = threading.Timer(60, process.kill)
+    # Not killed: its node, whose output comes by the same pipe, would go on.
+    watchdog = threading.Timer(60, process.send_signal, [signal.SIGINT])
     watchdog.start()
     lines = []
     assert process.stdout is not None
