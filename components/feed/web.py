@@ -77,7 +77,7 @@ class FeedCollector(Collector):
         faults = CounterMetricFamily("crosstick_faults", "How often each happened in this feed", labels=["fault"])
         faults.add_metric([Fault.LOOP_BLOCKED.value], lag.times_blocked)
         yield faults
-        buckets = [(floatToGoString(bound), count) for bound, count in lag.histogram.cumulative()]
+        buckets = [(floatToGoString(bound), count) for bound, count in lag.histogram.cumulative()]  # type: ignore[no-untyped-call]
         yield HistogramMetricFamily(
             "crosstick_feed_event_loop_lag_seconds",
             "How late a timer of the event loop was",

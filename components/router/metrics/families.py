@@ -94,7 +94,7 @@ def gauge_histogram(name: str, help_text: str, observed: Histogram) -> GaugeHist
 
 
 def _buckets(observed: Histogram) -> list[tuple[str, float]]:
-    return [(floatToGoString(bound), count) for bound, count in observed.cumulative()]
+    return [(floatToGoString(bound), count) for bound, count in observed.cumulative()]  # type: ignore[no-untyped-call]
 
 
 def parse(text: str) -> list[Metric]:

@@ -70,7 +70,7 @@ class Siblings:
         self._agent: Any = None
         if len(self._ports) > 1:
             # A connection for each question: one that is kept may be one that its other side has just ended.
-            pool = HTTPConnectionPool(reactor, persistent=False)  # type: ignore[no-untyped-call]  # Twisted has none here
+            pool = HTTPConnectionPool(reactor, persistent=False)
             self._agent = Agent(reactor, connectTimeout=answer_time_s, pool=pool)
 
     @property
