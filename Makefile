@@ -1,4 +1,4 @@
-# make run: a node with live prices. make test: the suite. make check: linters, types, configuration. All set themselves up.
+# make run: a node with live prices. make test: the suite. make check: linters, types, configuration, documentation. All set themselves up.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +9,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; d
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 PIP_INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test check bench soak nightly cluster fuzz install install-dev clean
+.PHONY: run test check docs docs-check bench soak nightly cluster fuzz install install-dev clean
 .DEFAULT_GOAL := run
 
 run: install
@@ -23,6 +23,13 @@ check: install-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/crossbar check --cbdir .crossbar
+	$(BIN)/python -m components.docs --check
+
+# The parts of docs/ that are made from the code; `make docs-check` says which are stale, and what the reference lacks.
+docs: install-dev
+	$(BIN)/python -m components.docs
+docs-check: install-dev
+	$(BIN)/python -m components.docs --check
 
 install: $(VENV)/installed clients/node_modules/installed
 install-dev: $(VENV)/installed-dev $(SCHEMATHESIS)/installed clients/node_modules/installed

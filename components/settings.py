@@ -1,6 +1,6 @@
 """The environment, checked once at start and turned into frozen settings; nothing else reads ``CROSSTICK_…`` variables.
 
-Each variable is documented in docs/reference/environment.md. An unknown ``CROSSTICK_…`` name or an impossible value raises
+What each variable means stands in ``components.variables``. An unknown ``CROSSTICK_…`` name or an impossible value raises
 ``SettingsError`` with one line that names the variable, the value and the rule.
 """
 
@@ -22,6 +22,7 @@ from components.core.recording import RecordingError, recorded_streams
 from components.core.redis_address import REDIS_FORMS, InvalidRedisAddress, is_redis_url, parse_redis_url
 from components.core.symbol_choice import MAX_SYMBOLS, SYMBOL_PATTERN
 from components.instruments import DEFAULT_SYMBOLS
+from components.variables import CLIENT_VARIABLES, KNOWN_VARIABLES
 
 DEFAULT_SIMULATOR_PORT = 9443
 DEFAULT_RATE_PER_S = 500
@@ -30,42 +31,6 @@ Number = TypeVar("Number", int, float)
 
 _SYMBOL = re.compile(SYMBOL_PATTERN)
 _FEED_NAME = re.compile(r"[A-Za-z0-9._:@-]{1,64}")
-
-KNOWN_VARIABLES = frozenset(
-    {
-        "CROSSTICK_BRIDGE_SECRET",
-        "CROSSTICK_BRIDGE_SECRET_FILE",
-        "CROSSTICK_BUS",
-        "CROSSTICK_DAY",
-        "CROSSTICK_ENV",
-        "CROSSTICK_EXCHANGE_URL",
-        "CROSSTICK_FEED_NAME",
-        "CROSSTICK_LINK_KEY",
-        "CROSSTICK_LINK_KEY_FILE",
-        "CROSSTICK_LOG",
-        "CROSSTICK_RATE",
-        "CROSSTICK_RECORDING",
-        "CROSSTICK_RECORDING_LOOP",
-        "CROSSTICK_RECORDING_SPEED",
-        "CROSSTICK_SEED",
-        "CROSSTICK_SIMULATOR_PORT",
-        "CROSSTICK_STALE_AFTER",
-        "CROSSTICK_SYMBOLS",
-        "CROSSTICK_TOKEN_AUDIENCE",
-        "CROSSTICK_TOKEN_ISSUER",
-        "CROSSTICK_TOKEN_JWKS",
-        "CROSSTICK_TOKEN_JWKS_REFRESH",
-        "CROSSTICK_TOKEN_KEY",
-        "CROSSTICK_TOKEN_KEY_FILE",
-        "CROSSTICK_TOKEN_LEEWAY",
-        "CROSSTICK_TRADE_STREAM",
-    }
-)
-
-
-CLIENT_VARIABLES = frozenset({"CROSSTICK_TOKEN", "CROSSTICK_URL"})
-"""What the example clients read; a node started in the same shell passes them over."""
-
 
 LOG_VARIABLE = "CROSSTICK_LOG"
 LOG_TEXT = "text"

@@ -22,31 +22,31 @@ class CloseReason(Enum):
     """The URI that a session is told."""
 
     STALLED = CLOSE_STALLED
-    """It was blocked longer than ``stall_timeout``. Decided where the clock is."""
+    """It did not read what its full buffer held within ``stall_timeout``."""
 
     QUEUE_FULL = CLOSE_QUEUE_FULL
-    """An event would have had to wait in the outbox on a topic whose policy is ``disconnect``."""
+    """An event had to wait for more than ``hold_ms`` on a topic whose policy is ``disconnect``."""
 
     TOO_MANY_BYTES = CLOSE_TOO_MANY_BYTES
-    """More than ``max_bytes`` would have waited."""
+    """More than ``max_bytes`` waited for it."""
 
     TOKEN_EXPIRED = CLOSE_TOKEN_EXPIRED
-    """Its token's ``exp`` has passed, and the grace after it."""
+    """Its token's ``exp`` has passed, and the realm's ``expiry_grace`` after it."""
 
     TOKEN_REVOKED = CLOSE_TOKEN_REVOKED
     """An operator has revoked its token, or all tokens of its ``sub``."""
 
     LIMIT_EXCEEDED = CLOSE_LIMIT_EXCEEDED
-    """It went past its limits again and again."""
+    """It was refused more often than ``refusals_per_s`` and ``refusals_burst`` allow."""
 
     NOT_JOINED = CLOSE_NOT_JOINED
-    """It did not say HELLO, or did not authenticate, in time."""
+    """No HELLO within ``hello_timeout``, or no join within ``authenticate_timeout`` of it (ABORT)."""
 
     MESSAGE_TIMEOUT = CLOSE_MESSAGE_TIMEOUT
-    """A message that it had begun was not complete in time."""
+    """A message that it had begun was not complete within ``message_timeout``."""
 
     DRAINING = CLOSE_DRAINING
-    """The node leaves; another one, or this one in a while, takes the client back at once."""
+    """The node leaves: reconnect at once, and a balancer has another node."""
 
     BY_OPERATOR = CLOSE_BY_OPERATOR
     """An operator has closed it. Its token is as good as before: the client may come back."""

@@ -28,45 +28,61 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Limits of a session. ``None``, in the configuration ``null``, means no limit; the names are those clients are told."""
 
     max_sessions: Count | None = 10_000
-    """Of all of the role or tier for which it is given; the realm's own bounds all together."""
+    """Of the realm; given for a role or tier, of that one besides."""
 
     max_sessions_per_authid: Count | None = 100
+    """Of one ``sub``."""
+
     max_sessions_per_address: Count | None = 1_000
-    """By the client's address, an IPv6 one by its /64."""
+    """Of one client address, an IPv6 one by its /64."""
 
     max_subscriptions: Count | None = 5_000
+    """Of one session, as is all that follows."""
+
     max_pattern_subscriptions: Count | None = 50
     """Prefixes and wildcards among them: each is looked at for every topic."""
 
     max_registrations: Count | None = 100
+    """Procedures that a service has registered."""
+
     messages_per_s: PerSecond | None = 200.0
-    """What a client sends, frames that carry no message of their own included; more at once as ``messages_burst`` says."""
+    """All that a client sends, pings and the frames of a long message included; more at once as ``messages_burst`` says."""
 
     messages_burst: Count = 2_000
-    """Enough to subscribe to everything after a reconnect."""
+    """So many at once; enough to subscribe to a thousand symbols and more after a reconnect."""
 
     publishes_per_s: PerSecond | None = 1_000.0
+    """Publications, after ``publishes_burst`` at once."""
+
     publishes_burst: Count = 5_000
+    """So many at once."""
+
     calls_per_s: PerSecond | None = 20.0
+    """Calls, after ``calls_burst`` at once; over HTTP requests, of one ``sub``."""
+
     calls_burst: Count = 100
+    """So many at once."""
+
     max_concurrent_calls: Count | None = 20
-    """Calls of a session that have not been answered."""
+    """Calls that have not been answered."""
 
     max_message_bytes: Bytes = 65_536
     """Of one message that a client sends, decompressed; each connection may have one that is not complete in memory."""
 
     message_timeout: Seconds = 10.0
-    """From the first byte of a message to its last."""
+    """Seconds from a message's first byte to its last."""
 
     refusals_per_s: PerSecond = 5.0
-    """A session that is refused more often than that, ``refusals_burst`` times at once, is closed."""
+    """Who is refused more often than that, after ``refusals_burst`` at once, is closed."""
 
     refusals_burst: Count = 100
+    """So many at once."""
+
     queue_bytes: Bytes | None = None
-    """Bound of the outbox of a session that does not read; ``None``: what the realm's fan-out says (``max_bytes``)."""
+    """Bound of the outbox of a session that does not read; ``null``: the fan-out's ``max_bytes``."""
 
     stall_timeout: Seconds | None = None
-    """How long a session may stay blocked; ``None``: what the realm's fan-out says."""
+    """Seconds that a session may stay blocked; ``null``: the fan-out's ``stall_timeout``."""
 
 
 LIMIT_NAMES = (
@@ -77,9 +93,14 @@ LIMIT_NAMES = (
 """The limits by which something is refused; the times end a connection instead, as does a message that is too long."""
 
 
-class _RealmOnly(msgspec.Struct, frozen=True):
+class RealmOnly(msgspec.Struct, frozen=True):
+    """What is given for a realm, and not for a role or tier."""
+
     authenticate_timeout: Seconds = 5.0
+    """Seconds from HELLO to the join."""
+
     expiry_grace: SecondsOrNone = 5.0
+    """Seconds that a session outlives its token: a renewal on its way is to arrive, and clocks differ."""
 
 
 class RealmLimits:
@@ -121,7 +142,7 @@ class RealmLimits:
                     f"limits.roles has an unknown role {name!r}; known are {', '.join(sorted(role_names))}"
                 )
         realm_only = checked(
-            {name: rest.pop(name) for name in _RealmOnly.__struct_fields__ if name in rest}, _RealmOnly, "limits"
+            {name: rest.pop(name) for name in RealmOnly.__struct_fields__ if name in rest}, RealmOnly, "limits"
         )
         base = checked(rest, Limits, "limits")
         for kind, overrides in (("roles", roles), ("tiers", tiers)):

@@ -19,8 +19,13 @@ class Policy(Enum):
     """What becomes of events that have to wait."""
 
     CONFLATE = "conflate"
+    """One event per topic waits: trades are merged with exact figures, best prices keep the newest, each says ``merged``."""
+
     DROP_OLDEST = "drop_oldest"
+    """The newest ``depth`` events per topic wait; the next one that is sent says how many were ``dropped``."""
+
     DISCONNECT = "disconnect"
+    """None waits: the session is closed (``crosstick.close.queue_full``)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,11 +50,13 @@ class ReplaySettings(msgspec.Struct, frozen=True):
     """Bounds of what one router worker keeps."""
 
     max_events_per_symbol: Annotated[int, Meta(ge=1, le=1_000_000)] = 20_000
+    """Of one symbol, the newest."""
+
     max_bytes: Annotated[int, Meta(ge=65_536, le=2**40)] = 67_108_864
-    """Of all symbols' ticks with what keeping them costs. They take it up to that, whoever asks or not."""
+    """Of all symbols' ticks, with some 200 bytes that keeping each costs. They take it up to that, whoever asks or not."""
 
     max_age: Annotated[float, Meta(gt=0, le=86_400)] = 300.0
-    """s."""
+    """Seconds after which a tick is forgotten."""
 
 
 class SeqAhead(ValueError):

@@ -23,19 +23,12 @@ from components.router.http_api.access import ApiSettings
 from components.router.links.settings import parse_links
 from components.router.listeners.plaintext import check_plaintext
 from components.router.listeners.settings import ListenerSettings, check_ids, parse_listeners
-from components.settings import (
-    CLIENT_VARIABLES,
-    KNOWN_VARIABLES,
-    SettingsError,
-    load_settings,
-    why_one_worker_only,
-)
+from components.settings import SettingsError, load_settings, why_one_worker_only
 from components.tokens import CLIENT_ROLES
+from components.variables import CLIENT_VARIABLES, KNOWN_VARIABLES
 
 CROSSBAR_CHECK_S = 30.0
-IN_ENVIRONMENT = (
-    "see the table of variables in the documentation: crosstick refuses to start with what it does not know"
-)
+IN_ENVIRONMENT = "see docs/reference/environment.md: crosstick refuses to start with what it does not know"
 
 
 # The environment

@@ -10,7 +10,8 @@ from pathlib import Path
 import yaml
 
 from components.doctor.node_file import NodeFile, NotAConfiguration
-from components.settings import KNOWN_VARIABLES, Settings, SettingsError, load_settings
+from components.settings import Settings, SettingsError, load_settings
+from components.variables import KNOWN_VARIABLES
 
 CONFIGURATIONS = ("config.yaml", "config.json")
 """What ``crossbar start`` reads, the first that there is."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
@@ -16,10 +16,22 @@ from components.router.engine.fanout import DEFAULT_WINDOW_S
 
 MIN_SEND_BUFFER_BYTES = 4096
 
-KEYS = (
-    *("window_ms", "hold_ms", "send_buffer_bytes", "rates", "snapshot_max_age"),
-    *("max_bytes", "stall_timeout", "policies", "replay"),
-)
+KEYS = {
+    "window_ms": "Events are gathered for so long under load; a lone one is not delayed. 0 to 100; 0 writes each at once, at "
+    "many times the cost.",
+    "hold_ms": "A blocked session's events wait so long before they are merged. 0 to 10,000; 0: at once.",
+    "send_buffer_bytes": "`SO_SNDBUF` of each TCP connection: what the kernel may hide, and with it how old prices may be that "
+    "a slow client reads. From 4,096; `null` leaves it to the system.",
+    "rates": "At which ticks may be subscribed to: `every_<N>ms` or `every_<N>s` from 10 ms to an hour; `[]` for none. One "
+    "costs something per trade while somebody is, and nothing while nobody is.",
+    "snapshot_max_age": "Seconds; `get_retained` brings no older event. `null`: no limit.",
+    "max_bytes": "Bound of one session's outbox, and of what is held before: payloads, topics and overhead together.",
+    "stall_timeout": "Seconds after which a session that stays blocked is closed.",
+    "policies": "By topic prefix, of which the longest wins, `{policy: …}`, and with `drop_oldest` a `depth`. What none names "
+    "is `conflate`.",
+    "replay": "What is kept for clients that come back; the oldest goes first.",
+}
+"""What may be set, and what it means, in Markdown: the reference is made of it."""
 
 
 class FanOutSettingsError(ValueError):
@@ -94,7 +106,7 @@ class FanOutSettings:
         return cls(window_s, HoldLimits(hold_s, outbox.max_bytes), send_buffer_bytes, rates, max_age, outbox, replay)
 
 
-def _known(values: Mapping[str, Any], where: str, names: tuple[str, ...]) -> Mapping[str, Any]:
+def _known(values: Mapping[str, Any], where: str, names: Collection[str]) -> Mapping[str, Any]:
     unknown = [key for key in values if key not in names]
     if unknown:
         raise FanOutSettingsError(f"{where} has an unknown key {unknown[0]!r}; known are {', '.join(names)}")

@@ -123,7 +123,7 @@ def test_the_documented_commands_write_what_crossbar_accepts(tmp_path: Path) -> 
         for line in block.replace("\\\n", "").splitlines()
         if "crosstick config" in line
     ]
-    assert len(commands) == 3
+    assert len(commands) == 4
     for command, environ in commands:
         _, _, *arguments = shlex.split(command)
         arguments[arguments.index("--out") + 1] = str(tmp_path)

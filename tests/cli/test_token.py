@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from components.cli import main
-from components.settings import KNOWN_VARIABLES
 from components.tokens import TokenAuthority, TokenRules, create_development_key, load_authority
+from components.variables import KNOWN_VARIABLES
 from tests.tokens.keyring import private_key, private_pem, public_pem, signing_key
 
 

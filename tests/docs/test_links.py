@@ -30,6 +30,21 @@ def anchors(text: str) -> set[str]:
     return found
 
 
+def test_each_file_that_leans_on_crossbars_inside_is_named_where_upgrades_are_described() -> None:
+    page = PAGES["docs/how-to/upgrade-crossbar.md"]
+    for path in (REPOSITORY / "components").rglob("*.py"):
+        if re.search(r"Written against\s+crossbar", path.read_text()):
+            file = str(path.relative_to(REPOSITORY))
+            assert f"`{file}`" in page or f"`{posixpath.dirname(file)}/`" in page, file
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_files_that_it_names_are_there(page: str) -> None:
+    for path in re.findall(r"`((?:components|clients|docker|tests)/[\w./-]*\w)/?`", PAGES[page]):
+        # What is found, and compiled, comes while things run.
+        assert (REPOSITORY / path).exists() or path == "tests/fuzz/found", f"{page}: {path}"
+
+
 @pytest.mark.parametrize("page", TEXTS)
 def test_all_links_within_the_repository_resolve(page: str) -> None:
     # A link's text may have code in it; its target never does.

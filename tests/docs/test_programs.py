@@ -14,7 +14,7 @@ from tests.harness.node import Node
 
 
 def test_the_python_program_prints_prices(node: Node) -> None:
-    program = block_with("follow_ticks", "python")
+    program = block_with("lambda tick, missed", "python")
     environ = environ_of(node) | {"CROSSTICK_TOKEN": node.token("alice")}
     with started([sys.executable, "-c", program], environ) as process:
         wait_for(process, r"^\d+\.\d+$")

@@ -1,40 +1,56 @@
-"""What the reference shows of settings, claims, metrics and close codes is what the code has."""
+"""What the reference shows of settings, claims, problems and metrics is what the code takes and has."""
 
 from __future__ import annotations
 
+import configparser
 import re
-from dataclasses import replace
+from typing import Any
 
 import pytest
-import pytest_twisted
-from prometheus_client import CollectorRegistry, generate_latest
-from twisted.internet import reactor
-from twisted.internet.threads import deferToThread
 
-from components.core.closing import CLOSE_CODES
-from components.core.limits import Limits, RealmLimits
-from components.feed.feed import Feed
-from components.feed.web import lag_histogram, make_site
-from components.loop_lag import LoopLag
+from components.cli.node import node as node_command
+from components.core.limits import RealmLimits
 from components.router.drain.settings import DrainSettings, parse_drain
 from components.router.fanout_settings import FanOutSettings
+from components.router.http_api.problems import PROBLEMS
+from components.router.listeners.listener import SPARE_SOCKETS
 from components.router.listeners.settings import ListenerSettings, parse_listeners
-from components.router.metrics.pages import NodeText
-from components.settings import KNOWN_VARIABLES, FeedSettings
 from components.tokens.claims import CLAIMS
-from tests.feed.memory_bus import MemoryBus
-from tests.harness.documents import PAGES, configured
-from tests.harness.node import Node
-from tests.harness.reactor import ReactorOnClock
+from components.uris import ERROR_LIMIT_EXCEEDED
+from tests.harness.documents import PAGES, block_with, extras
+from tests.harness.node import REPOSITORY, Node
+
+PARSERS = {
+    "fanout": FanOutSettings.from_extra,
+    "drain": parse_drain,
+    "listeners": parse_listeners,
+    "limits": lambda extra: RealmLimits.from_mapping(extra["limits"], {"viewer", "service", "operator"}),
+}
 
 
-def rows(page: str, pattern: str) -> list[str]:
-    """Return what a pattern finds at the beginning of the rows of a page's tables."""
-    return re.findall(rf"^\| {pattern} \|", PAGES[f"docs/reference/{page}.md"], re.MULTILINE)
+@pytest.mark.parametrize("extra", extras(), ids=lambda extra: "-".join(extra))
+def test_the_examples_of_settings_are_what_a_node_takes(extra: dict[str, Any]) -> None:
+    [key] = extra
+    assert PARSERS[key](extra)
 
 
-def test_the_variables_that_it_shows_are_all_there_are() -> None:
-    assert sorted(rows("environment", r"`(CROSSTICK_\w+)`")) == sorted(KNOWN_VARIABLES)
+def test_each_component_has_an_example() -> None:
+    assert {key for extra in extras() for key in extra} == PARSERS.keys()
+
+
+def test_the_unit_lets_a_node_leave_gently() -> None:
+    unit = configparser.ConfigParser(strict=False)
+    unit.read_string(block_with("[Service]", "ini"))
+    service = unit["Service"]
+    drain, listener = DrainSettings(), ListenerSettings()
+    # See docs/how-to/leave-gently.md.
+    assert service["KillMode"] == "mixed"
+    assert int(service["TimeoutStopSec"]) >= drain.notice_s + drain.over_s + 15
+    assert int(service["LimitNOFILE"]) > 2 * (listener.max_connections + SPARE_SOCKETS)
+    program, *arguments = service["ExecStart"].split()
+    assert program.endswith("/bin/crosstick")
+    node_command.make_context("node", [*arguments[1:-1], str(REPOSITORY / ".crossbar")])
+    assert arguments[0] == "node"
 
 
 def test_the_claims_that_it_shows_are_all_that_are_checked() -> None:
@@ -43,49 +59,18 @@ def test_the_claims_that_it_shows_are_all_that_are_checked() -> None:
     assert sorted(shown) == sorted(CLAIMS)
 
 
-def test_the_fan_outs_entry_is_what_a_node_has_without_one() -> None:
-    documented = FanOutSettings.from_extra(configured("fanout"))
-    assert documented.outbox.policy_for("market.BTCUSDT") == FanOutSettings().outbox.policy_for("market.BTCUSDT")
-    assert replace(documented, outbox=replace(documented.outbox, policies=())) == FanOutSettings()
+def test_the_problems_that_it_lists_are_those_that_there_are() -> None:
+    rows = set(re.findall(r"^\| (\d{3}) \| `([a-z_.]+)` \|", PAGES["docs/reference/http.md"], re.MULTILINE))
+    made = {(str(status.value), uri) for uri, (status, _) in PROBLEMS.items()}
+    # A limit that is not the client's own is 503.
+    assert rows - {("503", ERROR_LIMIT_EXCEEDED)} == made
 
 
-def test_the_drains_entry_is_what_a_node_has_without_one() -> None:
-    shown = configured("drain")
-    assert parse_drain(shown) == DrainSettings()
-    assert set(shown["drain"]) == set(DrainSettings.__struct_fields__)
-
-
-def test_the_listeners_entry_shows_all_settings_and_their_defaults() -> None:
-    extra = configured("listeners")
-    assert parse_listeners(extra) == {"public": ListenerSettings()}
-    assert list(extra["listeners"]["public"]) == list(ListenerSettings.__struct_fields__)
-
-
-def test_the_limits_that_it_shows_are_all_there_are_and_their_defaults() -> None:
-    shown = configured("limits")["limits"]
-    assert RealmLimits.from_mapping(shown).base == Limits()
-    assert RealmLimits.from_mapping(shown).authenticate_timeout_s == RealmLimits.from_mapping({}).authenticate_timeout_s
-    assert RealmLimits.from_mapping(shown).expiry_grace_s == RealmLimits.from_mapping({}).expiry_grace_s
-    assert set(shown) == {*Limits.__struct_fields__, "authenticate_timeout", "expiry_grace", "roles", "tiers"}
-
-
-@pytest_twisted.ensureDeferred
-async def test_the_metrics_that_it_lists_are_those_that_there_are(node: Node) -> None:
-    _, _, body = await deferToThread(node.get, "/metrics")
-    registry = CollectorRegistry()
-    lag_histogram(registry)
-    settings = FeedSettings("ws://127.0.0.1:1", ("BTCUSDT",), "trade", 60.0, "one")
-    feed = Feed(ReactorOnClock(), settings, MemoryBus().writer(), lambda: 0, pytest.fail)
-    make_site(feed, registry, LoopLag(reactor))
-    of_several_workers = await NodeText().make(b"")
-    answers = (body + of_several_workers + generate_latest(registry)).decode()
-    there = re.findall(r"^# TYPE (crosstick_\w+) ", answers, re.MULTILINE)
-    # The library adds to each histogram when it was made, and to one of a moment its sum and count as families of their own.
-    assert {name for row in rows("metrics", r"(`crosstick_\w+`.*?)") for name in re.findall(r"`(\w+)`", row)} == {
-        name for name in there if not name.endswith(("_created", "_gsum", "_gcount"))
-    }
-
-
-def test_every_reason_of_closing_is_listed_with_its_code() -> None:
-    listed = re.findall(r"^\| `(crosstick\.close\.\w+)` \| (\d+) \|", PAGES["docs/reference/errors.md"], re.MULTILINE)
-    assert [(uri, int(code)) for uri, code in listed] == [(reason.value, code) for reason, code in CLOSE_CODES.items()]
+def test_a_running_worker_has_the_metrics_that_it_lists(node: Node) -> None:
+    _, _, body = node.get("/metrics")
+    there = set(re.findall(r"^# TYPE (crosstick_\w+) ", body.decode(), re.MULTILINE))
+    table = PAGES["docs/reference/metrics.md"].split("## Of a node of several workers")[0]
+    # Of a gauge histogram the library writes sums and counts as metrics of their own.
+    assert {name for name in there if not name.endswith(("_gsum", "_gcount"))} == set(
+        re.findall(r"^\| `(crosstick_\w+)`", table, re.MULTILINE)
+    )

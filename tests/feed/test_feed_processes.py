@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from components.bus.redis.scripts import BATCHES, STATUS
 from components.cli import main
 from components.core.batch import decode_batch
-from components.settings import KNOWN_VARIABLES
+from components.variables import KNOWN_VARIABLES
 from tests.feed.memory_bus import MemoryBus
 from tests.harness.command import Command
 from tests.harness.redis import RedisServer

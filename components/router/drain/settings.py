@@ -17,10 +17,10 @@ class DrainSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """The names are the configuration's; all in seconds, up to an hour."""
 
     notice_s: Seconds = 2.0
-    """From the turn of ``/readyz`` to the end of listening and the first GOODBYE: a balancer's time to see it. 0: none."""
+    """Seconds from the turn of ``/readyz`` to the end of listening and the first GOODBYE: a balancer's time to see it."""
 
     over_s: Seconds = 10.0
-    """Over which the GOODBYEs are spread; 0: all at once."""
+    """Seconds over which the clients are sent away; 0: all at once."""
 
 
 def parse_drain(extra: Mapping[str, Any] | None) -> DrainSettings:

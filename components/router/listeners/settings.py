@@ -22,13 +22,13 @@ class ListenerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     """Settings of one listener. The names are the configuration's, and of the limits those that clients are told."""
 
     trusted_proxies: tuple[str, ...] = ()
-    """Addresses and networks of balancers, whose word is taken for where a client is."""
+    """Addresses and networks of balancers, such as ``10.0.0.0/8``, whose word is taken for where a client is."""
 
     proxy_protocol: bool = False
-    """Every connection begins with a PROXY protocol header, and comes from a trusted proxy."""
+    """``true``: every connection begins with a PROXY protocol header, and comes from a trusted proxy."""
 
     allow_plaintext: bool = False
-    """Clients may come without TLS to more than the loopback."""
+    """``true``: clients may come without TLS to more than the loopback."""
 
     allowed_origins: tuple[str, ...] = ("same",)
     """Pages of which origins may connect; ``same``: those that this listener serves."""
@@ -37,32 +37,34 @@ class ListenerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     """WebSocket and RawSocket connections."""
 
     max_connections_per_address: Count | None = 200
-    """The same of one client address, an IPv6 one by its /64; ``None`` means no limit."""
+    """The same of one client address, an IPv6 one by its /64; ``null``: no limit."""
 
     connections_per_s_per_address: PerSecond | None = 20.0
-    """How fast those may come, after ``connections_burst_per_address`` at once; ``None`` means no limit."""
+    """How fast those may come, after ``connections_burst_per_address`` at once; ``null``: no limit."""
 
     connections_burst_per_address: Count = 200
     """Enough for all clients of an address to come back at once."""
 
     requests_per_s_per_address: PerSecond | None = 50.0
-    """HTTP requests, after ``requests_burst_per_address`` at once; not those of a trusted proxy. ``None`` means no limit."""
+    """HTTP requests, after ``requests_burst_per_address`` at once; not those of a trusted proxy; ``null``: no limit."""
 
     requests_burst_per_address: Count = 500
+    """So many at once."""
 
     request_timeout: Seconds = 10.0
-    """From a connection's first byte, or the end of its last request, to the end of its next request."""
+    """Seconds from a connection's first byte, or its last request's end, to the end of its next; a TLS handshake included."""
 
     handshake_timeout: Seconds = 5.0
-    """For the PROXY protocol's header."""
+    """Seconds for the PROXY protocol's header."""
 
     hello_timeout: Seconds = 5.0
-    """From the end of the WebSocket or RawSocket handshake to a session's HELLO; also for the RawSocket handshake itself."""
+    """Seconds from the end of the WebSocket or RawSocket handshake to HELLO; also for the RawSocket handshake itself."""
 
     max_body_bytes: Bytes = 65_536
     """Of one HTTP request's body."""
 
     tls_min_version: Literal["1.2", "1.3"] = "1.3"
+    """The oldest TLS that is spoken; 1.2 with ECDHE and AES-GCM or ChaCha20 only."""
 
     @property
     def proxies(self) -> TrustedProxies:
