@@ -21,6 +21,7 @@ from components.core.retained import RetainedEvents
 from components.core.tick_age import trade_time_ms
 from components.router.engine.fanout import MadeMs, no_time
 from components.router.rate_topics import RateTopics
+from components.uris import MARKET_STATUS
 
 BUS_BACK_GRACE_S = 10.0
 """How long after the bus has come back no feed need have been heard: one has to find it again, and to take the lead."""
@@ -116,7 +117,10 @@ class Relay:
             self._epoch = epoch
             self.log.info("epoch {epoch} begins here", epoch=epoch)
             if self._told_epoch is not None and self._told_epoch != epoch:
-                # Ahead of its events: who sees numbers that begin anew must know why.
+                # Ahead of its events: who sees numbers that begin anew must know why. What is published with options reaches
+                # the first hundred subscribers at once and the others later; events keep their order for all.
+                status = json.dumps(self._market.status()).encode()
+                self._publish_batch([(MARKET_STATUS, EncodedPayload(status))], no_time)
                 self._tell_status()
 
     def take_status(self, status: bytes) -> None:

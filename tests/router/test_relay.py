@@ -20,6 +20,7 @@ from components.router.relay import (
     HISTORY_GRACE_S,
     Relay,
 )
+from components.uris import MARKET_STATUS
 
 
 class Bus:
@@ -58,7 +59,7 @@ class Gateway:
         self.published: list[tuple[str, bytes]] = []
         self.made_ms: list[int | None] = []
         self.statuses: list[dict[str, Any]] = []
-        self.told: list[int | bytes] = []
+        self.told: list[int | str | bytes] = []
         """What clients got, in its order: of a status its epoch, of an event its payload."""
         self.bus = Bus()
         rates: Any = NoRates()
@@ -73,7 +74,10 @@ class Gateway:
 
     def _publish(self, events: Sequence[tuple[str, EncodedPayload]], made_ms: Callable[[], int | None]) -> None:
         self.published += [(topic, payload.json) for topic, payload in events]
-        self.told += [payload.json for _, payload in events]
+        self.told += [
+            f"event of {json.loads(payload.json)['epoch']}" if topic == MARKET_STATUS else payload.json
+            for topic, payload in events
+        ]
         self.made_ms.append(made_ms())
 
     def _publish_status(self, status: dict[str, Any]) -> None:
@@ -111,8 +115,9 @@ def test_clients_hear_of_an_epoch_before_its_first_event(gateway: Gateway) -> No
     # The feed's status has not been read yet.
     gateway.relay.take_batch(Batch(8, 1, [("market.A", 1, b"A1")]))
     gateway.hear(epoch=8)
-    assert gateway.told[:4] == [7, b"a1", 8, b"A1"]
-    assert set(gateway.told[4:]) <= {8}
+    # Among the events for all who are subscribed, and retained for who will be.
+    assert gateway.told[:5] == [7, b"a1", "event of 8", 8, b"A1"]
+    assert set(gateway.told[5:]) <= {8}
 
 
 def test_clients_hear_of_an_epoch_after_the_last_event_of_the_one_before(gateway: Gateway) -> None:
@@ -123,14 +128,14 @@ def test_clients_hear_of_an_epoch_after_the_last_event_of_the_one_before(gateway
     gateway.relay.take_batch(Batch(7, 2, [("market.A", 2, b"a2")]))
     gateway.relay.take_batch(Batch(8, 1, [("market.A", 1, b"A1")]))
     gateway.hear(epoch=8)
-    assert [told for told in gateway.told if told != 7] == [b"a1", b"a2", 8, b"A1"]
+    assert [told for told in gateway.told if told != 7] == [b"a1", b"a2", "event of 8", 8, b"A1"]
 
 
 def test_clients_hear_of_an_epoch_before_what_stands_of_it(gateway: Gateway) -> None:
     gateway.hear()
     gateway.relay.take_batch(Batch(7, 1, [("market.BTCUSDT", 1, b"a1")]))
     gateway.relay.take_standing(Standing(6, 2, {"market.BTCUSDT": (2, b"z2")}))
-    assert gateway.told == [7, b"a1", 6, b"z2"]
+    assert gateway.told == [7, b"a1", "event of 6", 6, b"z2"]
 
 
 def test_history_is_not_published(gateway: Gateway) -> None:
