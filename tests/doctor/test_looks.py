@@ -254,6 +254,22 @@ def test_a_redis_that_is_not_there_or_hangs_up_is_found(tmp_path: Path) -> None:
     assert SECRET not in said(there_is_none) + said(hangs_up) + said(no_sentinel)
 
 
+def test_what_quotes_the_password_that_it_does_not_know_is_not_quoted(tmp_path: Path) -> None:
+    quoted = f"-ERR unknown command 'AUTH', with args beginning with: '{SECRET}' \r\n"
+    other = f"-ERR {SECRET} is wrong\r\n"
+    for text in (quoted, other):
+
+        def answer(connection: socket.socket, text: str = text) -> None:
+            while connection.recv(1000):
+                connection.sendall(text.encode())
+
+        with listening(answer) as port:
+            findings = redis.look(read(tmp_path, CROSSTICK_BUS=f"redis://:{SECRET}@127.0.0.1:{port}"))
+        assert worst(findings) is FAIL
+        assert "ERR" in said(findings)
+        assert SECRET not in said(findings)
+
+
 def test_a_real_redis_is_well_and_one_with_another_password_refuses(tmp_path: Path) -> None:
     server = RedisServer(tmp_path / "redis", "maxmemory-policy noeviction", "requirepass right")
     server.start()
