@@ -109,6 +109,17 @@ def test_damaged_revocations_are_found(tmp_path: Path) -> None:
     assert "is damaged" in said(configuration.look_at_revocations(setup))
 
 
+def test_a_damaged_choice_of_symbols_is_found(tmp_path: Path) -> None:
+    assert said(configuration.look_at_symbols(read(tmp_path))).startswith("the symbols are the environment's")
+    (tmp_path / "symbols.json").write_text('{"version":1,"symbols":["BTCUSDT"]}')
+    assert said(configuration.look_at_symbols(read(tmp_path))).startswith("operators have chosen 1 symbols")
+    (tmp_path / "symbols.json").write_text("{")
+    [finding] = configuration.look_at_symbols(read(tmp_path))
+    assert finding.level is FAIL
+    assert "is damaged" in finding.text
+    assert configuration.look_at_symbols(read(tmp_path, CROSSTICK_BUS="redis://127.0.0.1")) == []
+
+
 def test_pages_that_are_not_there_are_found(tmp_path: Path) -> None:
     assert worst(configuration.look_at_folders(read(tmp_path))) is FAIL
 
