@@ -101,7 +101,7 @@ def test_the_shipped_configuration_is_well() -> None:
     assert levels(configuration.judge_transports(node, {})) == [OK]
     [endpoint] = node.endpoints
     assert (endpoint.port, endpoint.backlog, endpoint.answers_readyz) == (8080, 1024, True)
-    assert [path for path, _ in node.static_directories] == ["/", "/vendor"]
+    assert [path for path, _ in node.static_directories] == ["/", "/vendor", "/vendor/lightweight-charts"]
     assert "/ws/trade" in [each.id for each in node.resources]
 
 
@@ -180,6 +180,12 @@ def test_what_is_no_configuration_is_said_to_be_none(config: object) -> None:
 )
 def test_pages_need_their_files(folders: dict[str, Any], level: Level) -> None:
     assert levels(configuration.judge_folders(folders)) == [level]
+
+
+@pytest.mark.parametrize("path", ["/vendor", "/vendor/lightweight-charts"])
+def test_what_make_install_fetches_is_had_by_it(path: str) -> None:
+    [finding] = configuration.judge_folders({path: None})
+    assert finding.hint.startswith("make install fetches it")
 
 
 @pytest.mark.parametrize(
