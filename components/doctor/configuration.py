@@ -222,9 +222,8 @@ def judge_folders(folders: Mapping[str, Collection[str] | None]) -> list[Finding
     findings = []
     for path, names in folders.items():
         if names is None or not names:
-            hint = (
-                "make install fetches it (npm ci in clients)" if path == "/vendor" else "correct the path's directory"
-            )
+            is_fetched = path == "/vendor" or path.startswith("/vendor/")
+            hint = "make install fetches it (npm ci in clients)" if is_fetched else "correct the path's directory"
             findings.append(
                 fail(f"{path} has {'an empty folder' if names is not None else 'no folder'} behind it", hint)
             )

@@ -182,6 +182,12 @@ def test_pages_need_their_files(folders: dict[str, Any], level: Level) -> None:
     assert levels(configuration.judge_folders(folders)) == [level]
 
 
+@pytest.mark.parametrize("path", ["/vendor", "/vendor/lightweight-charts"])
+def test_what_make_install_fetches_is_had_by_it(path: str) -> None:
+    [finding] = configuration.judge_folders({path: None})
+    assert finding.hint.startswith("make install fetches it")
+
+
 @pytest.mark.parametrize(
     ("secret", "level"),
     [
