@@ -79,7 +79,11 @@ class NodeText:
             metrics.append(families)
         node = merged(metrics)
         node.append(gauge("crosstick_workers", "Router workers of this node", siblings.workers, Merge.MAX))
-        node.append(gauge("crosstick_workers_answering", "Of these, those that say how they are", answering, Merge.MAX))
+        node.append(
+            gauge(
+                "crosstick_workers_answering", "Router workers of this node that say how they are", answering, Merge.MAX
+            )
+        )
         registry = CollectorRegistry(auto_describe=False)
         registry.register(_Merged(node))
         return generate_latest(registry)

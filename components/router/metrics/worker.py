@@ -199,7 +199,7 @@ def _resuming(worker: Runtime) -> Iterator[Metric]:
         ("crosstick_reconnect_attempts", "HELLOs of clients that come back", worker.reconnect_attempts),
         ("crosstick_resumed_joins", "Joins of clients that come back", worker.resumed_joins),
         ("crosstick_replays", "Answers of market.replay", counted.replays),
-        ("crosstick_replayed_events", "Ticks in those answers", counted.events),
+        ("crosstick_replayed_events", "Ticks in answers of market.replay", counted.events),
         ("crosstick_replay_missing", "Ticks that were asked for and are gone for good", counted.missing),
     ):
         yield counter(name, help_text, count)
