@@ -76,7 +76,7 @@ def _faults(worker: Runtime) -> Iterator[Metric]:
     active = {entry.fault for entry in worker.faults.active()}
     yield gauge(
         "crosstick_fault_active",
-        "1 while it is; see components/core/faults.py for what each is",
+        "1 while it is; docs/how-to/monitor.md says what each is",
         {fault.value: fault in active for fault in CONDITIONS},
         Merge.MAX,
         "fault",
