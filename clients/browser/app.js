@@ -2,17 +2,18 @@
 import { ClockWatch, localTime_ms } from "./clock.js";
 import { ConnectionView } from "./connection-view.js";
 import { SymbolDetail } from "./detail.js";
-import { formatCount, formatDelay } from "./format.js";
+import { formatCount, formatDelay, formatLeast } from "./format.js";
 import { choose, chooseNext, listenToKeys } from "./keyboard.js";
 import { ConnectionState } from "./market-connection.js";
 import { MarketTable } from "./market-table.js";
 import { MarketWatch, summary } from "./market-watch.js";
+import { Pace } from "./pace.js";
 import { Painter } from "./painter.js";
 import { readPalette } from "./palette.js";
 import { NONE, write } from "./row.js";
 import { MarketState } from "./symbol-state.js";
 import { wireThemeButton } from "./theme.js";
-import { takeToken } from "./token.js";
+import { namesToken, takeToken } from "./token.js";
 import { TokenPanel, explainRefusal } from "./token-panel.js";
 
 const FIGURES_INTERVAL_MS = 1_000;
@@ -32,6 +33,7 @@ const element = (id) => document.getElementById(id);
 const painter = new Painter();
 const market = new MarketState();
 const clocks = new ClockWatch();
+const pace = new Pace(performance.now());
 
 /** About the exchange's time: the gateway's clock where it is known. */
 const exchangeTime_ms = () => clocks.clock.at(localTime_ms()) ?? localTime_ms();
@@ -65,7 +67,6 @@ const tokenPanel = new TokenPanel(connect);
 let watch = null;
 let token = null;
 let arrived_ms = null; // when anything of the market came last, as performance.now()
-let tradesBefore = 0;
 let epoch = 0; // of the feed, 0 while none is known
 let unpainted = new Set(); // states whose newest tick has not been painted
 let ages_ms = [];
@@ -208,15 +209,15 @@ function paintFigures() {
   const { trades, merged, dropped, lost } = market.totals;
   const { roundTrip_ms } = clocks.clock;
   const flowing = view.flowing;
+  const perSecond = pace.look(trades, performance.now());
   const age_ms = ages_ms.sort((one, other) => one - other)[Math.floor(ages_ms.length / 2)];
-  write(element("tick-rate"), flowing ? formatCount(((trades - tradesBefore) * 1_000) / FIGURES_INTERVAL_MS) : NONE);
+  write(element("tick-rate"), flowing ? formatCount(perSecond) : NONE);
   write(element("round-trip"), flowing && roundTrip_ms !== null ? formatDelay(roundTrip_ms) : NONE);
   write(element("tick-age"), flowing && age_ms !== undefined ? formatDelay(Math.max(0, age_ms)) : NONE);
   write(element("merged-total"), formatCount(merged));
   write(element("dropped-total"), formatCount(dropped));
-  write(element("missed-total"), formatCount(dropped + lost));
-  element("missed-total").classList.toggle("some", dropped + lost > 0);
-  tradesBefore = trades;
+  write(element("missed-total"), formatLeast(dropped + lost, market.lostUnknown));
+  element("missed-total").classList.toggle("some", dropped + lost > 0 || market.lostUnknown);
   ages_ms = [];
   showClocks();
   const state = market.listed.length > 0 && detail.symbol !== null ? market.of(detail.symbol) : null;
@@ -298,7 +299,7 @@ element("shape").addEventListener("change", ({ target }) => detail.setLine(targe
 filter.addEventListener("input", () => table.setFilter(filter.value));
 document.addEventListener("themechange", showPalette);
 window.addEventListener("online", () => watch?.retryNow());
-window.addEventListener("hashchange", start);
+window.addEventListener("hashchange", () => namesToken(location) && start());
 listenToKeys(
   {
     "/": () => filter.focus(),

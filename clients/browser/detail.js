@@ -1,6 +1,6 @@
 /** The chosen symbol: its figures, its chart, and the history that the chart begins with. */
 import { Bars } from "./bars.js";
-import { formatChange, formatCompact, formatCount, formatTime } from "./format.js";
+import { formatChange, formatCompact, formatCount, formatLeast, formatTime } from "./format.js";
 import { NONE, write } from "./row.js";
 
 /** The newest ticks that are asked for when a symbol is chosen. */
@@ -228,7 +228,7 @@ export class SymbolDetail {
     figure("spread", book, () => `${inPrice(book.ask - book.bid)} (${basisPoints(book)} bp)`);
     figure("trade", state.volume, () => `${state.side === "buy" ? "bought" : "sold"} ${inVolume(state.volume)} at ${formatTime(state.ts)}`);
     figure("merged", state.merged, () => formatCount(state.merged));
-    figure("missed", state.missed, () => formatCount(state.missed));
+    figure("missed", state.missed, () => formatLeast(state.missed, state.lostUnknown));
     const heading = this.#root.querySelector(".quote");
     heading.dataset.direction = direction ?? "";
     const sign = change === null ? "" : change > 0 ? "up" : "down";

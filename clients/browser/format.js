@@ -88,3 +88,8 @@ export function formatAge(age_ms) {
 export function formatCount(count) {
   return formatters[0].format(count);
 }
+
+/** Return a count, with a "+" where there may be more, nobody knows how many: "12+". */
+export function formatLeast(count, more) {
+  return more ? `${formatCount(count)}+` : formatCount(count);
+}

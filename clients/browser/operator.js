@@ -9,7 +9,7 @@ import { wireSessionDialogs } from "./operator/session-dialog.js";
 import { SessionTable } from "./operator/sessions.js";
 import { wireSymbols } from "./operator/symbols.js";
 import { wireThemeButton } from "./theme.js";
-import { claimsOf, keepToken, takeToken } from "./token.js";
+import { claimsOf, keepToken, namesToken, takeToken } from "./token.js";
 
 const REFRESH_MS = 2_000;
 const ANSWER_TIMEOUT_MS = 15_000;
@@ -176,6 +176,19 @@ async function refresh() {
     return;
   }
   askedSession = null;
+  try {
+    showAnswers(faults, problems);
+  } finally {
+    // Whatever cannot be shown, what comes after it may be: a page that stands still looks like a node where nothing happens.
+    if (isAskedAgain) {
+      void refresh();
+    } else {
+      refreshTimer = setTimeout(refreshUnlessHidden, REFRESH_MS);
+    }
+  }
+}
+
+function showAnswers(faults, problems) {
   if (faults !== null) {
     showFaults(faults, isSeveral());
   }
@@ -185,11 +198,6 @@ async function refresh() {
   showCallProblems(problems);
   if (problems.length === 0) {
     setText(element("refreshed"), `As of ${new Date().toLocaleTimeString("en-GB")}`);
-  }
-  if (isAskedAgain) {
-    void refresh();
-  } else {
-    refreshTimer = setTimeout(refreshUnlessHidden, REFRESH_MS);
   }
 }
 
@@ -229,7 +237,7 @@ element("call-problem-seen").addEventListener("click", () => showCallProblems([]
 element("drain").addEventListener("click", () => status !== null && openDrain(status.node));
 element("edit-symbols").addEventListener("click", () => openSymbols());
 window.addEventListener("online", () => connection?.retryNow());
-window.addEventListener("hashchange", start);
+window.addEventListener("hashchange", () => namesToken(location) && start());
 document.addEventListener("visibilitychange", () => !document.hidden && void refresh());
 document.addEventListener("keydown", (event) => {
   const isTyping = event.target.closest("input, select, textarea, dialog") !== null;

@@ -1,5 +1,5 @@
 /** One symbol's row of the table. Values reach the document by text only, and only those that differ from what is there. */
-import { formatAge, formatChange, formatCompact, formatCount } from "./format.js";
+import { formatAge, formatChange, formatCompact, formatLeast } from "./format.js";
 import { drawSpark } from "./spark.js";
 
 export const NONE = "–";
@@ -64,13 +64,13 @@ export class Row {
   /** Paint what has changed of the values; `now_ms` as performance.now(). */
   paint(now_ms) {
     this.dirty = false;
-    const { price, direction, priceColumn, change, dayVolume, bid, ask, missed, moved_ms, silent } = this.#state;
+    const { price, direction, priceColumn, change, dayVolume, bid, ask, missed, lostUnknown, moved_ms, silent } = this.#state;
     write(this.#price, price === null ? NONE : priceColumn.rounded(price));
     write(this.#cells.change, change === null ? NONE : formatChange(change));
     write(this.#cells["day-volume"], dayVolume === null ? NONE : formatCompact(dayVolume));
     write(this.#cells.bid, bid === null ? NONE : priceColumn.rounded(bid));
     write(this.#cells.ask, ask === null ? NONE : priceColumn.rounded(ask));
-    write(this.#cells.missed, formatCount(missed));
+    write(this.#cells.missed, formatLeast(missed, lostUnknown));
     this.#set("direction", direction, () => {
       this.#cells.price.dataset.direction = direction;
       this.#arrow.textContent = ARROWS[direction];
@@ -81,7 +81,7 @@ export class Row {
       this.#cells.change.classList.toggle("up", trend > 0);
       this.#cells.change.classList.toggle("down", trend < 0);
     });
-    this.#set("some", missed > 0, (some) => this.#cells.missed.classList.toggle("some", some));
+    this.#set("some", missed > 0 || lostUnknown, (some) => this.#cells.missed.classList.toggle("some", some));
     this.#set("silent", silent, () => {
       this.element.classList.toggle("stale", silent);
       this.#cells.age.title = silent ? "The exchange has sent nothing for this symbol lately" : "";

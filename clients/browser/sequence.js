@@ -295,14 +295,20 @@ export class SequenceTracker {
 }
 
 /**
- * Return how far a replay is taken: to the last held tick, if it is a merged one.
+ * Return how far a replay is taken: to the held tick that is the furthest, if it is a merged one. The one that came last may be
+ * an older one, which a rate that has just been chosen begins with.
  *
  * Behind it come ticks that begin where it ends, as those at a rate do. What were replayed beyond would tear the next one, so
  * that it were asked for, and tear the one behind it, and so for ever.
  */
 function lastMerged(held) {
-  const last = held.at(-1);
-  return last?.merged > 1 ? last.seq : Infinity;
+  let furthest = null;
+  for (const tick of held) {
+    if (furthest === null || tick.seq >= furthest.seq) {
+      furthest = tick;
+    }
+  }
+  return furthest?.merged > 1 ? furthest.seq : Infinity;
 }
 
 /**

@@ -19,6 +19,7 @@ export class Subscriptions {
   #ticks = []; // autobahn's subscriptions, which a change of the rate ends
   #symbols = new Set(); // asked for, refused ones included
   #refused = new Set();
+  #turn = Promise.resolve(); // what is under way
 
   /**
    * @param session           the joined session
@@ -41,25 +42,36 @@ export class Subscriptions {
 
   /** Subscribe to those of these symbols that are not yet; return which were not. */
   async add(symbols, rate) {
-    const missing = symbols.filter((symbol) => !this.#symbols.has(symbol));
-    missing.forEach((symbol) => this.#symbols.add(symbol));
-    await Promise.all([
-      this.#addFamily("tick", missing, (symbol) => tickTopic(symbol, rate)),
-      this.#addFamily("book", missing, (symbol) => `market.${symbol}.book`),
-      this.#addFamily("day", missing, (symbol) => `market.${symbol}.day`),
-    ]);
-    return missing;
+    return this.#inTurn(async () => {
+      const missing = symbols.filter((symbol) => !this.#symbols.has(symbol));
+      missing.forEach((symbol) => this.#symbols.add(symbol));
+      await Promise.all([
+        this.#addFamily("tick", missing, (symbol) => tickTopic(symbol, rate)),
+        this.#addFamily("book", missing, (symbol) => `market.${symbol}.book`),
+        this.#addFamily("day", missing, (symbol) => `market.${symbol}.day`),
+      ]);
+      return missing;
+    });
   }
 
   /** End all ticks, and have `between` called; then subscribe to those of the same symbols at another rate. */
   async changeRate(rate, between) {
-    const ended = this.#ticks;
-    this.#ticks = [];
-    this.#families.delete("tick");
-    await Promise.all(ended.map((subscription) => this.#session.unsubscribe(subscription)));
-    between();
-    this.#refused.clear();
-    await this.#addFamily("tick", [...this.#symbols], (symbol) => tickTopic(symbol, rate));
+    return this.#inTurn(async () => {
+      const ended = this.#ticks;
+      this.#ticks = [];
+      this.#families.delete("tick");
+      await Promise.all(ended.map((subscription) => this.#session.unsubscribe(subscription)));
+      between();
+      this.#refused.clear();
+      await this.#addFamily("tick", [...this.#symbols], (symbol) => tickTopic(symbol, rate));
+    });
+  }
+
+  /** Do one after the other: what is granted only after the rate was changed would be of the rate before, and stay. */
+  #inTurn(act) {
+    const done = this.#turn.then(act);
+    this.#turn = done.catch(() => {});
+    return done;
   }
 
   /** Whether there are symbols, and the token has no right to ticks of any. */

@@ -27,6 +27,8 @@ export class SymbolState {
   merged = 0;
   dropped = 0;
   lost = 0;
+  /** Whether some are missing of which nobody knows how many: the feed has begun to count afresh. */
+  lostUnknown = false;
   silent = false;
   spark = new Spark();
   /** Prices, best prices and the day's share their decimals, so that they stand below each other. */
@@ -65,6 +67,7 @@ export class SymbolState {
   /** Take note that trades are missing before the next tick; `count` is null where nobody knows how many. */
   takeGap(count) {
     this.lost += count ?? 0;
+    this.lostUnknown ||= count === null;
     this.#torn = true;
   }
 
@@ -113,6 +116,8 @@ export class MarketState {
   #listed = [];
   /** Since the page was opened. */
   totals = { trades: 0, merged: 0, dropped: 0, lost: 0 };
+  /** Whether, besides, some are missing of which nobody knows how many. */
+  lostUnknown = false;
 
   /** The symbols that the gateway lists, in its order. */
   get listed() {
@@ -151,6 +156,7 @@ export class MarketState {
     const state = this.of(symbol);
     const count = to_seq === null ? null : to_seq - from_seq + 1;
     this.totals.lost += count ?? 0;
+    this.lostUnknown ||= count === null;
     state.takeGap(count);
     return state;
   }

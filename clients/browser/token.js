@@ -19,6 +19,11 @@ export function takeToken(location, history, storage, key = STORAGE_KEY) {
   return storage.getItem(key);
 }
 
+/** Whether an address names a token: other fragments, such as that of a link within a page, are none of a token's business. */
+export function namesToken(location) {
+  return Boolean(new URLSearchParams(location.hash.slice(1)).get("token"));
+}
+
 /** Keep a token for reloads of this tab; null forgets it. */
 export function keepToken(token, storage, key = STORAGE_KEY) {
   if (token === null) {

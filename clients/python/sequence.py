@@ -284,12 +284,15 @@ class SequenceTracker:
 
 
 def _last_merged(held: deque[dict]) -> int | None:
-    """Return how far a replay is taken: to the last held tick, if it is a merged one.
+    """Return how far a replay is taken: to the held tick that is the furthest, if it is a merged one.
+
+    The one that came last may be an older one, which a rate that has just been chosen begins with.
 
     Behind it come ticks that begin where it ends, as those at a rate do. What were replayed beyond would tear the next one, so
     that it were asked for, and tear the one behind it, and so for ever.
     """
-    return held[-1]["seq"] if held and held[-1].get("merged", 1) > 1 else None
+    furthest = max(reversed(held), key=lambda tick: tick["seq"], default=None)
+    return furthest["seq"] if furthest is not None and furthest.get("merged", 1) > 1 else None
 
 
 def _before(tick: dict) -> int:

@@ -159,7 +159,7 @@ def bench_workers(json_file: Path | None, clients: int, rounds: int, seconds: fl
 
 @bench.command("metrics")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures here.")
-@click.option("--clients", type=click.IntRange(1, 10_000), default=CLIENTS, show_default=True)
+@click.option("--clients", type=click.IntRange(1, 10_000), default=CLIENTS, show_default=True, help="How many look on.")
 @click.option(
     "--rounds", type=click.IntRange(4, 100_000), default=1_000, show_default=True, help="How often it is measured."
 )

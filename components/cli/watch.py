@@ -20,6 +20,7 @@ import click
 from components.cli.ops_session import DEFAULT_URL
 from components.cli.sections import examples
 from components.cli.token import DEFAULT_NODE_DIRECTORY
+from components.core.log_text import escaped
 
 ONCE_TIMEOUT_S = 15.0
 EXIT_REFUSED = 2
@@ -125,7 +126,7 @@ def watch(
     try:
         asyncio.run(_watch(order, tokens, wish))
     except Refused as error:
-        click.echo(f"refused: {error}", err=True)
+        _say(f"refused: {error}")
         sys.exit(EXIT_REFUSED)
     except _ReaderGone:
         # A reader that has gone, as in `… | head`, is an ordinary end; keep the interpreter from flushing into it.
@@ -189,7 +190,8 @@ async def _once(order: _Order, follower: Any, stop: asyncio.Event) -> None:
         return
     board = follower.board
     if not follower.is_live.is_set():
-        raise click.ClickException(f"nothing came within {ONCE_TIMEOUT_S:g} s: {board.reason or board.line.value}")
+        reason = board.reason or board.line.value
+        raise click.ClickException(f"nothing came within {ONCE_TIMEOUT_S:g} s: {escaped(reason, len(reason))}")
     now_s = asyncio.get_running_loop().time()
     is_live = board.not_live_since_ms() is None
     rows = sorted_rows(list(board.rows.values()), order.sort, now_s)
@@ -240,4 +242,5 @@ def _write(text: str) -> None:
 
 
 def _say(text: str) -> None:
-    click.echo(text, err=True)
+    # A part of it may be a gateway's.
+    click.echo(escaped(text, len(text)), err=True)

@@ -69,6 +69,7 @@ def _kill_leader(cluster: Cluster) -> str:
     feed.kill()
     time.sleep(RESTART_AFTER_S)
     feed.start()
+    cluster.wait_until_can_lead(feed)
     return feed.name
 
 
@@ -79,6 +80,7 @@ def _hand_over(cluster: Cluster) -> str:
     if code:
         raise ClusterError(f"{feed.name} was asked to end and ended with {code}; its last words: {feed.last_words()}")
     feed.start()
+    cluster.wait_until_can_lead(feed)
     return feed.name
 
 

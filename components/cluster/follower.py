@@ -311,8 +311,8 @@ class _Session:
         self._unsent = bytearray()
         self._request = 0
         self._status_request = 0
-        self._asked: dict[int, int] = {}
-        """Symbols of which a replay has been asked for, by request."""
+        self._asked: dict[int, tuple[int, int | None]] = {}
+        """Symbols of which a replay has been asked for, and of which epoch, by request."""
 
         self._to_ask: dict[int, float] = {}
         """Symbols of which one is to be asked for, and from when on, by ``time.monotonic``."""
@@ -358,7 +358,7 @@ class _Session:
             return
         self._calls = min(CALLS_BURST, self._calls + (now_s - self._calls_counted_s) * CALLS_PER_S)
         self._calls_counted_s = now_s
-        under_way = set(self._asked.values())
+        under_way = {symbol for symbol, _ in self._asked.values()}
         for symbol in [
             symbol for symbol, from_s in self._to_ask.items() if from_s <= now_s and symbol not in under_way
         ]:
@@ -369,7 +369,8 @@ class _Session:
             if seq is not None:
                 self._calls -= 1
                 name = self._follower.names[symbol].decode()
-                self._asked[self._call(MARKET_REPLAY, name, self._follower.epoch, seq)] = symbol
+                epoch = self._follower.epoch
+                self._asked[self._call(MARKET_REPLAY, name, epoch, seq)] = symbol, epoch
 
     def _say(self, *message: Any) -> None:
         self._send(client_frame(TEXT, json.dumps(message).encode() + SEPARATOR))
@@ -428,7 +429,7 @@ class _Session:
         if text.startswith(b"[36,"):
             self._take_event(text)
         elif text.startswith(b"[50,") and (request := int(text[4 : text.index(b",", 4)])) in self._asked:
-            self._take_replay(self._asked.pop(request), _REPLAY.decode(text)[3][0])
+            self._take_replay(*self._asked.pop(request), _REPLAY.decode(text)[3][0])
         else:
             self._take_message(json.loads(text))
 
@@ -447,10 +448,10 @@ class _Session:
         if epoch <= (follower.epoch or 0):
             return  # none yet, or what a gateway says that has not heard of this one
         if follower.epoch is not None:
-            for number, sequence in enumerate(follower.sequences):
+            for sequence in follower.sequences:
                 sequence.begin_epoch()
-                if sequence.asking:
-                    self._to_ask[number] = 0.0
+            # Of the numbering before nothing is of interest any more.
+            self._to_ask.clear()
         follower.epoch = epoch
 
     def _take_message(self, message: list[Any]) -> None:
@@ -459,10 +460,10 @@ class _Session:
         if kind == CHALLENGE:
             self._say(AUTHENTICATE, follower.ticket[1], {})
         elif kind == WELCOME:
-            # The status first: by its epoch what comes then is understood.
+            # The status first, and what it is: by its epoch what comes then is understood.
             topics = [MARKET_STATUS, *(tick_topic(name.decode()) for name in follower.names)]
             for number, topic in enumerate(topics, start=1):
-                self._say(SUBSCRIBE, number, {}, topic)
+                self._say(SUBSCRIBE, number, {"get_retained": True} if topic == MARKET_STATUS else {}, topic)
             self._request = len(topics)
         elif kind == SUBSCRIBED:
             self._subscribed += 1
@@ -476,16 +477,18 @@ class _Session:
             raise _Lost(CLOSE_DRAINING if message[2] == CLOSE_DRAINING else f"told {message[2]}")
         elif kind == ERROR:
             if message[2] in self._asked and message[4] in NOT_NOW:
-                self._to_ask[self._asked.pop(message[2])] = time.monotonic() + ASK_AGAIN_S
+                symbol, epoch = self._asked.pop(message[2])
+                if epoch == follower.epoch:
+                    self._to_ask[symbol] = time.monotonic() + ASK_AGAIN_S
                 return
             raise _Lost(f"error {message[4]} {message[5:]}")
 
-    def _take_replay(self, symbol: int, answer: _Replay) -> None:
+    def _take_replay(self, symbol: int, asked_epoch: int | None, answer: _Replay) -> None:
         follower = self._follower
-        if answer.epoch != follower.epoch:
+        if answer.epoch != follower.epoch or asked_epoch != follower.epoch:
             if answer.epoch > (follower.epoch or 0):
                 self._take_epoch(answer.epoch)
-            else:
+            elif asked_epoch == follower.epoch:
                 # This gateway has not heard of the epoch that this client knows from another.
                 self._to_ask[symbol] = time.monotonic() + ASK_AGAIN_S
             return

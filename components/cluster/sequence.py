@@ -157,12 +157,13 @@ class SymbolSequence:
             self._pass(tick)
 
     def begin_epoch(self) -> None:
-        """Be told that the numbering began anew: the client knows, and goes on with what comes."""
+        """Be told that the numbering began anew: the client knows, and goes on with what comes.
+
+        What waits is of the numbering before: a gateway tells of an epoch ahead of its first tick.
+        """
         place = self._place
-        waiting, self._waiting, place.held = self._waiting, None, False
+        self._waiting, place.held = None, False
         if not place.seq:
             return
         self._verdict.epochs += 1
         place.seq = place.id = 0
-        for tick in waiting or ():
-            self.take(tick)

@@ -242,6 +242,15 @@ class Cluster:
         """
         self._wait_for(self.gateways[number], lambda: status(self.gateway_ports[number], "/readyz")[0] == 200)
 
+    def wait_until_can_lead(self, feed: Part) -> None:
+        """Wait until a feed leads, or could.
+
+        Raises:
+            ClusterError: it does not become so.
+        """
+        port = self.feed_ports[self.feeds.index(feed)]
+        self._wait_for(feed, lambda: status(port, "/readyz")[0] == 200)
+
     def leader(self) -> int:
         """Return which feed leads, counted from 0; -1 while none does."""
         for number, port in enumerate(self.feed_ports):

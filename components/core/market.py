@@ -204,8 +204,10 @@ class Market:
         are silent, or ``feed_lost`` when no feed has been heard for 5 s. Then ``role`` is ``none`` and ``since`` is when the
         last word of one came, ``None`` where none ever did; the rest is as the last one said. Symbols appear by their number
         only: who reads this may not be granted all of them. ``symbols_version`` is another one after operators changed them.
+        ``epoch`` is that of the newest event: status and events come on different ways, either of which may be ahead.
         """
         status = {"epoch": 0} | self._feed_status
+        status["epoch"] = self._epoch or status["epoch"]
         status.pop("choice", None)
         status["symbols_version"] = self.choice.version
         status["symbols"] = len(self.symbols)

@@ -15,6 +15,7 @@ CHECKS = (
     Check("directory", "Set-up", configuration.look_at_directory),
     Check("pages", "Set-up", configuration.look_at_folders),
     Check("revocations", "Set-up", configuration.look_at_revocations),
+    Check("symbols", "Set-up", configuration.look_at_symbols),
     Check("token-keys", "Secrets", secrets.look_at_token_keys),
     Check("link-key", "Secrets", secrets.look_at_link_key),
     Check("bridge-secret", "Secrets", secrets.look_at_bridge_secret),

@@ -15,6 +15,7 @@ from components.core.limits import RealmLimits
 from components.doctor.findings import Finding, fail, ok, warn
 from components.doctor.node_file import Component, NodeFile
 from components.doctor.node_setup import Setup, without_unknown
+from components.feed.choice_file import ChoiceFile, ChoiceFileError
 from components.router.access.revocation_store import FileRevocationStore, RevocationStoreError
 from components.router.bridge.component import BridgeSettings
 from components.router.drain.settings import parse_drain
@@ -250,3 +251,14 @@ def look_at_revocations(setup: Setup) -> list[Finding]:
     except RevocationStoreError as error:
         return [fail(str(error), "with it the node refuses to start: nobody may be let in whose token is revoked")]
     return [ok(f"{number} revocations can be read")]
+
+
+def look_at_symbols(setup: Setup) -> list[Finding]:
+    """Look whether the symbols can be read that operators have chosen, where the node itself keeps them."""
+    if setup.settings is None or setup.settings.bus.url:
+        return []
+    try:
+        chosen = ChoiceFile(setup.cbdir).load().symbols
+    except ChoiceFileError as error:
+        return [fail(str(error), "with it the node's feed refuses to start")]
+    return [ok(f"operators have chosen {len(chosen)} symbols" if chosen else "the symbols are the environment's")]

@@ -150,7 +150,11 @@ class _Connection:
                 raise ConnectionResetError("it closed the connection")
             self._reader.feed(data)
         if isinstance(answer, hiredis.ReplyError):
-            raise _Refused(str(answer)[:200])
+            # What does not know a command quotes what came with it, and that may be a password.
+            text = str(answer).partition(", with args beginning with")[0]
+            if words[0] == "AUTH":
+                text = text.replace(words[-1], "…")
+            raise _Refused(text[:200])
         return answer
 
     def close(self) -> None:

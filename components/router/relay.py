@@ -21,6 +21,7 @@ from components.core.retained import RetainedEvents
 from components.core.tick_age import trade_time_ms
 from components.router.engine.fanout import MadeMs, no_time
 from components.router.rate_topics import RateTopics
+from components.uris import MARKET_STATUS
 
 BUS_BACK_GRACE_S = 10.0
 """How long after the bus has come back no feed need have been heard: one has to find it again, and to take the lead."""
@@ -63,6 +64,9 @@ class Relay:
         self._epoch = 0
         """Of what came last."""
 
+        self._told_epoch: int | None = None
+        """Of the status that was published last; ``None`` before the first."""
+
         self._served = False
         """Whether clients have been served: a feed was heard, and had what the exchange sends."""
 
@@ -90,9 +94,9 @@ class Relay:
     def take_standing(self, standing: Standing) -> None:
         """See ``BusListener.take_standing``: what clients cannot know yet is published, in the order of its topics."""
         self._history_since_s = self._monotonic_s()
-        self._note_epoch(standing.epoch)
         self._history.begin_epoch(standing.epoch)
         unknown = self._market.take_standing(standing)
+        self._note_epoch(standing.epoch)
         if unknown.events:
             # From whenever they are: how old they are says nothing of how fast anything is.
             self._spread(unknown, no_time)
@@ -104,14 +108,20 @@ class Relay:
     def take_batch(self, batch: Batch) -> None:
         """See ``BusListener.take_batch``."""
         if self._market.take_batch(batch):
-            self._note_epoch(batch.epoch)
             self._history.take_batch(batch)
+            self._note_epoch(batch.epoch)
             self._spread(batch, partial(trade_time_ms, batch.events))
 
     def _note_epoch(self, epoch: int) -> None:
         if epoch != self._epoch:
             self._epoch = epoch
             self.log.info("epoch {epoch} begins here", epoch=epoch)
+            if self._told_epoch is not None and self._told_epoch != epoch:
+                # Ahead of its events: who sees numbers that begin anew must know why. What is published with options reaches
+                # the first hundred subscribers at once and the others later; events keep their order for all.
+                status = json.dumps(self._market.status()).encode()
+                self._publish_batch([(MARKET_STATUS, EncodedPayload(status))], no_time)
+                self._tell_status()
 
     def take_status(self, status: bytes) -> None:
         """See ``BusListener.take_status``.
@@ -140,6 +150,7 @@ class Relay:
     def _tell_status(self) -> None:
         self._feed_was_lost = self._market.feed_lost
         status = self._market.status()
+        self._told_epoch = status["epoch"]
         self._retained.status = json.dumps(status).encode()
         self._publish_status(status)
 

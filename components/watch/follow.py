@@ -47,6 +47,13 @@ TOKEN_ENDED = {CLOSE_CODES[CloseReason.TOKEN_EXPIRED], CLOSE_CODES[CloseReason.T
 DRAINING = CLOSE_CODES[CloseReason.DRAINING]
 
 
+class _connect(connect):
+    """Follows no redirect: the token is for who was named, and that of the development key for this machine."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
 class Refused(Exception):
     """The gateway says no, and asking again would not help; the text is one line without any token."""
 
@@ -131,7 +138,7 @@ async def _attempt(
     """Connect and stay; return why that has ended, and how long to wait at least."""
     try:
         token = tokens.get()
-        async with connect(
+        async with _connect(
             url,
             additional_headers={"Authorization": f"Bearer {token}"},
             # On this machine no proxy is asked, whatever the environment says.

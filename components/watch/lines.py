@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from components.core.log_text import escaped
 from components.watch.board import Board, Row
 from components.watch.messages import Message, digits
 from components.watch.terminal import BoardFollower
@@ -26,7 +27,7 @@ class Lines(BoardFollower):
         """Write the market with ``write``, what happens to the line with ``say``; both take lines without their end."""
         super().__init__(board)
         self._write = write
-        self._say = say
+        self._tell = say
 
     def live(self) -> None:
         """See ``Follower``."""
@@ -44,6 +45,9 @@ class Lines(BoardFollower):
         if lines := [line for message in messages if (line := self._line(message))]:
             self._write("\n".join(lines))
 
+    def _say(self, line: str) -> None:
+        self._tell(shown(line))
+
     def _line(self, message: Message) -> str:
         if message.type == "gap":
             end = "?" if message.to_seq is None else message.to_seq
@@ -51,7 +55,7 @@ class Lines(BoardFollower):
         elif message.type == "status":
             self._say(f"feed {message.state}")
         elif not message.type:
-            return tick_line(message)
+            return shown(tick_line(message))
         return ""
 
 
@@ -76,6 +80,11 @@ class JsonLines(Lines):
 
     def _connection(self, **fields: Any) -> None:
         self._write(encode({"type": "connection", **fields}).decode())
+
+
+def shown(line: str) -> str:
+    """Return a line of which a terminal obeys nothing: a part of it is a gateway's."""
+    return escaped(line, len(line))
 
 
 def tick_line(tick: Message) -> str:

@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.segment import Segment
 from rich.style import Style
 
+from components.core.log_text import escaped
 from components.watch.board import Board
 from components.watch.messages import Message
 from components.watch.screen import Screen, StyledLine
@@ -39,7 +40,8 @@ class Drawn:
         """Yield the pieces with their styles."""
         for line in self._lines:
             for text, style in line:
-                yield Segment(text, console.get_style(style) if style else Style.null())
+                # What a gateway says is shown, and never obeyed.
+                yield Segment(escaped(text, len(text)), console.get_style(style) if style else Style.null())
             yield Segment.line()
 
 

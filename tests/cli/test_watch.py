@@ -32,7 +32,11 @@ CROSSTICK = str(Path(sys.executable).with_name("crosstick"))
 
 
 def environ_of(node: Node, **more: str) -> dict[str, str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("CROSSTICK_")}
+    # A size that is in the environment goes before the terminal's own.
+    size = ("COLUMNS", "LINES")
+    clean = {
+        name: value for name, value in os.environ.items() if not name.startswith("CROSSTICK_") and name not in size
+    }
     return clean | {"CROSSTICK_URL": node.ws_url, "TERM": "xterm-256color"} | more
 
 

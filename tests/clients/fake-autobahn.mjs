@@ -10,7 +10,7 @@ export const forget = () => {
 
 /** Let promises that are due run their course. */
 export const settled = async () => {
-  for (let turn = 0; turn < 20; turn += 1) {
+  for (let turn = 0; turn < 40; turn += 1) {
     await Promise.resolve();
   }
 };

@@ -4,7 +4,8 @@ import { test } from "node:test";
 import { Bars, KEPT_S } from "../../clients/browser/bars.js";
 import { ClockWatch, GatewayClock } from "../../clients/browser/clock.js";
 import { UNSORTED, nextOrder, passes, sorted } from "../../clients/browser/columns.js";
-import { formatChange, formatCompact, formatDelay, NumberColumn } from "../../clients/browser/format.js";
+import { formatChange, formatCompact, formatDelay, formatLeast, NumberColumn } from "../../clients/browser/format.js";
+import { Pace } from "../../clients/browser/pace.js";
 import { POINTS, POINT_MS, Spark } from "../../clients/browser/spark.js";
 import { MarketState } from "../../clients/browser/symbol-state.js";
 import { chosenTheme } from "../../clients/browser/theme.js";
@@ -46,6 +47,12 @@ test("a gateway without a clock leaves the difference unknown, and another sessi
   await new Promise(setImmediate);
   assert.equal(watch.clock.offset_ms, null);
   watch.stop();
+});
+
+test("trades a second are those of the time that has passed, however late the page looks", () => {
+  const pace = new Pace(500);
+  assert.deepEqual([pace.look(40, 1_500), pace.look(80, 2_500), pace.look(2_480, 62_500)], [40, 40, 40]);
+  assert.equal(pace.look(2_480, 62_500), 0);
 });
 
 test("a spark line has the last price of each interval of the last two minutes, and is broken where trades are missing", () => {
@@ -156,6 +163,18 @@ test("merged, dropped and lost trades are counted apart, by symbol and in all", 
   assert.deepEqual(market.totals, { trades: 6, merged: 4, dropped: 3, lost: 5 });
   const { merged, dropped, missed, direction } = market.of("BTCUSDT");
   assert.deepEqual([merged, dropped, missed, direction], [4, 3, 8, "up"]);
+});
+
+test("of trades that were lost with an epoch nobody knows the number, and the counts say that there are more", () => {
+  const market = new MarketState();
+  market.takeTick(tick(1, 10, { seq: 4 }), 0);
+  market.takeGap({ symbol: "BTCUSDT", from_seq: 5, to_seq: 6 });
+  assert.deepEqual([market.lostUnknown, market.of("BTCUSDT").lostUnknown], [false, false]);
+  market.takeGap({ symbol: "BTCUSDT", from_seq: 7, to_seq: null });
+  market.takeGap({ symbol: "BTCUSDT", from_seq: 1, to_seq: 2 });
+  assert.deepEqual([market.lostUnknown, market.of("BTCUSDT").lostUnknown, market.of("ETHUSDT").lostUnknown], [true, true, false]);
+  const { missed, lostUnknown } = market.of("BTCUSDT");
+  assert.deepEqual([formatLeast(missed, lostUnknown), formatLeast(1_234, false)], ["4+", "1,234"]);
 });
 
 test("without statistics of the day there is no change, and with them it is last over open", () => {

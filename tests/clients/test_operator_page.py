@@ -136,6 +136,48 @@ async def test_rows_keep_their_places_under_the_pointer_and_errors_have_their_co
 
 
 @pytest_twisted.ensureDeferred
+async def test_until_the_feeds_symbols_are_known_nothing_can_take_their_place(node: Node, chromium: Chromium) -> None:
+    page = await opened(node, chromium)
+    typed = "document.getElementById('symbols-add').dispatchEvent(new Event('input'))"
+    can_apply = "!document.getElementById('symbols-apply').disabled"
+    # All in one turn of the page: no answer can have come.
+    before = f"{click('#edit-symbols')}, document.getElementById('symbols-add').value = 'NEWUSDT', {typed}, {can_apply}"
+    assert await page.evaluate(before) is False
+    await page.wait_for("document.querySelector('#symbols-list [data-symbol=BTCUSDT]')")
+    await page.wait_for(
+        f"document.getElementById('symbols-change').textContent === 'NEWUSDT will be added.' && {can_apply}"
+    )
+    await page.evaluate(click("#symbols-form [data-cancel]"))
+    assert page.problems == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_link_within_the_page_leaves_the_connection_alone(node: Node, chromium: Chromium) -> None:
+    page = await opened(node, chromium)
+    await page.evaluate(
+        "window.said = [], new MutationObserver(() => window.said.push(document.getElementById('connection').textContent))"
+        ".observe(document.getElementById('connection'), { childList: true, characterData: true, subtree: true })"
+    )
+    await page.evaluate(click("a.skip"))
+    await page.wait_for("location.hash === '#sessions-heading'")
+    await page.evaluate("document.getElementById('refreshed').textContent = ''")
+    await page.wait_for("document.getElementById('refreshed').textContent !== ''")
+    assert await page.evaluate("window.said") == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_cannot_be_shown_keeps_nothing_else_from_being_asked(
+    node: Node, chromium: Chromium, clients: Clients
+) -> None:
+    page = await opened(node, chromium)
+    await page.evaluate("document.getElementById('loop-lag').remove()")
+    # The second one's session begins when the page has failed to show how the node stands.
+    for name in ("later-1", "later-2"):
+        await clients.join(node.ws_url, authid=name, ticket=node.token(name))
+        await page.wait_for(f"{row_of(name)}")
+
+
+@pytest_twisted.ensureDeferred
 async def test_after_a_cut_the_page_says_so_and_goes_on_by_itself(node: Node, line: Line, chromium: Chromium) -> None:
     token = node.token("olga", role="operator", realm="ops")
     page = await chromium.open_page(f"{line.url}/operator.html#token={token}")

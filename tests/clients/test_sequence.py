@@ -111,6 +111,15 @@ def test_a_tick_that_stands_for_some_that_were_replayed_is_replaced_by_the_other
     assert told(tracker.observe(tick(15))) == ["15"]
 
 
+def test_an_older_tick_with_which_a_rate_begins_ends_no_replay_that_is_under_way() -> None:
+    tracker = at(12)
+    ask = ask_of(tracker.observe(tick(20)))
+    tracker.observe(tick(21))
+    tracker.change_streams()
+    assert tracker.observe(tick(15, merged=5)) == []
+    assert told(tracker.answered(ask, answer(ask, *range(13, 23)))) == [str(seq) for seq in range(13, 23)]
+
+
 def test_a_replay_between_ticks_at_a_rate_ends_where_one_of_them_ends() -> None:
     tracker = at(7)
     ask = ask_of(tracker.observe(tick(14, merged=5)))

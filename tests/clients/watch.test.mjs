@@ -276,6 +276,39 @@ test("a change of the rate ends the ticks of the one before, and joins on what t
   assert.deepEqual(session.calls, []);
 });
 
+test("a rate that is changed while a replay is under way makes no gap of what the gateway has", async () => {
+  const watched = watch();
+  const session = await join();
+  await tick(session, 12);
+  await tick(session, 20);
+  watched.setRate("every_1s");
+  await settled();
+  await session.publish("market.BTCUSDT.every_1s", { symbol: "BTCUSDT", seq: 15, merged: 5 }); // the newest that there was
+  told = [];
+  await replay(session, [13, 14, 15, 16, 17, 18, 19, 20, 21]);
+  assert.deepEqual(told.slice(1), [13, 14, 15, 16, 17, 18, 19, 20, 21].map((seq) => `tick ${seq}, missed 0`));
+  assert.deepEqual(session.calls, []);
+});
+
+test("a rate that is changed while ticks are being subscribed to leaves none of the rate before", async () => {
+  const watched = watch();
+  await made.at(-1).join();
+  const { session } = made.at(-1);
+  const subscribe = session.subscribe.bind(session);
+  let grant;
+  const granted = new Promise((resolve) => (grant = resolve));
+  session.subscribe = async (topic, ...rest) => {
+    await (topic === "market.BTCUSDT" ? granted : null);
+    return subscribe(topic, ...rest);
+  };
+  await session.answer("market.status", LIVE);
+  watched.setRate("every_1s");
+  await settled();
+  grant();
+  await settled();
+  assert.deepEqual([...session.handlers.keys()].filter((topic) => /^market\.BTCUSDT($|\.every)/.test(topic)), ["market.BTCUSDT.every_1s"]);
+});
+
 test("after a reconnect ticks come at the rate chosen, and nothing is asked for before the first", async () => {
   watch({ rate: "every_1s" });
   const first = await join();

@@ -109,3 +109,11 @@ def test_another_epoch_is_told_and_begins_anywhere(verdict: Verdict) -> None:
     sequence.begin_epoch()
     assert not sequence.take((3, 3, 500, 500))
     assert verdict == Verdict(ticks=2, epochs=1)
+
+
+def test_what_came_while_a_replay_was_asked_for_is_not_of_the_epoch_that_begins_meanwhile(verdict: Verdict) -> None:
+    sequence = followed(verdict, 7)
+    assert sequence.take((9, 9, 109, 109))
+    sequence.begin_epoch()
+    assert not sequence.take((1, 1, 500, 500))
+    assert (sequence.seq, verdict.broken, verdict.epochs) == (1, [], 1)

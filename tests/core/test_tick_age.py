@@ -26,6 +26,12 @@ def test_best_prices_have_no_such_time() -> None:
     assert trade_time_ms([BOOK, BOOK]) is None
 
 
+def test_statistics_of_a_day_are_no_trades() -> None:
+    day = ("market.A.day", 1, b'{"symbol":"A","last":1,"ts":1600000000000,"seq":1}')
+    assert trade_time_ms([day]) is None
+    assert trade_time_ms([day, TICK]) == 1_700_000_000_123
+
+
 def test_few_events_are_looked_at() -> None:
     assert trade_time_ms([BOOK] * (LOOKED_AT - 1) + [TICK]) == 1_700_000_000_123
     assert trade_time_ms([BOOK] * LOOKED_AT + [TICK]) is None

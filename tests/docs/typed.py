@@ -50,7 +50,13 @@ def started(command: list[str], environ: dict[str, str]) -> Iterator[subprocess.
         watchdog.cancel()
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
-        process.communicate(timeout=10)
+        try:
+            process.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            # The test has failed; what it started is not to go on.
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            raise
 
 
 def wait_for(process: subprocess.Popen[str], pattern: str) -> str:

@@ -101,7 +101,7 @@ def test_the_shipped_configuration_is_well() -> None:
     assert levels(configuration.judge_transports(node, {})) == [OK]
     [endpoint] = node.endpoints
     assert (endpoint.port, endpoint.backlog, endpoint.answers_readyz) == (8080, 1024, True)
-    assert [path for path, _ in node.static_directories] == ["/", "/vendor"]
+    assert [path for path, _ in node.static_directories] == ["/", "/vendor", "/vendor/lightweight-charts"]
     assert "/ws/trade" in [each.id for each in node.resources]
 
 

@@ -109,6 +109,17 @@ def test_damaged_revocations_are_found(tmp_path: Path) -> None:
     assert "is damaged" in said(configuration.look_at_revocations(setup))
 
 
+def test_a_damaged_choice_of_symbols_is_found(tmp_path: Path) -> None:
+    assert said(configuration.look_at_symbols(read(tmp_path))).startswith("the symbols are the environment's")
+    (tmp_path / "symbols.json").write_text('{"version":1,"symbols":["BTCUSDT"]}')
+    assert said(configuration.look_at_symbols(read(tmp_path))).startswith("operators have chosen 1 symbols")
+    (tmp_path / "symbols.json").write_text("{")
+    [finding] = configuration.look_at_symbols(read(tmp_path))
+    assert finding.level is FAIL
+    assert "is damaged" in finding.text
+    assert configuration.look_at_symbols(read(tmp_path, CROSSTICK_BUS="redis://127.0.0.1")) == []
+
+
 def test_pages_that_are_not_there_are_found(tmp_path: Path) -> None:
     assert worst(configuration.look_at_folders(read(tmp_path))) is FAIL
 
@@ -252,6 +263,22 @@ def test_a_redis_that_is_not_there_or_hangs_up_is_found(tmp_path: Path) -> None:
         no_sentinel = redis.look(read(tmp_path, CROSSTICK_BUS=f"redis+sentinel://:{SECRET}@127.0.0.1:{port}/ticks"))
     assert worst(hangs_up) is worst(no_sentinel) is FAIL
     assert SECRET not in said(there_is_none) + said(hangs_up) + said(no_sentinel)
+
+
+def test_what_quotes_the_password_that_it_does_not_know_is_not_quoted(tmp_path: Path) -> None:
+    quoted = f"-ERR unknown command 'AUTH', with args beginning with: '{SECRET}' \r\n"
+    other = f"-ERR {SECRET} is wrong\r\n"
+    for text in (quoted, other):
+
+        def answer(connection: socket.socket, text: str = text) -> None:
+            while connection.recv(1000):
+                connection.sendall(text.encode())
+
+        with listening(answer) as port:
+            findings = redis.look(read(tmp_path, CROSSTICK_BUS=f"redis://:{SECRET}@127.0.0.1:{port}"))
+        assert worst(findings) is FAIL
+        assert "ERR" in said(findings)
+        assert SECRET not in said(findings)
 
 
 def test_a_real_redis_is_well_and_one_with_another_password_refuses(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from components.router.relay import (
     HISTORY_GRACE_S,
     Relay,
 )
+from components.uris import MARKET_STATUS
 
 
 class Bus:
@@ -58,23 +59,33 @@ class Gateway:
         self.published: list[tuple[str, bytes]] = []
         self.made_ms: list[int | None] = []
         self.statuses: list[dict[str, Any]] = []
+        self.told: list[int | str | bytes] = []
+        """What clients got, in its order: of a status its epoch, of an event its payload."""
         self.bus = Bus()
         rates: Any = NoRates()
         retained: Any = Retained()
         market = Market(lambda: self.now_s, lambda: 1000.0 + self.now_s)
         self.history = TickHistory(ReplaySettings(), lambda: self.now_s)
         self.relay = Relay(
-            market, self.history, rates, retained, self._publish, self.statuses.append, lambda: self.now_s
+            market, self.history, rates, retained, self._publish, self._publish_status, lambda: self.now_s
         )
         bus: BusReader = self.bus
         self.relay.listen_to(bus)
 
     def _publish(self, events: Sequence[tuple[str, EncodedPayload]], made_ms: Callable[[], int | None]) -> None:
         self.published += [(topic, payload.json) for topic, payload in events]
+        self.told += [
+            f"event of {json.loads(payload.json)['epoch']}" if topic == MARKET_STATUS else payload.json
+            for topic, payload in events
+        ]
         self.made_ms.append(made_ms())
 
-    def hear(self, state: str = "live", stale: Sequence[str] = ()) -> None:
-        status = {"epoch": 7, "state": state, "symbols": ["BTCUSDT"], "stale": list(stale)}
+    def _publish_status(self, status: dict[str, Any]) -> None:
+        self.statuses.append(status)
+        self.told.append(status["epoch"])
+
+    def hear(self, state: str = "live", stale: Sequence[str] = (), epoch: int = 7) -> None:
+        status = {"epoch": epoch, "state": state, "symbols": ["BTCUSDT"], "stale": list(stale)}
         self.relay.take_status(json.dumps(status).encode())
 
     def after(self, seconds: float) -> None:
@@ -96,6 +107,35 @@ def test_of_what_stands_clients_get_what_they_cannot_know(gateway: Gateway) -> N
     gateway.relay.take_standing(Standing(7, 6, {"market.A": (3, b"a3"), "market.B": (5, b"b5")}))
     gateway.relay.take_batch(Batch(7, 7, [("market.B", 6, b"b6")]))
     assert [payload for _, payload in gateway.published] == [b"a1", b"b1", b"a2", b"a3", b"b5", b"b6"]
+
+
+def test_clients_hear_of_an_epoch_before_its_first_event(gateway: Gateway) -> None:
+    gateway.hear()
+    gateway.relay.take_batch(Batch(7, 1, [("market.A", 1, b"a1")]))
+    # The feed's status has not been read yet.
+    gateway.relay.take_batch(Batch(8, 1, [("market.A", 1, b"A1")]))
+    gateway.hear(epoch=8)
+    # Among the events for all who are subscribed, and retained for who will be.
+    assert gateway.told[:5] == [7, b"a1", "event of 8", 8, b"A1"]
+    assert set(gateway.told[5:]) <= {8}
+
+
+def test_clients_hear_of_an_epoch_after_the_last_event_of_the_one_before(gateway: Gateway) -> None:
+    gateway.hear()
+    gateway.relay.take_batch(Batch(7, 1, [("market.A", 1, b"a1")]))
+    # A status is read before the batches that were written ahead of it, where many wait.
+    gateway.hear(epoch=8)
+    gateway.relay.take_batch(Batch(7, 2, [("market.A", 2, b"a2")]))
+    gateway.relay.take_batch(Batch(8, 1, [("market.A", 1, b"A1")]))
+    gateway.hear(epoch=8)
+    assert [told for told in gateway.told if told != 7] == [b"a1", b"a2", "event of 8", 8, b"A1"]
+
+
+def test_clients_hear_of_an_epoch_before_what_stands_of_it(gateway: Gateway) -> None:
+    gateway.hear()
+    gateway.relay.take_batch(Batch(7, 1, [("market.BTCUSDT", 1, b"a1")]))
+    gateway.relay.take_standing(Standing(6, 2, {"market.BTCUSDT": (2, b"z2")}))
+    assert gateway.told == [7, b"a1", "event of 6", 6, b"z2"]
 
 
 def test_history_is_not_published(gateway: Gateway) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,12 +12,14 @@ from typing import Any
 
 import jwt
 import pytest
+from rich.console import Console
 
 from components.watch import follow as follow_module
 from components.watch.board import Board, Line
 from components.watch.follow import Refused, Wish, follow
 from components.watch.lines import JsonLines, Lines
-from components.watch.terminal import BoardFollower
+from components.watch.screen import Screen
+from components.watch.terminal import BoardFollower, Drawn
 from components.watch.tokens import TokenSource
 from tests.watch.gateway import SmallGateway, small_gateway, until
 
@@ -262,6 +265,36 @@ async def test_lines_have_ticks_and_tell_of_the_line_beside_them(gateway: SmallG
     await until(lambda: said.count(f"live at {gateway.url}") == 2)
     assert any(line.startswith("lost: restart; next attempt in ") for line in said)
     task.cancel()
+
+
+@with_gateway
+async def test_a_redirect_takes_no_token_elsewhere(gateway: SmallGateway) -> None:
+    follower = Recorded(Board(0.0, 0.0))
+    async with small_gateway() as other:
+        gateway.http_answer = 302, {"Location": other.url}, b""
+        task = asyncio.ensure_future(follow([gateway.url], FIXED, Wish(()), follower))
+        await until(lambda: follower.reasons or other.tokens)
+        task.cancel()
+        assert (follower.reasons[:1], other.tokens) == (["HTTP 302"], [])
+
+
+@with_gateway
+async def test_nothing_that_a_gateway_says_is_obeyed_by_a_terminal(gateway: SmallGateway) -> None:
+    said: list[str] = []
+    follower = Lines(Board(0.0, 0.0), lambda line: None, said.append)
+    task = asyncio.ensure_future(follow([gateway.url], FIXED, Wish(()), follower))
+    await follower.is_live.wait()
+    await gateway.connections[0].close(4000, "\x1b]0;pwned\x07")
+    await until(lambda: any(line.startswith("lost: ") for line in said))
+    task.cancel()
+    assert any("\\x1b]0;pwned\\x07" in line for line in said)
+    assert all(line.isprintable() for line in said)
+    drawn = io.StringIO()
+    Console(file=drawn, force_terminal=True, width=200).print(
+        Drawn(Screen().lines(follower.board, 1.0, 200, 20)), end=""
+    )
+    assert "\x1b]0;" not in drawn.getvalue()
+    assert "\\x1b]0;pwned" in drawn.getvalue()
 
 
 @with_gateway

@@ -20,7 +20,8 @@ export function readSymbols(text) {
 
 /** Return a function that opens the editor; the options are those of `wireSessionDialogs`. */
 export function wireSymbols({ call, describe, onDone }) {
-  let current = [];
+  /** What is followed; null until the gateway has said so: what would be applied then is what was typed in alone. */
+  let current = null;
   /** The choice that was shown: another operator's later one is not to be undone unseen. */
   let version = 0;
   let removed = new Set();
@@ -37,6 +38,9 @@ export function wireSymbols({ call, describe, onDone }) {
     element("symbols-form"),
     element("symbols-problem"),
     async () => {
+      if (current === null) {
+        throw new Error("the feed's symbols are not known");
+      }
       const { added, wanted } = change();
       await call("feed.set_symbols", { symbols: wanted, if_version: version });
       onDone(`The feed's symbols are set: ${formatCount(added.length)} added, ${formatCount(removed.size)} removed.`);
@@ -46,6 +50,10 @@ export function wireSymbols({ call, describe, onDone }) {
 
   function paint() {
     const apply = element("symbols-apply");
+    if (current === null) {
+      apply.disabled = true;
+      return;
+    }
     try {
       const { added, wanted } = change();
       const losing = [...removed].map((symbol) => followers.get(symbol)).filter((number) => number > 0);
@@ -102,7 +110,7 @@ export function wireSymbols({ call, describe, onDone }) {
   element("symbols-find").addEventListener("input", paint);
 
   return async () => {
-    current = [];
+    current = null;
     removed = new Set();
     followers.clear();
     element("symbols-add").value = element("symbols-find").value = "";

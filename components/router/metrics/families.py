@@ -97,6 +97,14 @@ def _buckets(observed: Histogram) -> list[tuple[str, float]]:
     return [(as_label(bound), count) for bound, count in observed.cumulative()]
 
 
+def only_grows(metric: Metric) -> bool:
+    """Tell whether a family counts what has happened, rather than what is so at this moment.
+
+    In the text a gauge histogram is a histogram; what gives it away is that its count is a gauge.
+    """
+    return metric.type == "counter" or (metric.type == "histogram" and f"{metric.name}_gcount" not in RULES)
+
+
 def as_label(bound: float) -> str:
     """Return a bound as Prometheus writes it."""
     text: str = floatToGoString(bound)  # type: ignore[no-untyped-call]  # no types there

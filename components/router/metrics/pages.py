@@ -11,13 +11,14 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from twisted.internet.defer import ensureDeferred
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET, Request
 
 from components.page import Page
 from components.router import runtime
-from components.router.metrics.families import Merge, gauge, merged, parse
+from components.router.metrics.families import Merge, gauge, merged, only_grows, parse
 from components.router.metrics.worker import WorkerCollector
 
 MAX_AGE_S = 0.5
@@ -64,6 +65,8 @@ class NodeText:
         Of a worker that does not answer what it had counted stays in the sums, since sums that fall and rise again would be
         taken for new events; how it is nobody knows.
         """
+        from twisted.internet import reactor
+
         siblings = runtime.siblings()
         metrics: list[list[Metric]] = []
         answering = 0
@@ -73,10 +76,10 @@ class NodeText:
                 families = self._counted.get(answer.worker, [])
             else:
                 answering += 1
-                self._counted[answer.worker] = [
-                    family for family in families if family.type in ("counter", "histogram")
-                ]
+                self._counted[answer.worker] = [family for family in families if only_grows(family)]
             metrics.append(families)
+            # To read a worker's text takes milliseconds, which ticks need not wait for times the number of workers.
+            await deferLater(reactor, 0)
         node = merged(metrics)
         node.append(gauge("crosstick_workers", "Router workers of this node", siblings.workers, Merge.MAX))
         node.append(

@@ -103,7 +103,9 @@ class NodeRealm:
         self._waiting[procedure] += 1
         # Not cancelled: Autobahn takes an answer that crosses its cancelling for a breach of WAMP, and ends the connection.
         timer = self._clock.callLater(ANSWER_TIME_S, self._give_up, answer, procedure)
-        self._management.call(procedure, *arguments).addBoth(partial(self._answered, answer, timer, procedure))
+        # It raises where the pipe to the controller is broken: that is an answer too, or the question would count for ever.
+        asked = maybeDeferred(self._management.call, procedure, *arguments)
+        asked.addBoth(partial(self._answered, answer, timer, procedure))
         return answer
 
     def _give_up(self, answer: Deferred[Any], procedure: str) -> None:

@@ -6,16 +6,20 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 from twisted.web.server import NOT_DONE_YET
 from twisted.web.test.requesthelper import DummyRequest
 
+from components.core.histogram import Histogram
 from components.router import runtime
 from components.router.metrics import pages
-from components.router.metrics.families import Merge, gauge
+from components.router.metrics.families import Merge, gauge, gauge_histogram
 from components.router.metrics.pages import MAX_AGE_S, METRICS_PATH, Metrics, NodeText
 from components.router.siblings.asking import Answered, Siblings
 
@@ -148,3 +152,42 @@ async def test_what_a_worker_had_counted_stays_in_the_sums_while_it_does_not_ans
             (values["t_events_total"], values["crosstick_bus_connected"], values["crosstick_workers_answering"])
         )
     assert seen == [(15, 0, 2), (15, 1, 1), (16, 1, 2)]
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_waits_for_the_clients_of_a_worker_that_does_not_answer_nobody_knows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waiting = Histogram([0, 1024])
+    waiting.observe(2000)
+    registry = CollectorRegistry(auto_describe=False)
+    collector: Any = type("Waiting", (), {"collect": lambda _: [gauge_histogram("t_waiting_bytes", "Waits", waiting)]})
+    registry.register(collector())
+    said = generate_latest(registry)
+    node = NodeText()
+    seen = []
+    for answer in (Answered(2, 200, said), Answered(2, 0, None)):
+        monkeypatch.setattr(runtime, "_siblings", FakeSiblings(answer))
+        samples = [
+            sample
+            for family in text_string_to_metric_families((await node.make(said)).decode())
+            for sample in family.samples
+        ]
+        buckets = [sample.value for sample in samples if sample.labels.get("le") == "+Inf"]
+        seen.append((buckets, [sample.value for sample in samples if sample.name == "t_waiting_bytes_gcount"]))
+    assert seen == [([2], [2]), ([1], [1])]
+
+
+@pytest_twisted.ensureDeferred
+async def test_ticks_do_not_wait_until_the_texts_of_all_workers_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+
+    def parse(text: str) -> list[Metric]:
+        order.append("read")
+        reactor.callLater(0, order.append, "ticks")  # type: ignore[attr-defined]
+        return []
+
+    monkeypatch.setattr(pages, "parse", parse)
+    monkeypatch.setattr(runtime, "_siblings", FakeSiblings(Answered(2, 200, b""), Answered(3, 200, b"")))
+    await NodeText().make(b"")
+    assert order[:5] == ["read", "ticks", "read", "ticks", "read"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from autobahn.wamp import ApplicationError
+from autobahn.wamp.exception import TransportLost
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
@@ -106,6 +107,22 @@ def test_a_worker_that_stands_still_is_asked_no_more_than_so_often() -> None:
     # When it goes on, what it answers is for nobody.
     for each in silent:
         each.callback(1)
+
+
+def test_a_question_that_cannot_be_asked_is_none_that_is_waited_for() -> None:
+    def broken() -> Deferred[int]:
+        raise TransportLost
+
+    management, clock = Management(second=broken), Clock()
+
+    async def asking() -> list[Answers]:
+        realm = await realm_of(management, clock)
+        return [await realm.ask_all("question", "x") for _ in range(MAX_UNANSWERED + 1)]
+
+    answers = Deferred.fromCoroutine(asking())
+    assert [answer.unanswered for answer in answers.result] == [["second"]] * (MAX_UNANSWERED + 1)
+    assert len(management.asked) == MAX_UNANSWERED + 1
+    assert clock.getDelayedCalls() == []
 
 
 def test_what_the_worker_itself_refuses_is_refused() -> None:
