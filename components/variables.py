@@ -85,10 +85,11 @@ OF_NODES = {
 OF_CLIENTS = {
     "CROSSTICK_TOKEN": Variable("none", "the ticket"),
     "CROSSTICK_URL": Variable(
-        "`ws://127.0.0.1:8080/ws`", "the gateway, or several with commas between (not for `plain.…`)"
+        "`ws://127.0.0.1:8080/ws`",
+        "the gateway, or several with commas between (not for `plain.…`, `crosstick symbols` and `crosstick revoke`)",
     ),
 }
-"""What the clients and ``crosstick revoke`` read; a node started in the same shell passes them over."""
+"""What the clients and operators' commands read; a node started in the same shell passes them over."""
 
 KNOWN_VARIABLES = frozenset(OF_NODES)
 CLIENT_VARIABLES = frozenset(OF_CLIENTS)

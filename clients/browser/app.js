@@ -47,7 +47,9 @@ const table = new MarketTable({
     element("order-held").hidden = !held;
   },
   onVisible: (visible) => {
-    element("nothing-matches").hidden = visible > 0 || market.listed.length === 0;
+    const listed = market.listed.length;
+    write(element("symbol-count"), visible === listed ? formatCount(listed) : `${formatCount(visible)} of ${formatCount(listed)}`);
+    element("nothing-matches").hidden = visible > 0 || listed === 0;
   },
 });
 const detail = new SymbolDetail({
@@ -151,7 +153,6 @@ function onStaleSymbols(symbols) {
 function onSymbols(symbols) {
   market.list(symbols);
   table.setSymbols(market.listed);
-  write(element("symbol-count"), formatCount(symbols.length));
   element("no-symbols").hidden = symbols.length > 0;
   const chosen = symbols.includes(detail.symbol) ? detail.symbol : localStorage.getItem(SYMBOL_KEY);
   const symbol = symbols.includes(chosen) ? chosen : (symbols[0] ?? null);

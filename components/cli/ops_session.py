@@ -33,7 +33,10 @@ def as_operator(talk: Callable[[Call], Awaitable[Any]]) -> Any:
     token = os.environ.get("CROSSTICK_TOKEN")
     if not token:
         raise click.UsageError("CROSSTICK_TOKEN is not set: crosstick token --sub me --role operator --realm ops")
-    return _talk(os.environ.get("CROSSTICK_URL", DEFAULT_URL), token, talk)
+    url = os.environ.get("CROSSTICK_URL", DEFAULT_URL)
+    if "," in url:
+        raise click.UsageError("CROSSTICK_URL names several gateways: name one of them, which is asked for all")
+    return _talk(url, token, talk)
 
 
 def _subject(token: str) -> str:

@@ -10,6 +10,7 @@ import click
 
 from components.cli.ops_session import Call, as_operator
 from components.cli.sections import examples
+from components.settings import SettingsError, parse_symbols
 from components.uris import ERROR_CHANGED_MEANWHILE, FEED_RESET_SYMBOLS, FEED_SET_SYMBOLS, FEED_SYMBOLS
 
 CHANGE_TRIES = 5
@@ -95,8 +96,11 @@ def reset(*, as_json: bool) -> None:
 
 
 def _parsed(symbols: Sequence[str]) -> list[str]:
-    """Return symbols that may be separated by spaces or commas."""
-    return [symbol for argument in symbols for symbol in argument.split(",") if symbol]
+    """Return symbols that may be separated by spaces or commas; what can be none is told before a node is asked."""
+    try:
+        return list(parse_symbols(",".join(symbols), "SYMBOLS"))
+    except SettingsError as error:
+        raise click.UsageError(str(error)) from error
 
 
 async def _change(call: Call, changed: Callable[[Sequence[str]], list[str]]) -> Any:

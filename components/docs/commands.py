@@ -26,7 +26,7 @@ def commands() -> str:
 
 def _walk(path: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
     if isinstance(command, click.Group):
-        if command.invoke_without_command:
+        if command is not main:
             yield path, command
         with click.Context(command, info_name=path) as context:
             for name in command.list_commands(context):
@@ -44,6 +44,8 @@ def _section(path: str, command: click.Command) -> str:
     ]
     arguments = [parameter for parameter in command.params if isinstance(parameter, click.Argument)]
     usage = " ".join([path, *(_argument(argument) for argument in arguments)])
+    if isinstance(command, click.Group) and not command.invoke_without_command:
+        usage += " COMMAND"
     section = f"### {path}\n\n`{usage}{' [options]' if options else ''}`\n\n{text}\n"
     if command.epilog:
         section += f"\n```text\n{_plain(command.epilog).strip()}\n```\n"
@@ -60,7 +62,7 @@ def _plain(epilog: str) -> str:
 
 def _argument(argument: click.Argument) -> str:
     name = (argument.name or "").upper() + ("…" if argument.nargs == -1 else "")
-    shown = _choices(argument) or name
+    shown = "|".join(getattr(argument.type, "choices", ())) or name
     return shown if argument.required else f"[{shown}]"
 
 

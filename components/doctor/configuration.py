@@ -187,7 +187,7 @@ def judge_transports(node: NodeFile, environ: Mapping[str, str]) -> list[Finding
     if not sharing:
         findings.append(fail("nothing listens on a TCP port", "see transports in the repository's own configuration"))
     places = ", ".join(str(each) for each in node.endpoints)
-    return list(dict.fromkeys(findings)) or [ok(f"{len(node.routers)} router workers listen on {places}")]
+    return list(dict.fromkeys(findings)) or [ok(f"router workers: {len(node.routers)}, on {places}")]
 
 
 def look_at_transports(setup: Setup) -> list[Finding]:

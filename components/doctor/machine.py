@@ -147,7 +147,7 @@ def look_at_memory(setup: Setup) -> list[Finding]:
 
 def judge_cores(cores: float, routers: int, workers: int) -> Finding:
     """Return whether each router worker has a core of its own."""
-    text = f"{cores:g} cores for {routers} router workers, {workers} workers in all"
+    text = f"cores: {cores:g}; router workers: {routers}, workers in all: {workers}"
     if cores < routers:
         return warn(text, "workers that share a core bring nothing: --workers of crosstick config, or more cores")
     return ok(text)

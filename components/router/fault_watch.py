@@ -96,7 +96,7 @@ class FaultWatch:
         if changes.began_epoch is not None:
             self._faults.tell(Fault.EPOCH_BEGAN, "{} after {}".format(*reversed(changes.began_epoch)))
         self._faults.tell(Fault.EXCHANGE_RECONNECTED, times=changes.reconnects)
-        self._faults.tell(Fault.TRADES_MISSED, f"{changes.missed_trades} trades", times=changes.missed_trades)
+        self._faults.tell(Fault.TRADES_MISSED, times=changes.missed_trades)
 
     def _look_at_node(self) -> None:
         self._say(Fault.GATEWAY_NOT_READY, self._worker.readiness())

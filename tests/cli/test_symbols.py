@@ -14,6 +14,17 @@ from components.cli import main
         (["list"], {"CROSSTICK_TOKEN": None}, "CROSSTICK_TOKEN is not set"),
         (["add"], {"CROSSTICK_TOKEN": "x"}, "Missing argument 'SYMBOLS...'"),
         (["set", "BTCUSDT"], {"CROSSTICK_TOKEN": "secret"}, "CROSSTICK_TOKEN is not a token"),
+        (
+            ["add", "DOGE-USDT"],
+            {"CROSSTICK_TOKEN": "x"},
+            "SYMBOLS must be upper-case symbols such as BTCUSDT, had 'DOGE-USDT'",
+        ),
+        (["set", ","], {"CROSSTICK_TOKEN": "x"}, "SYMBOLS must name at least one symbol"),
+        (
+            ["list"],
+            {"CROSSTICK_TOKEN": "x", "CROSSTICK_URL": "ws://a/ws,ws://b/ws"},
+            "CROSSTICK_URL names several gateways",
+        ),
         (["upset"], {"CROSSTICK_TOKEN": "x"}, "No such command 'upset'"),
     ],
 )

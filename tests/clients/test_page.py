@@ -127,6 +127,7 @@ async def test_the_filter_leaves_the_rows_that_match(node: Node, chromium: Chrom
     symbols = await page.evaluate(visible)
     assert "BTCUSDT" in symbols
     assert all("BTCU" in symbol or "ETH" in symbol for symbol in symbols)
+    assert await page.text_of("#symbol-count") == f"{len(symbols)} of 121"
     await page.evaluate("document.getElementById('filter').select()")
     await page.command("Input.insertText", text="nothing-like-it")
     await page.wait_for(f"{visible}.length === 0 && !document.getElementById('nothing-matches').hidden")

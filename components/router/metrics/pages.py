@@ -82,7 +82,11 @@ class NodeText:
             await deferLater(reactor, 0)
         node = merged(metrics)
         node.append(gauge("crosstick_workers", "Router workers of this node", siblings.workers, Merge.MAX))
-        node.append(gauge("crosstick_workers_answering", "Of these, those that say how they are", answering, Merge.MAX))
+        node.append(
+            gauge(
+                "crosstick_workers_answering", "Router workers of this node that say how they are", answering, Merge.MAX
+            )
+        )
         registry = CollectorRegistry(auto_describe=False)
         registry.register(_Merged(node))
         return generate_latest(registry)

@@ -20,11 +20,11 @@ def traffic_metrics(figures: Figures, usage: BufferUsage, market: Market | None)
         ("crosstick_delivered_events", "Events that were written to clients", fanout.delivered),
         ("crosstick_flushes", "Times that what waited was written to all", fanout.flushes),
         ("crosstick_delayed_events", "Events that had to wait in the outbox of a slow client", outboxes.added),
-        ("crosstick_merged_events", "Of these, those that went into another one", outboxes.merged),
-        ("crosstick_dropped_events", "Of these, those that drop_oldest dropped", outboxes.dropped),
+        ("crosstick_merged_events", "Delayed events that were merged into another one", outboxes.merged),
+        ("crosstick_dropped_events", "Delayed events that the policy drop_oldest dropped", outboxes.dropped),
         (
             "crosstick_discarded_events",
-            "Of these, those of clients that were closed, or of subscriptions that ended",
+            "Delayed events of clients that were closed, or of subscriptions that ended",
             outboxes.discarded,
         ),
         (

@@ -76,7 +76,7 @@ def _faults(worker: Runtime) -> Iterator[Metric]:
     active = {entry.fault for entry in worker.faults.active()}
     yield gauge(
         "crosstick_fault_active",
-        "1 while it is; see components/core/faults.py for what each is",
+        "1 while it is; docs/how-to/monitor.md says what each is",
         {fault.value: fault in active for fault in CONDITIONS},
         Merge.MAX,
         "fault",
@@ -199,7 +199,7 @@ def _resuming(worker: Runtime) -> Iterator[Metric]:
         ("crosstick_reconnect_attempts", "HELLOs of clients that come back", worker.reconnect_attempts),
         ("crosstick_resumed_joins", "Joins of clients that come back", worker.resumed_joins),
         ("crosstick_replays", "Answers of market.replay", counted.replays),
-        ("crosstick_replayed_events", "Ticks in those answers", counted.events),
+        ("crosstick_replayed_events", "Ticks in answers of market.replay", counted.events),
         ("crosstick_replay_missing", "Ticks that were asked for and are gone for good", counted.missing),
     ):
         yield counter(name, help_text, count)
