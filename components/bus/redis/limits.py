@@ -27,7 +27,10 @@ class RedisWriterLimits:
     """How long who has yielded the lead does not ask for it: longer than another feed needs to take it."""
 
     patience_s: float = 3.0
-    """How long who stood by and reaches Redis again leaves the lead to its last holder, which has kept what it wrote."""
+    """How long who stood by and reaches Redis again leaves the lead to its last holder, which has kept what it wrote.
+
+    And how long at most who has just started, and is not ready.
+    """
 
     batches_in_flight: int = 64
     """Written and not yet answered. More lie in buffers of the kernel only, fewer wait for the network."""

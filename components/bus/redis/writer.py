@@ -185,14 +185,15 @@ class RedisBusWriter:
             await connection.load((*OF_WRITER, PUT_CHOICE))
             await self._eviction.look(connection, at_once=True)
             # The leader was most likely cut off as well, its lease ran out, and what it has kept nobody else may have:
-            # it comes first. Who never stood by on this Redis knows of no leader to wait for.
-            patient = self._was_connected and not self._token
-            patient_until_s = self._reactor.seconds() + self._limits.patience_s if patient else 0.0
-            self._was_connected = True
+            # it comes first. Who never stood by on this Redis knows of no leader to wait for, and waits only until it has
+            # something to write: that Redis is empty, and knows of none either, may be since it has just started anew.
+            stood_by, self._was_connected = self._was_connected, True
+            patient_until_s = 0.0 if self._token else self._reactor.seconds() + self._limits.patience_s
             while not self._stopping:
                 # Before the lead is taken: who takes it over has the symbols of who had it.
                 await self._choices.look(connection, self._feed)
-                asks_patiently = self._reactor.seconds() < patient_until_s
+                is_patient = stood_by or not self._feed.ready
+                asks_patiently = is_patient and self._reactor.seconds() < patient_until_s
                 answer = await self._ask(connection, patiently=asks_patiently)
                 if answer[0] == b"lead":
                     self._yields = False

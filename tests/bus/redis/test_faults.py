@@ -411,6 +411,36 @@ async def test_a_standby_that_was_cut_off_as_well_leads_when_the_last_holder_sta
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_feed_that_has_just_started_leaves_an_empty_redis_to_who_led_before(bus: RedisBroker) -> None:
+    _, heard = await heard_on(bus)
+    leader = await feed_on(bus)
+    leader.write(5)
+    await until(reactor, lambda: len(heard.batches) == 5)
+    await bus.lose(leader.bus)
+    bus.flush()
+    newcomer = WritingFeed(await bus.make_writer(standby_interval_s=0.02), 5_000)
+    newcomer.ready = False
+    newcomer.bus.start(newcomer)
+    await until(reactor, lambda: bool(newcomer.told))
+    assert not newcomer.leads
+    await bus.lines[leader.bus].start()
+    leader.write(5)
+    await until(reactor, lambda: len(heard.batches) == 10, timeout_s=8.0)
+    newcomer.ready = True
+    assert heard.numbers == list(range(1, 11))
+    assert (leader.told, newcomer.leads) == ([None], False)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_feed_that_has_just_started_and_is_not_ready_leads_when_nobody_else_does(bus: RedisBroker) -> None:
+    feed = WritingFeed(await bus.make_writer(patience_s=0.3, standby_interval_s=0.02))
+    feed.ready = False
+    feed.bus.start(feed)
+    await until(reactor, lambda: feed.leads)
+    assert isinstance(feed.told[0], str)
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_feed_that_is_not_ready_leaves_the_lead_to_one_that_asks_later(bus: RedisBroker) -> None:
     leader = await feed_on(bus)
     unready = await feed_on(bus, standby_interval_s=0.02)
