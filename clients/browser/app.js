@@ -13,6 +13,7 @@ import { readPalette } from "./palette.js";
 import { NONE, write } from "./row.js";
 import { MarketState } from "./symbol-state.js";
 import { wireThemeButton } from "./theme.js";
+import { lasting, ofTab } from "./storage.js";
 import { namesToken, takeToken } from "./token.js";
 import { TokenPanel, explainRefusal } from "./token-panel.js";
 
@@ -154,7 +155,7 @@ function onSymbols(symbols) {
   market.list(symbols);
   table.setSymbols(market.listed);
   element("no-symbols").hidden = symbols.length > 0;
-  const chosen = symbols.includes(detail.symbol) ? detail.symbol : localStorage.getItem(SYMBOL_KEY);
+  const chosen = symbols.includes(detail.symbol) ? detail.symbol : lasting().getItem(SYMBOL_KEY);
   const symbol = symbols.includes(chosen) ? chosen : (symbols[0] ?? null);
   table.markSelected(symbol);
   detail.show(symbol === null ? null : market.of(symbol));
@@ -184,7 +185,7 @@ function onState(told) {
 }
 
 function chooseSymbol(symbol) {
-  localStorage.setItem(SYMBOL_KEY, symbol);
+  lasting().setItem(SYMBOL_KEY, symbol);
   detail.show(market.of(symbol));
 }
 
@@ -266,7 +267,7 @@ async function loadChart() {
 }
 
 function start() {
-  const kept = takeToken(location, history, sessionStorage);
+  const kept = takeToken(location, history, ofTab());
   if (globalThis.autobahn === undefined) {
     view.rest("bad", "autobahn-js is missing on the gateway: run `make` there");
   } else if (kept === null) {
@@ -282,7 +283,7 @@ const help = element("help");
 
 wireThemeButton(theme);
 wireHelp();
-choose(element("rate"), localStorage.getItem(RATE_KEY) ?? "");
+choose(element("rate"), lasting().getItem(RATE_KEY) ?? "");
 if (element("rate").querySelector(":checked") === null) {
   choose(element("rate"), "");
 }
@@ -291,7 +292,7 @@ element("retry-now").addEventListener("click", () => watch?.retryNow());
 element("show-help").addEventListener("click", () => help.showModal());
 element("newest").addEventListener("click", () => detail.scrollToNow());
 element("rate").addEventListener("change", () => {
-  localStorage.setItem(RATE_KEY, chosenRate() ?? "");
+  lasting().setItem(RATE_KEY, chosenRate() ?? "");
   watch?.setRate(chosenRate());
 });
 element("interval").addEventListener("change", ({ target }) => detail.setInterval(Number(target.value)));

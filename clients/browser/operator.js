@@ -8,6 +8,7 @@ import { showHealth } from "./operator/health.js";
 import { wireSessionDialogs } from "./operator/session-dialog.js";
 import { SessionTable } from "./operator/sessions.js";
 import { wireSymbols } from "./operator/symbols.js";
+import { ofTab } from "./storage.js";
 import { wireThemeButton } from "./theme.js";
 import { claimsOf, keepToken, namesToken, takeToken } from "./token.js";
 
@@ -64,7 +65,7 @@ function askForToken(problem = null) {
   connection?.close();
   connection = null;
   clearTimeout(refreshTimer);
-  keepToken(null, sessionStorage, TOKEN_KEY);
+  keepToken(null, ofTab(), TOKEN_KEY);
   showConnection(problem === null ? "waiting" : "bad", problem === null ? "No token" : "Token refused");
   document.body.classList.add("tokenless");
   showProblem(element("token-problem"), problem);
@@ -92,7 +93,7 @@ function connect(givenToken) {
     askForToken(error.message);
     return;
   }
-  keepToken(token, sessionStorage, TOKEN_KEY);
+  keepToken(token, ofTab(), TOKEN_KEY);
   document.body.classList.remove("tokenless");
   element("interruption").hidden = true;
   connection.open();
@@ -255,7 +256,7 @@ wireThemeButton(element("theme"));
 setInterval(paintCountdown, COUNTDOWN_INTERVAL_MS);
 
 function start() {
-  const kept = takeToken(location, history, sessionStorage, TOKEN_KEY);
+  const kept = takeToken(location, history, ofTab(), TOKEN_KEY);
   if (globalThis.autobahn === undefined) {
     showConnection("bad", "autobahn-js is missing on the gateway: run `make` there");
   } else if (kept === null) {

@@ -3,19 +3,20 @@
  *
  * Load it in the head with `blocking="render"`, so that nothing is painted in the other scheme first.
  */
+import { lasting } from "./storage.js";
 
 const STORAGE_KEY = "crosstick.theme";
 
 export const THEMES = Object.freeze(["auto", "light", "dark"]);
 
 /** Return the theme that was chosen last, "auto" if none. */
-export function chosenTheme(storage = localStorage) {
+export function chosenTheme(storage = lasting()) {
   const kept = storage.getItem(STORAGE_KEY);
   return THEMES.includes(kept) ? kept : "auto";
 }
 
 /** Show the page in a theme, one of `THEMES`, and keep the choice. Fires `themechange` at the document. */
-export function chooseTheme(theme, storage = localStorage) {
+export function chooseTheme(theme, storage = lasting()) {
   storage.setItem(STORAGE_KEY, theme);
   show(theme);
 }

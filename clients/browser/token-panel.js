@@ -1,4 +1,5 @@
 /** The question for a token, in place of all else, and where tokens are kept: the same on each of the gateway's pages. */
+import { ofTab } from "./storage.js";
 import { claimsOf, keepToken } from "./token.js";
 
 const element = (id) => document.getElementById(id);
@@ -17,7 +18,7 @@ export class TokenPanel {
 
   /** Ask for a token, and say what was wrong with the one before, if anything; it is forgotten. */
   ask(problem = null) {
-    keepToken(null, sessionStorage);
+    keepToken(null, ofTab());
     document.body.classList.add("tokenless");
     this.#problem.hidden = problem === null;
     this.#problem.textContent = problem ?? "";
@@ -27,7 +28,7 @@ export class TokenPanel {
 
   /** Show the page itself: this token is tried, and kept for reloads. */
   leave(token) {
-    keepToken(token, sessionStorage);
+    keepToken(token, ofTab());
     document.body.classList.remove("tokenless");
   }
 }

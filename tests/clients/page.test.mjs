@@ -8,6 +8,7 @@ import { formatChange, formatCompact, formatDelay, formatLeast, NumberColumn } f
 import { Pace } from "../../clients/browser/pace.js";
 import { POINTS, POINT_MS, Spark } from "../../clients/browser/spark.js";
 import { MarketState } from "../../clients/browser/symbol-state.js";
+import { storageOf } from "../../clients/browser/storage.js";
 import { chosenTheme } from "../../clients/browser/theme.js";
 
 const tick = (ts, price, more = {}) => ({ symbol: "BTCUSDT", ts, price, volume: 1, ...more });
@@ -210,4 +211,20 @@ test("silent symbols are told by what has changed, and symbols no longer listed 
 test("a theme that there is not is the system's", () => {
   const storage = { getItem: () => "purple" };
   assert.equal(chosenTheme(storage), "auto");
+});
+
+test("where the browser lets a page keep nothing, it is kept for as long as the page is open", () => {
+  const blocked = {
+    get localStorage() {
+      throw new Error("SecurityError");
+    },
+  };
+  const storage = storageOf("localStorage", blocked);
+  assert.equal(storage.getItem("a"), null);
+  storage.setItem("a", 1);
+  assert.equal(storage.getItem("a"), "1");
+  storage.removeItem("a");
+  assert.equal(storage.getItem("a"), null);
+  const allowed = { localStorage: { getItem: () => null } };
+  assert.equal(storageOf("localStorage", allowed), allowed.localStorage);
 });

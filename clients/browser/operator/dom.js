@@ -45,6 +45,7 @@ export function showProblem(place, text) {
  * Returns a function that opens the dialog.
  */
 export function wireDialog(dialog, form, problemPlace, act, describe) {
+  let openings = 0;
   form.querySelector("[data-cancel]").addEventListener("click", () => dialog.close());
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -53,16 +54,27 @@ export function wireDialog(dialog, form, problemPlace, act, describe) {
     }
     showProblem(problemPlace, null);
     form.inert = true;
+    const opening = openings;
+    let problem = null;
     try {
       await act();
-      dialog.close();
     } catch (error) {
-      showProblem(problemPlace, describe(error));
-    } finally {
-      form.inert = false;
+      problem = describe(error);
+    }
+    // Esc closes it before there is an answer; it may be open again then, for something else.
+    if (opening !== openings) {
+      return;
+    }
+    form.inert = false;
+    if (problem === null) {
+      dialog.close();
+    } else {
+      showProblem(problemPlace, problem);
     }
   });
   return () => {
+    openings += 1;
+    form.inert = false;
     showProblem(problemPlace, null);
     dialog.showModal();
   };

@@ -64,12 +64,6 @@ export class SessionTable {
     return JSON.stringify(question) === JSON.stringify(this.question);
   }
 
-  clear() {
-    this.#rows.clear();
-    this.#body.replaceChildren();
-    this.#cursors = [null];
-  }
-
   show({ sessions, next, total, matching, unanswered }, severalWorkers) {
     this.#next = next;
     const holds = this.#holds();
