@@ -25,7 +25,7 @@ PAGE = "# Page\n\n<!-- generated: one -->\nold\n<!-- end of one -->\n\nrest\n"
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """Return a copy of what is looked at."""
-    skip = shutil.ignore_patterns("node_modules", "__pycache__", "*.so")
+    skip = shutil.ignore_patterns("node_modules", "__pycache__", "*.so", "*.sock", "*.pid")
     for folder in ("components", "docs", "docker", "clients", ".crossbar"):
         shutil.copytree(REPOSITORY / folder, tmp_path / folder, ignore=skip)
     return tmp_path
