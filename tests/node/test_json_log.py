@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import signal
+import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -94,6 +95,11 @@ def test_every_line_is_an_object_without_a_token(make_node: Callable[..., Node])
     for each in (token, forged):
         attacked(node, each)
     attacked_from_within(node, token)
+    # The log is told once a second how the node stands.
+    deadline_s = time.monotonic() + 20
+    while "ready: clients are served" not in node.log:
+        assert time.monotonic() < deadline_s, node.log
+        time.sleep(0.05)
     node.worker("feed").send_signal(signal.SIGKILL)
     assert node.process.wait(20) is not None
 

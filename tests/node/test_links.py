@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.error import URLError
 from urllib.request import urlopen
 
 import psutil
@@ -75,7 +74,7 @@ async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clu
         made.b.spawn()
         # The first finds no peer, or half of it, and starts all the same.
         await deferToThread(made.a.start)
-        await until(reactor, lambda: links_up(made) == 6, timeout_s=60)
+        await until_linked(made, 60)
         yield made
     finally:
         await deferToThread(made.a.stop)
@@ -85,12 +84,21 @@ async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clu
             await relay.close()
 
 
+async def until_linked(cluster: Cluster, timeout_s: float) -> None:
+    """Return when all links are there. The reactor, and with it the lines between the nodes, goes on meanwhile."""
+    deadline_s = reactor.seconds() + timeout_s
+    while (up := await deferToThread(links_up, cluster)) != 6:
+        logs = "\n".join(node.log[-2000:] for node in (cluster.a, cluster.b))
+        assert reactor.seconds() < deadline_s, f"{up} links are up\n{logs}"
+        await deferLater(reactor, 0.1)
+
+
 def links_up(cluster: Cluster) -> float:
     """Return how many links there are: each of the three routers has two."""
     try:
         own = sum(value for key, value in cluster.a.metrics().items() if key[0] == "crosstick_link_up")
         return own + sum(worker_metrics(cluster, index)["crosstick_link_up"] for index in range(2))
-    except URLError:
+    except OSError:
         return 0.0
 
 
@@ -443,7 +451,7 @@ async def test_what_a_peer_offers_goes_and_comes_with_its_link(cluster: Cluster,
         relay.mend()
     assert await answered(client, "services.quotes.there") == "there"
     await publish_until(far, "services.quotes.news", 1, lambda: bool(events))
-    await until(reactor, lambda: links_up(cluster) == 6)
+    await until_linked(cluster, 20)
     assert "link to b-1 is down: " in cluster.a.log
 
 
