@@ -38,11 +38,15 @@ def linked_node(directory: Path, plan: NodePlan, **environ: str) -> Node:
 
 
 def ports_in_a_row(number: int) -> int:
-    """Return the first of some free ports of the loopback that follow each other."""
+    """Return the first of some free ports of the loopback that follow each other.
+
+    They are below those that Linux takes for connections, which it does at any moment before they are listened on.
+    """
+    import random
     import socket
 
     while True:
-        first = free_port()
+        first = random.randrange(12_000, 32_000)
         probes = []
         try:
             for port in range(first, first + number):

@@ -88,7 +88,7 @@ async def until_linked(cluster: Cluster, timeout_s: float) -> None:
     """Return when all links are there. The reactor, and with it the lines between the nodes, goes on meanwhile."""
     deadline_s = reactor.seconds() + timeout_s
     while (up := await deferToThread(links_up, cluster)) != 6:
-        logs = "\n".join(node.log[-2000:] for node in (cluster.a, cluster.b))
+        logs = "\n".join(node.log[-9000:] for node in (cluster.a, cluster.b))
         assert reactor.seconds() < deadline_s, f"{up} links are up\n{logs}"
         await deferLater(reactor, 0.1)
 
