@@ -9,8 +9,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
 
-from components.bus import LeadableFeed, WriterFigures
-from components.core.batch import Batch
+from components.bus.idle import IdleBus
 from components.core.market import Market
 from components.core.outbox import Condenser, OutboxCounters
 from components.core.outbox_settings import OutboxSettings
@@ -69,7 +68,7 @@ def feed_families() -> list[Metric]:
 
     registry = CollectorRegistry()
     lag_histogram(registry)
-    feed = Feed(reactor, load_settings({}).feed, _Nowhere(), lambda: 0, lambda failure: failure.raiseException())
+    feed = Feed(reactor, load_settings({}).feed, IdleBus(), lambda: 0, lambda failure: failure.raiseException())
     registry.register(FeedCollector(feed, LoopLag(reactor)))
     return list(registry.collect())
 
@@ -96,32 +95,3 @@ def _labels(family: Any) -> list[str]:
     # The library keeps no public list of a family's labels, and one without samples has them nowhere else.
     names = dict.fromkeys(getattr(family, "_labelnames", ()))
     return list(names | dict.fromkeys(label for sample in family.samples for label in sample.labels if label != "le"))
-
-
-class _Nowhere:
-    """A bus that is never started."""
-
-    figures = WriterFigures()
-
-    def start(self, feed: LeadableFeed) -> None:
-        """See ``BusWriter``."""
-
-    async def stop(self) -> None:
-        """See ``BusWriter``."""
-
-    def yield_lead(self, because: str) -> None:
-        """See ``BusWriter``."""
-
-    def write(self, batch: Batch) -> None:
-        """See ``BusWriter``."""
-
-    def write_status(self, status: bytes) -> None:
-        """See ``BusWriter``."""
-
-    def troubles(self) -> list[str]:
-        """See ``BusWriter``."""
-        return []
-
-    def warnings(self) -> list[str]:
-        """See ``BusWriter``."""
-        return []

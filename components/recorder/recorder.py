@@ -12,9 +12,9 @@ from typing import Any
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from components.bus.idle import IdleBus
 from components.feed.feed import Feed
 from components.feed.upstream import UpstreamRules
-from components.recorder.idle_bus import IdleBus
 from components.recorder.writer import RecordingWriter
 from components.settings import FeedSettings
 

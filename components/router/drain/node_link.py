@@ -26,6 +26,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from components.leaving import DRAIN, drain_all
+from components.router.seam.node_realm import management_of
 
 ON_SHUTDOWN = "crossbar.on_shutdown"
 
@@ -52,8 +53,7 @@ class NodeLink:
         ``drain(over_s, within_s)`` lets this worker's clients go, all within a time where there is one, and returns when they
         have gone.
         """
-        self._management = session._transport._router._realm.controller
-        """The worker's session in the node's own realm."""
+        self._management = management_of(session)
         self._reactor = reactor
         self._drain = drain
         self._controller_pid = os.getppid()

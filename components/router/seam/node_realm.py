@@ -44,6 +44,11 @@ class Answers:
     """Those that did not answer."""
 
 
+def management_of(session: Any) -> Any:
+    """Return the worker's session in the node's own realm; ``session`` is that of an in-router component."""
+    return session._transport._router._realm.controller
+
+
 class NodeRealm:
     """One per component that asks."""
 
@@ -51,7 +56,7 @@ class NodeRealm:
 
     def __init__(self, session: Any, clock: Any) -> None:
         """``session`` is that of an in-router component, ``clock`` the reactor."""
-        self._management = session._transport._router._realm.controller
+        self._management = management_of(session)
         self._clock = clock
         self._answer: Callable[..., Any] = _nothing
         self._waiting: Counter[str] = Counter()
