@@ -226,7 +226,7 @@ class RedisBroker:
 
     async def make_writer(self, **limits: Any) -> RedisBusWriter:
         line, link = await self._line()
-        writer = RedisBusWriter(reactor, link, RedisWriterLimits(**{"stop_timeout_s": 0.3, **limits}))
+        writer = RedisBusWriter(reactor, link, RedisWriterLimits(**{"stop_timeout_s": 10.0, **limits}))
         self.lines[writer] = line
         self._stops.append(writer)
         return writer

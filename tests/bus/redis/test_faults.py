@@ -268,6 +268,7 @@ async def test_what_is_too_old_goes_from_the_stream(bus: RedisBroker) -> None:
         return bool(bus.server.command("XLEN", "{crosstick}:batches") <= 200)
 
     await until(reactor, is_trimmed)
+    await feed.bus.stop()
 
 
 @pytest_twisted.ensureDeferred
@@ -350,6 +351,7 @@ async def test_a_feed_whose_epoch_is_older_than_what_stands_begins_another(bus: 
 
     await until(reactor, write_and_look, timeout_s=10.0)
     assert late.told.count(None) == 4
+    await late.bus.stop()
 
 
 @pytest_twisted.ensureDeferred
