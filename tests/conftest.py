@@ -19,10 +19,11 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 
+from components.free_ports import free_port
 from components.settings import SimulatorSettings
 from components.simulator.server import SimulatedExchange
 from tests.harness.client import Clients
-from tests.harness.node import Node, free_port
+from tests.harness.node import Node
 
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile("suite", deadline=None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -41,14 +40,6 @@ def cores() -> tuple[int | None, int | None]:
         raise BenchError(f"the benchmark needs Linux (epoll, /proc, affinity), this is {sys.platform}")
     usable = sorted(os.sched_getaffinity(0))
     return (usable[0], usable[1]) if len(usable) > 1 else (None, None)
-
-
-def free_port() -> int:
-    """Return a TCP port of the loopback that is free at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def rss_bytes(pids: Iterable[int]) -> int:

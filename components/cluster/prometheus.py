@@ -13,7 +13,8 @@ from urllib.parse import quote
 
 import yaml
 
-from components.cluster.topology import REPOSITORY, Cluster, ClusterError, Part, free_ports, program
+from components.cluster.topology import REPOSITORY, Cluster, ClusterError, Part, program
+from components.free_ports import free_port
 
 CONFIGURATION = REPOSITORY / "docker" / "prometheus"
 DASHBOARD = REPOSITORY / "docker" / "grafana" / "dashboards" / "crosstick.json"
@@ -138,7 +139,7 @@ def beside(running: Cluster, directory: Path, is_wanted: bool) -> Iterator[Prome
     if not is_wanted:
         yield None
         return
-    [port] = free_ports(1)
+    port = free_port()
     prometheus = Prometheus(running, directory / "prometheus", port)
     prometheus.start()
     try:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from components.free_ports import free_ports
 from components.instruments import DEFAULT_SYMBOLS, INSTRUMENTS
 from components.settings import MAX_RATE_PER_S
 from components.tokens import TokenAuthority, load_authority
@@ -372,12 +373,3 @@ def program(*names: str) -> str:
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def free_ports(count: int) -> list[int]:
-    """Return TCP ports of the loopback that are free at this moment."""
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]

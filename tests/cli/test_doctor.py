@@ -16,7 +16,8 @@ from components.cli import main
 from components.doctor.checks import CHECKS
 from components.doctor.findings import Level, fail, ok, warn
 from components.doctor.run import Check
-from tests.harness.node import REPOSITORY, free_port
+from components.free_ports import free_port
+from tests.harness.node import REPOSITORY
 
 
 def test_a_broken_set_up_ends_with_1_and_says_what_to_do_but_no_secret(tmp_path: Path) -> None:

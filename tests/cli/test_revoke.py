@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.node import Node, free_port
+from components.free_ports import free_port
+from tests.harness.node import Node
 
 CROSSTICK = str(Path(sys.executable).with_name("crosstick"))
 

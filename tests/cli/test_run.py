@@ -15,8 +15,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from components.free_ports import free_port
 from components.tokens import DEVELOPMENT_KEY_NAME
-from tests.harness.node import Node, free_port
+from tests.harness.node import Node
 
 Start = Callable[..., subprocess.Popen[str]]
 

@@ -10,11 +10,12 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 
+from components.free_ports import free_port
 from tests.clients.command import WATCH
 from tests.clients.line import Line
 from tests.clients.test_watch import LANGUAGES, Run, ticks_of
 from tests.harness.client import Clients, until
-from tests.harness.node import Node, component, free_port
+from tests.harness.node import Node, component
 
 KEPT = 20
 

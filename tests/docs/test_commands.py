@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from components.free_ports import free_port
 from tests.clients.command import NODE
 from tests.docs.typed import environ_of, started, wait_for
 from tests.harness.documents import block_with, shell_lines
-from tests.harness.node import REPOSITORY, Node, free_port
+from tests.harness.node import REPOSITORY, Node
 from tests.harness.redis import RedisServer
 
 CI = (REPOSITORY / ".ci" / "run").read_text()

@@ -21,10 +21,11 @@ from components.doctor import certificates, configuration, exchange, kafka, mach
 from components.doctor.findings import Finding, Level, worst
 from components.doctor.node_setup import Setup
 from components.doctor.run import Check, run_checks
+from components.free_ports import free_port
 from components.tokens import create_development_key
 from tests.harness.certificates import certificate_pem, generate_key, key_pem, write_private
 from tests.harness.kafka import KafkaBroker
-from tests.harness.node import REPOSITORY, free_port
+from tests.harness.node import REPOSITORY
 from tests.harness.redis import RedisServer
 
 OK, WARN, FAIL = Level.OK, Level.WARN, Level.FAIL

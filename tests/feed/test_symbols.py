@@ -19,13 +19,13 @@ from components.feed import lines
 from components.feed.choice_file import ChoiceFile, ChoiceFileError
 from components.feed.feed import Feed
 from components.feed.upstream import UpstreamRules
+from components.free_ports import free_port
 from components.router.feed_symbols.ways import way_to_feeds
 from components.settings import BusSettings, FeedSettings
 from components.simulator import requests
 from components.simulator.server import SimulatedExchange
 from tests.feed.memory_bus import MemoryBus
 from tests.harness.client import until
-from tests.harness.node import free_port
 from tests.harness.redis import RedisServer
 
 MakeExchange = Callable[..., Awaitable[SimulatedExchange]]

@@ -9,8 +9,9 @@ from typing import Any
 
 import yaml
 
+from components.free_ports import free_port
 from components.node_config import NodePlan, generate
-from tests.harness.node import REPOSITORY, Node, free_port
+from tests.harness.node import REPOSITORY, Node
 
 BASE = REPOSITORY / ".crossbar"
 LINK_KEY = "a secret of at least thirty-two bytes"
@@ -35,28 +36,3 @@ def linked_node(directory: Path, plan: NodePlan, **environ: str) -> Node:
     """Lay out a node as a plan has it."""
     environ = {"CROSSTICK_SIMULATOR_PORT": str(free_port()), "CROSSTICK_LINK_KEY": LINK_KEY} | environ
     return Node(directory, environ, change_config=planned(plan, directory))
-
-
-def ports_in_a_row(number: int) -> int:
-    """Return the first of some free ports of the loopback that follow each other.
-
-    They are below those that Linux takes for connections, which it does at any moment before they are listened on.
-    """
-    import random
-    import socket
-
-    while True:
-        first = random.randrange(12_000, 32_000)
-        probes = []
-        try:
-            for port in range(first, first + number):
-                probe = socket.socket()
-                probes.append(probe)
-                probe.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        else:
-            return first
-        finally:
-            for probe in probes:
-                probe.close()

@@ -15,7 +15,7 @@ from typing import Any
 
 import hiredis
 
-from tests.harness.node import free_port
+from components.free_ports import free_port
 
 START_TIMEOUT_S = 10.0
 

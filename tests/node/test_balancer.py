@@ -16,9 +16,10 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
 
+from components.free_ports import free_port
 from tests.harness.client import Clients, until
 from tests.harness.haproxy import haproxy
-from tests.harness.node import Node, free_port
+from tests.harness.node import Node
 
 UPGRADE = {
     "Upgrade": "websocket",

@@ -14,8 +14,9 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
 
+from components.free_ports import free_port
 from tests.harness.client import Clients, Peer, until
-from tests.harness.node import START_TIMEOUT_S, Node, component, free_port
+from tests.harness.node import START_TIMEOUT_S, Node, component
 from tests.node.test_balancer import UPGRADE
 
 GOODBYE = 6

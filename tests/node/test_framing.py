@@ -15,7 +15,8 @@ from typing import Any
 import msgpack
 import pytest
 
-from tests.harness.node import Node, free_port, with_limits
+from components.free_ports import free_port
+from tests.harness.node import Node, with_limits
 from tests.harness.wire import Wire, frame
 
 MAX_BYTES = 70_000

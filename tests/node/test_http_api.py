@@ -15,9 +15,10 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
 
+from components.free_ports import free_port
 from components.router.http_api import schemas
 from tests.harness.client import Clients, until
-from tests.harness.node import Node, component, free_port
+from tests.harness.node import Node, component
 
 APP = "https://app.example.com"
 PATHS = ["/api/ticks", "/api/ticks/BTCUSDT", "/api/symbols", "/api/status"]

@@ -22,11 +22,12 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
+from components.free_ports import free_port
 from components.node_config import NodePlan, generate
 from components.router.bridge.signing import signature
 from tests.harness.client import Clients, until
 from tests.harness.documents import block_with
-from tests.harness.node import REPOSITORY, Node, component, free_port
+from tests.harness.node import REPOSITORY, Node, component
 
 SECRET = secrets.token_urlsafe(32)
 

@@ -20,8 +20,9 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.threads import deferToThread
 
+from components.free_ports import free_port
 from tests.harness.client import Client, Clients, Refused, follows, until
-from tests.harness.node import Node, component, free_port, with_limits
+from tests.harness.node import Node, component, with_limits
 
 LIMIT_EXCEEDED = "crosstick.error.limit_exceeded"
 SELDOM = 0.001

@@ -23,14 +23,15 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.logger import LogEvent, globalLogPublisher
 
+from components.free_ports import free_port, free_ports_in_a_row
 from components.node_config import NodePlan, PeerNode
 from components.router.links.component import MAX_WAITING_CALLS
 from components.router.links.link import Link
 from components.router.runtime import LinkCounters
 from components.tokens import TokenAuthority, load_link_authority
 from tests.harness.client import Client, Clients, Refused, follows, until
-from tests.harness.cluster import LINK_KEY, linked_node, ports_in_a_row
-from tests.harness.node import Node, free_port
+from tests.harness.cluster import LINK_KEY, linked_node
+from tests.harness.node import Node
 from tests.harness.redis import RedisServer
 from tests.harness.relay import Relay
 
@@ -57,7 +58,8 @@ class Cluster:
 @pytest_twisted.async_yield_fixture(scope="module")
 async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
     """Return nodes that are linked."""
-    to_a, to_b, management, front = free_port(), ports_in_a_row(2), ports_in_a_row(2), ports_in_a_row(2)
+    to_a = free_port()
+    to_b, management, front = (free_ports_in_a_row(2)[0] for _ in range(3))
     a = NodePlan(name="a", links_port=to_a, peers=(PeerNode("b", "127.0.0.1", range(front, front + 2)),))
     peer = PeerNode("a", "127.0.0.1", range(to_a, to_a + 1))
     b = NodePlan(name="b", role="gateway", workers=2, management_port=management, links_port=to_b, peers=(peer,))

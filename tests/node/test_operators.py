@@ -12,8 +12,9 @@ import pytest_twisted
 from twisted.internet.defer import gatherResults
 from twisted.internet.threads import deferToThread
 
+from components.free_ports import free_port
 from tests.harness.client import Client, Clients, Peer
-from tests.harness.node import Node, free_port
+from tests.harness.node import Node
 from tests.harness.plain import PlainClient
 from tests.node.test_drain import alive, with_second_worker
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.harness.node import Node, component, free_port, with_limits
+from components.free_ports import free_port
+from tests.harness.node import Node, component, with_limits
 from tests.harness.plain import Closed, Object, PlainClient, is_event
 
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "SOLUSDT"]

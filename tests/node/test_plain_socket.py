@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.harness.node import Node, component, free_port
+from components.free_ports import free_port
+from tests.harness.node import Node, component
 from tests.harness.plain import Closed, PlainClient, is_event
 from tests.harness.wire import frame
 

@@ -15,9 +15,10 @@ from cryptography.x509.oid import NameOID
 from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
 
+from components.free_ports import free_port
 from tests.harness.certificates import write_pair
 from tests.harness.client import Clients, until
-from tests.harness.node import Node, free_port
+from tests.harness.node import Node
 from tests.node.test_transports import assert_events_arrive
 
 

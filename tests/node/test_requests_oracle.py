@@ -17,8 +17,9 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
 
+from components.free_ports import free_port
 from tests.harness.client import until
-from tests.harness.node import Node, free_port
+from tests.harness.node import Node
 from tests.node.test_stock_oracle import without_gateway
 
 SESSIONS = 3

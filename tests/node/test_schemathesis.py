@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.harness.node import REPOSITORY, Node, component, free_port, with_limits
+from components.free_ports import free_port
+from tests.harness.node import REPOSITORY, Node, component, with_limits
 
 SCHEMATHESIS = REPOSITORY / ".venv-schemathesis" / "bin" / "schemathesis"
 TIMEOUT_S = 60

@@ -16,10 +16,11 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 
+from components.free_ports import free_port
 from tests.harness.balancers import NAMES, Balancer
 from tests.harness.certificates import write_pair
 from tests.harness.client import Client, Clients, until
-from tests.harness.node import Node, component, free_port
+from tests.harness.node import Node, component
 from tests.node.test_balancer import UPGRADE
 
 NOTICE_S = 3.0

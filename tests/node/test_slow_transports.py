@@ -14,8 +14,9 @@ from twisted.internet import reactor
 from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThread
 
+from components.free_ports import free_port
 from tests.harness.client import Client, Clients, follows, until
-from tests.harness.node import Node, component, free_port
+from tests.harness.node import Node, component
 
 STALL_TIMEOUT_S = 2
 NOISE_BYTES = 2000

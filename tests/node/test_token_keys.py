@@ -8,8 +8,9 @@ from typing import Any
 import pytest_twisted
 from twisted.internet import reactor
 
+from components.free_ports import free_port
 from tests.harness.client import Clients, Refused, until
-from tests.harness.node import Node, free_port
+from tests.harness.node import Node
 from tests.tokens.jwks_server import JwksServer
 from tests.tokens.keyring import claims, jwks, public_jwk, signing_key
 

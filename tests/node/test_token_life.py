@@ -14,8 +14,9 @@ from autobahn.wamp.types import PublishOptions
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 
+from components.free_ports import free_port
 from tests.harness.client import Client, Clients, Refused, until
-from tests.harness.node import Node, free_port, with_limits
+from tests.harness.node import Node, with_limits
 
 EXPIRED = ("crosstick.close.token_expired", 4004)
 REVOKED = ("crosstick.close.token_revoked", 4005)

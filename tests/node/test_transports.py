@@ -11,8 +11,9 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
 
+from components.free_ports import free_port
 from tests.harness.client import Client, Clients, follows, until
-from tests.harness.node import Node, free_port
+from tests.harness.node import Node
 
 EVENTS = 500
 

@@ -13,10 +13,10 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol
 
+from components.free_ports import free_port
 from components.tokens.fetch import TIMEOUT_S, jwks_fetcher
 from components.tokens.jwks import MAX_JWKS_BYTES, JwksError
 from tests.harness.client import until
-from tests.harness.node import free_port
 from tests.harness.reactor import ReactorOnClock
 from tests.tokens.jwks_server import JwksServer
 from tests.tokens.keyring import jwks, public_jwk

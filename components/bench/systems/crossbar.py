@@ -11,9 +11,10 @@ from typing import Any
 import yaml
 
 from components.bench.load import Account, Endpoints
-from components.bench.processes import ServerProcess, free_port
+from components.bench.processes import ServerProcess
 from components.bench.shapes import Shape
 from components.bench.systems.interface import http_status
+from components.free_ports import free_port
 
 _ACCOUNT = Account("bench", "bench-ticket")
 

@@ -17,10 +17,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from components.bench.load import Account, Endpoints
-from components.bench.processes import ServerProcess, free_port
+from components.bench.processes import ServerProcess
 from components.bench.shapes import EXTERNAL_SERVICE, Shape
 from components.bench.systems.interface import http_status
 from components.core.limits import RealmLimits
+from components.free_ports import free_port
 from components.tokens import TokenAuthority, create_development_key, load_authority, load_internal_authority
 
 REPOSITORY = Path(__file__).resolve().parents[3]

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from components.bench.errors import NotInstalled
 from components.bench.load import Account, Endpoints
-from components.bench.processes import ServerProcess, free_port
+from components.bench.processes import ServerProcess
 from components.bench.shapes import Shape
+from components.free_ports import free_port
 
 _ACCOUNT = Account("bench", "bench-ticket")
 

@@ -16,10 +16,11 @@ import yaml
 
 from components.bench.errors import BenchError
 from components.bench.load import Account, Endpoints
-from components.bench.processes import ServerProcess, free_port
+from components.bench.processes import ServerProcess
 from components.bench.shapes import Shape
 from components.bench.systems.crosstick import HIGH_LIMITS, market_status, viewer_token
 from components.bench.systems.interface import http_status
+from components.free_ports import free_ports_in_a_row
 from components.tokens import load_authority
 
 _WORKER = "crosstick-router"
@@ -37,9 +38,8 @@ class SharedPort:
         """
         self._shape = shape
         self._workers = workers
-        self._management_port = _free_ports(workers)
-        taken = set(self._management_ports())
-        self._port, self._redis_port = (_other_port(taken) for _ in range(2))
+        *_, self._port, self._redis_port = ports = free_ports_in_a_row(workers + 2)
+        self._management_ports = ports[:workers]
         key = {"CROSSTICK_TOKEN_KEY": secrets.token_hex(32), "CROSSTICK_BUS": f"redis://127.0.0.1:{self._redis_port}"}
         key["CROSSTICK_LINK_KEY"] = secrets.token_hex(32)
         environ = {name: value for name, value in os.environ.items() if not name.startswith("CROSSTICK_")} | key
@@ -47,7 +47,7 @@ class SharedPort:
         node = directory / "node"
         crosstick = str(Path(sys.executable).with_name("crosstick"))
         made = [crosstick, "config", "--role", "gateway", "--workers", str(workers), "--port", str(self._port)]
-        made += ["--management-port", str(self._management_port), "--out", str(node)]
+        made += ["--management-port", str(self._management_ports[0]), "--out", str(node)]
         done = subprocess.run(made, capture_output=True, text=True, env=environ, check=False)
         if done.returncode:
             raise BenchError(f"the node cannot be laid out: {done.stderr.strip()}")
@@ -65,12 +65,12 @@ class SharedPort:
 
     def wait_until_listening(self) -> None:
         """Wait until all workers run."""
-        for port in self._management_ports():
+        for port in self._management_ports:
             self._node.wait_until(lambda port=port: http_status(port, "/healthz") == 200, "running")  # type: ignore[misc]
 
     def wait_until_ready(self) -> None:
         """Wait, with the publisher there, until clients may connect to all workers."""
-        for port in self._management_ports():
+        for port in self._management_ports:
             self._node.wait_until(lambda port=port: http_status(port, "/readyz") == 200, "ready")  # type: ignore[misc]
 
     def endpoints(self) -> Endpoints:
@@ -106,9 +106,6 @@ class SharedPort:
         self._node.stop()
         self._redis.stop()
 
-    def _management_ports(self) -> list[int]:
-        return [self._management_port + number for number in range(self._workers)]
-
 
 def _lift_limits(path: Path) -> None:
     config = yaml.safe_load(path.read_text())
@@ -133,19 +130,3 @@ def _redis_server() -> str:
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _free_ports(count: int) -> int:
-    """Return the first of some ports in a row that are free at this moment."""
-    while True:
-        first = free_port()
-        if first + count <= 65_535 and not any(_listens(first + number) for number in range(count)):
-            return first
-
-
-def _other_port(taken: set[int]) -> int:
-    """Return a port that is free at this moment and none of those that are to be taken, and add it to them."""
-    while (port := free_port()) in taken:
-        continue
-    taken.add(port)
-    return port

@@ -11,9 +11,9 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
+from components.free_ports import free_port
 from components.router.siblings.asking import ANSWER_TIME_S, Siblings
 from tests.harness.client import until
-from tests.harness.node import free_port
 from tests.harness.reactor import ReactorOnClock
 
 Listen = Callable[["Said"], int]
