@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from contextlib import suppress
 from types import TracebackType
 
 from rich.console import Console
@@ -12,6 +14,8 @@ from rich.progress import Progress as Bar
 from twisted.logger import Logger
 
 PLAIN_INTERVAL_S = 10.0
+
+_CURSOR_ON_A_NEW_LINE = b"\r\n\x1b[?25h"
 
 
 class Progress:
@@ -46,6 +50,12 @@ class Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+    def let_go(self) -> None:
+        """Leave the terminal as it was, from a signal handler: without any lock, and without what the bar would still say."""
+        if self._bar is not None:
+            with suppress(OSError):
+                os.write(sys.__stderr__.fileno(), _CURSOR_ON_A_NEW_LINE)
 
     def show(self, figures: str, done: int = 0) -> None:
         """Say how things stand; ``done`` of ``total`` is behind."""

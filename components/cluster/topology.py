@@ -113,6 +113,10 @@ class Part:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
+    def kill_without_waiting(self) -> None:
+        """Do the same from a signal handler: somebody else waits for it."""
+        self._signal_all(signal.SIGKILL)
+
     def pause(self) -> None:
         """Stop it and all that it started, as a machine without time would."""
         self._signal_all(signal.SIGSTOP)
