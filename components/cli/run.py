@@ -33,6 +33,8 @@ READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 4.0
 PAGE_TOKEN_TTL_S = 7 * 86_400
 
+_CROSSTICK = str(Path(sys.executable).with_name("crosstick"))
+
 
 class _Interrupted(Exception):
     """A signal asked for the end."""
@@ -77,7 +79,7 @@ def run(feed: str, cbdir: Path, log_level: str) -> None:
     with _signals_as_exceptions():
         # A session of its own, so that Ctrl-C reaches this process only and the node gets one orderly request to end.
         node = subprocess.Popen(
-            _node_command(cbdir, log_level, json_log=settings.log == LOG_JSON),
+            [_CROSSTICK, "node", "--cbdir", str(cbdir), "--log-level", log_level],
             env=environment,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
@@ -109,14 +111,6 @@ def _symbols(settings: Settings, cbdir: Path) -> tuple[str, ...]:
 
     chosen = None if settings.bus.url else ChoiceFile(cbdir).load().symbols
     return chosen or settings.feed.symbols
-
-
-def _node_command(cbdir: Path, log_level: str, *, json_log: bool) -> list[str]:
-    programs = Path(sys.executable)
-    if json_log:
-        # Crossbar's own command prints text alone.
-        return [str(programs.with_name("crosstick")), "node", "--cbdir", str(cbdir), "--log-level", log_level]
-    return [str(programs.with_name("crossbar")), "start", "--cbdir", str(cbdir), "--loglevel", log_level]
 
 
 def _page_token(authority: TokenAuthority, role: str, realm: str) -> str:

@@ -120,8 +120,8 @@ async def test_one_signal_ends_in_order_and_another_one_at_once_without_a_traceb
     exchange = await make_exchange(rate_per_s=3000)
     outs = [tmp_path / "once", tmp_path / "twice"]
     recorders = [start("record", "--out", str(out), CROSSTICK_EXCHANGE_URL=exchange.url) for out in outs]
-    players = [start("replay", str(recording), "--port", "0") for _ in range(2)]
-    await until(lambda: all("\n" in player.printed for player in players))
+    player = start("replay", str(recording), "--port", "0")
+    await until(lambda: "\n" in player.printed)
     await until(lambda: all(out.is_dir() and messages_of(out) for out in outs))
 
     assert signalled(recorders[0], signal.SIGTERM) == 0
@@ -129,15 +129,13 @@ async def test_one_signal_ends_in_order_and_another_one_at_once_without_a_traceb
     # All of it, and the file has been ended.
     lines = gzip.decompress(recorded.read_bytes()).splitlines()
     assert f"recorded {len(lines):,} messages in 1 files" in recorders[0].log
-    assert signalled(players[0], signal.SIGINT) == 0
-    assert "played 0 frames" in players[0].log
 
     assert signalled(recorders[1], signal.SIGINT, signal.SIGTERM) == 128 + signal.SIGTERM
     assert "Ended at once, by another signal (SIGTERM); what was written can be read" in recorders[1].log
     assert messages_of(outs[1])
-    assert signalled(players[1], signal.SIGINT, signal.SIGTERM) == 128 + signal.SIGTERM
-    assert players[1].log.endswith("Ended at once, by another signal (SIGTERM).\n")
-    assert [command.log for command in (*recorders, *players) if "Traceback" in command.log] == []
+    assert signalled(player, signal.SIGINT, signal.SIGTERM) == 128 + signal.SIGTERM
+    assert player.log.endswith("Ended at once, by another signal (SIGTERM).\n")
+    assert [command.log for command in (*recorders, player) if "Traceback" in command.log] == []
 
 
 def record_on_small_disk(out: Path, url: str) -> subprocess.Popen[str]:
