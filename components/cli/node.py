@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from components.cli.node_directory import read_configuration
 from components.cli.options import log_level_option, node_directory_option
 from components.cli.sections import examples
 from components.settings import LOG_JSON, SettingsError, log_form
@@ -29,6 +30,8 @@ def node(cbdir: Path, log_level: str) -> None:
         json_log = log_form(os.environ) == LOG_JSON
     except SettingsError as error:
         raise click.ClickException(str(error)) from error
+    # Crossbar would run a node that has nothing to do, or print a traceback.
+    read_configuration(cbdir)
     from autobahn.twisted import install_reactor
 
     # As Crossbar does, and before it: the import below needs a reactor.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import click
 
-from components.uris import OPERATORS_REALM
+from components.cli.refused import why_refused
+from components.uris import ERROR_AUTHENTICATION_FAILED, OPERATORS_REALM
 
 DEFAULT_URL = "ws://127.0.0.1:8080/ws"
 ANSWER_TIMEOUT_S = 15.0
@@ -86,14 +88,19 @@ def _talk(url: str, token: str, talk: Callable[[Call], Awaitable[Any]]) -> Any:
             self.leave()
 
         def onLeave(self, details: CloseDetails) -> None:
-            problems.append(details.message or details.reason)
+            problem = details.message or details.reason
+            if details.reason == ERROR_AUTHENTICATION_FAILED:
+                problem += why_refused(token, OPERATORS_REALM, time.time())
+            problems.append(problem)
             self.disconnect()
 
     class Connection(WampWebSocketClientProtocol):  # type: ignore[misc]
         def onClose(self, wasClean: bool, code: int, reason: str) -> None:
             # Also where the handshake fails, of which a session is not told.
             super().onClose(wasClean, code, reason)
-            foreground.stop(problems[0] if problems else reason or "the connection was closed")
+            foreground.stop(
+                problems[0] if problems else f"{url}: {self.wasNotCleanReason or 'the connection was closed'}"
+            )
 
     try:
         factory = WampWebSocketClientFactory(lambda: Operator(ComponentConfig(realm=OPERATORS_REALM)), url=url)

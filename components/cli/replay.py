@@ -123,6 +123,10 @@ def replay(
         raise click.ClickException(str(error)) from error
     if selection.from_s >= selection.to_s:
         raise click.UsageError("--from must be before --to")
+    if not any(selection.has_symbol(stream) for source in sources for stream in source.streams):
+        raise click.ClickException(
+            "there is nothing to play: the files have no frame of the symbols that were asked for"
+        )
 
     from twisted.internet import reactor
     from twisted.internet.task import LoopingCall, deferLater
@@ -136,6 +140,7 @@ def replay(
     reactor_loop: Any = reactor
     begin_log(reactor_loop, "replay", form)
     log = Logger("components.replay")
+    started: list[bool] = []
     ended: list[bool] = []
 
     def on_end(problem: str) -> None:
@@ -153,6 +158,7 @@ def replay(
             await exchange.start()
         except ExchangeStartError as error:
             raise click.ClickException(str(error)) from error
+        started.append(True)
         click.echo(exchange.url)
         click.echo(_hint(exchange.url, selection, sources))
         watch.start(LOOK_INTERVAL_S, now=False)
@@ -172,6 +178,8 @@ def replay(
     foreground = Foreground(reactor_loop, end, let_go=progress.let_go)
     with progress:
         problem = foreground.run(begin)
+    if problem is not None and not started:
+        raise click.ClickException(problem)
     _tell_findings(log, sources)
     log.info(
         "played {played:,} frames, {sent:,} of them to subscribers, in {seconds:.1f} s",

@@ -20,8 +20,8 @@ from pathlib import Path
 from types import FrameType
 
 import click
-import yaml
 
+from components.cli.node_directory import read_configuration
 from components.cli.options import log_level_option, node_directory_option
 from components.cli.sections import examples
 from components.settings import LOG_JSON, Settings, SettingsError, load_settings
@@ -137,16 +137,15 @@ def _signals_as_exceptions() -> Iterator[None]:
 
 
 def _public_endpoint(cbdir: Path) -> tuple[str, int]:
-    path = cbdir / "config.yaml"
-    if not path.is_file():
-        raise click.ClickException(f"{cbdir} is no node directory: it has no config.yaml")
-    config = yaml.safe_load(path.read_text())
-    for worker in config["workers"]:
-        for transport in worker.get("transports", ()):
-            if transport["type"] == "web":
-                endpoint = transport["endpoint"]
-                return endpoint.get("interface", "127.0.0.1"), endpoint["port"]
-    raise click.ClickException(f"{path} has no web transport")
+    try:
+        for worker in read_configuration(cbdir)["workers"]:
+            for transport in worker.get("transports", ()):
+                if transport["type"] == "web":
+                    endpoint = transport["endpoint"]
+                    return endpoint.get("interface", "127.0.0.1"), int(endpoint["port"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise click.ClickException(f"{cbdir} has a configuration that cannot be; see crosstick doctor") from error
+    raise click.ClickException(f"the configuration in {cbdir} has no web transport")
 
 
 def _require_free(interface: str, port: int) -> None:

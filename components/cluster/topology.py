@@ -226,6 +226,8 @@ class Cluster:
         Raises:
             ClusterError: a part does not start.
         """
+        if _listens(self.port):
+            raise ClusterError(f"port {self.port} is taken")
         self.redis.start()
         self._wait_for(self.redis, lambda: _listens(self.redis_port))
         self.exchange.start()

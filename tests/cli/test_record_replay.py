@@ -175,11 +175,16 @@ async def test_a_full_disk_ends_the_recorder_with_a_word_and_leaves_what_was_wri
         (["record", "--out", "/dev/null/x"], "/dev/null/x cannot be written to: Not a directory"),
         (["record", "--out", ".", "--symbols", "btc"], "must be upper-case symbols such as BTCUSDT, had 'btc'"),
         (["replay", __file__], "test_record_replay.py:1: neither a recording"),
+        (["replay", "empty.jsonl"], "there is nothing to play"),
         (["replay", __file__, "--speed", "0"], "must be a number from 0.001 to 10000, or max, was '0'"),
         (["replay", __file__, "--from", "noon"], "must be a time such as 2026-07-01T12:30:00, was 'noon'"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_one_line(words: list[str], says: str) -> None:
+def test_what_cannot_be_done_is_said_in_one_line(
+    words: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty.jsonl").touch()
     done = CliRunner().invoke(main, words)
     assert done.exit_code in (1, 2)
     assert says in done.output
