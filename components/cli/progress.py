@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 from types import TracebackType
 
+import click
 from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Bar
@@ -50,6 +51,13 @@ class Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+    def say(self, line: str) -> None:
+        """Print a line on standard output; above the bar, where both are on a terminal."""
+        if self._bar is not None and sys.stdout.isatty():
+            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        else:
+            click.echo(line)
 
     def let_go(self) -> None:
         """Leave the terminal as it was, from a signal handler: without any lock, and without what the bar would still say."""

@@ -159,8 +159,8 @@ def replay(
         except ExchangeStartError as error:
             raise click.ClickException(str(error)) from error
         started.append(True)
-        click.echo(exchange.url)
-        click.echo(_hint(exchange.url, selection, sources))
+        progress.say(exchange.url)
+        progress.say(_hint(exchange.url, selection, sources))
         watch.start(LOOK_INTERVAL_S, now=False)
 
     def look() -> None:
