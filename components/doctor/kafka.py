@@ -84,10 +84,10 @@ def look(setup: Setup) -> list[Finding]:
 
 def _look_at_keeping(client: AdminClient, address: KafkaAddress, topics: list[str]) -> list[Finding]:
     from confluent_kafka import KafkaException
-    from confluent_kafka.admin import ConfigResource, ResourceType
+    from confluent_kafka.admin import ConfigResource  # type: ignore[attr-defined]  # it is, but is not marked so
 
     asked = client.describe_configs(
-        [ConfigResource(ResourceType.TOPIC, topic) for topic in topics], request_timeout=TIMEOUT_S
+        [ConfigResource(ConfigResource.Type.TOPIC, topic) for topic in topics], request_timeout=TIMEOUT_S
     )
     findings = []
     for resource, answer in asked.items():
