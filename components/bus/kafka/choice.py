@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Sequence
+from contextlib import closing
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -39,25 +40,25 @@ def change_choice(
         LogUnavailable: the brokers did not do, or did not confirm, what they were asked.
     """
     contact = Contact(address)
-    consumer = LogConsumer(address, limits, contact)
     try:
-        reading = _what_stands(consumer)
-        writing = _Writing(address, limits, contact)
-        for _ in range(CHANGE_TRIES):
-            stands = reading.choice.version
-            if if_version is not None and stands != if_version:
-                break
-            choice = next_choice(stands, symbols, by, time.time_ns() // 1_000_000)
-            token = secrets.token_bytes(TOKEN_BYTES)
-            writing.write(address.log_topic, encode_record(Kind.CHANGE, token, encode_change(choice, stands)))
-            if _counted(consumer, reading, token):
-                _keep(writing, address.standing_topic, choice)
-                return choice
-        raise ChangedMeanwhile(reading.choice.version)
+        with (
+            closing(LogConsumer(address, limits, contact)) as consumer,
+            closing(_Writing(address, limits, contact)) as writing,
+        ):
+            reading = _what_stands(consumer)
+            for _ in range(CHANGE_TRIES):
+                stands = reading.choice.version
+                if if_version is not None and stands != if_version:
+                    break
+                choice = next_choice(stands, symbols, by, time.time_ns() // 1_000_000)
+                token = secrets.token_bytes(TOKEN_BYTES)
+                writing.write(address.log_topic, encode_record(Kind.CHANGE, token, encode_change(choice, stands)))
+                if _counted(consumer, reading, token):
+                    _keep(writing, address.standing_topic, choice)
+                    return choice
+            raise ChangedMeanwhile(reading.choice.version)
     except LogCut as error:
         raise LogUnavailable(str(error)) from error
-    finally:
-        consumer.close()
 
 
 def _what_stands(consumer: LogConsumer) -> LogReading:
@@ -105,6 +106,11 @@ class _Writing:
         except KafkaException as error:
             raise LogUnavailable(str(error)) from error
 
+    def close(self) -> None:
+        """Give up what was not confirmed, and end the producer's own threads: this one waits for them, and not the reactor."""
+        self._producer.purge()
+        del self._producer
+
     def write(self, topic: str, value: bytes) -> None:
         """Return when all replicas that must have it do.
 
@@ -123,7 +129,6 @@ class _Writing:
         except (BufferError, KafkaException) as error:
             raise LogUnavailable(f"topic {topic}: {error}") from error
         if not reports:
-            self._producer.purge()
             raise LogUnavailable(f"topic {topic}: nothing was confirmed within {2 * self._within_s:g} s")
         if reports[0] is not None:
             raise LogUnavailable(f"topic {topic}: {reports[0].str()}")

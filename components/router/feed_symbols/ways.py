@@ -25,7 +25,7 @@ from components.uris import (
 if TYPE_CHECKING:
     from components.bus.kafka import KafkaLimits
 
-MAX_WAITING = 16
+MAX_WAITING = 4
 """Changes that wait for the one under way; more are refused."""
 
 
