@@ -6,6 +6,9 @@ Rules:
   process is not there, nobody in it can tell: Prometheus' rules do.
 - A condition that comes back within ``ALIKE_MS`` of its end, and a moment within ``ALIKE_MS`` of the last one of its name, is
   the same entry again, with a higher count: what flaps, or is done on purpose a thousand times, is one line.
+- An ordinary start is made of conditions that end soon, and is no row of faults. So while a process *starts*, conditions are
+  told as they are, but ``HELD_AT_START`` is held back of what has ended, and of the counts, until it is known whether the
+  start was an ordinary one.
 - What all router workers of a node see alike is of the *node*'s reach, and counts as often as the one that has seen most of it;
   what one of them may be alone with is of the *worker*'s, and counts for each.
 - Of what has ended ``max_kept`` entries are kept. With more, the oldest of the name that has the most goes, so that no fault,
@@ -206,6 +209,10 @@ class Fault(StrEnum):
 CONDITIONS = tuple(fault for fault in Fault if fault.kind is FaultKind.CONDITION)
 MOMENTS = tuple(fault for fault in Fault if fault.kind is FaultKind.MOMENT)
 
+HELD_AT_START = frozenset({*CONDITIONS, Fault.BUS_RETURNED, Fault.LOOP_BLOCKED})
+"""What a start is made of: what is not there yet, and an event loop that stands still while nobody waits for it. Not what the
+exchange or the bus had and nobody gets any more."""
+
 
 @dataclass(frozen=True, slots=True)
 class FaultEntry:
@@ -238,8 +245,10 @@ class FaultEntry:
 class FaultLog:
     """The faults of one process."""
 
-    def __init__(self, unix_ms: Callable[[], int], max_kept: int = 200) -> None:
+    def __init__(self, unix_ms: Callable[[], int], max_kept: int = 200, *, starting: bool = False) -> None:
         """``unix_ms`` tells the time, ms since 1970; ``max_kept`` bounds what is kept of what has ended.
+
+        ``starting``: the process starts, until ``end_start``.
 
         Raises:
             ValueError: ``max_kept`` is less than 1.
@@ -252,11 +261,34 @@ class FaultLog:
         self._ended: list[FaultEntry] = []
         """The one that ended last stands last."""
         self._counts: Counter[Fault] = Counter()
+        self._held: Counter[Fault] = Counter()
+        """Of those that are held back, how often each has begun or happened."""
+        self._starting = starting
 
     @property
     def counts(self) -> Mapping[Fault, int]:
-        """How often each has begun or happened since the process began; only grows."""
+        """How often each has begun or happened since the process began; only grows. What is held back is not in it."""
         return self._counts
+
+    @property
+    def starting(self) -> bool:
+        """Whether the process starts still."""
+        return self._starting
+
+    def end_start(self, *, ordinary: bool) -> None:
+        """Say that the process starts no more.
+
+        Of an ``ordinary`` start what was held back is forgotten, but for the conditions that still are; else it is shown and
+        counted as it was.
+        """
+        if not self._starting:
+            return
+        self._starting = False
+        if ordinary:
+            self._ended = [entry for entry in self._ended if entry.fault not in HELD_AT_START]
+            self._held = Counter({fault: entry.count for fault, entry in self._active.items()})
+        self._counts.update(self._held)
+        self._held.clear()
 
     def set(self, fault: Fault, active: bool, detail: str = "") -> None:
         """Say whether a condition is; said again with another detail, it goes on with that one.
@@ -294,12 +326,15 @@ class FaultLog:
         return sorted(self._active.values(), key=lambda entry: entry.since_ms, reverse=True)
 
     def recent(self) -> list[FaultEntry]:
-        """Return all that is known, what is and what was, the one that is or was last first."""
-        return [*self.active(), *reversed(self._ended)]
+        """Return all that is known, what is and what was, the one that is or was last first; but for what is held back."""
+        return [*self.active(), *(entry for entry in reversed(self._ended) if not self._is_held(entry.fault))]
+
+    def _is_held(self, fault: Fault) -> bool:
+        return self._starting and fault in HELD_AT_START
 
     def _begun(self, fault: Fault, detail: str, times: int, until_ms: int | None) -> FaultEntry:
         """Return a new entry, or the last one of its name taken up again."""
-        self._counts[fault] += times
+        (self._held if self._is_held(fault) else self._counts)[fault] += times
         now_ms = self._unix_ms()
         for place in range(len(self._ended) - 1, -1, -1):
             last = self._ended[place]

@@ -101,7 +101,7 @@ class Runtime:
     figures: Figures | None = None
     """What is measured; ``None`` before the gateway has joined."""
 
-    faults: FaultLog = field(default_factory=lambda: FaultLog(lambda: int(time.time() * 1000)))
+    faults: FaultLog = field(default_factory=lambda: FaultLog(lambda: int(time.time() * 1000), starting=True))
     """What is wrong with this worker, and what went wrong lately."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -142,6 +143,43 @@ def test_who_mixes_up_conditions_and_moments_is_told(clock: Clock) -> None:
         FaultLog(clock, max_kept=0)
 
 
+def test_what_ends_while_a_process_starts_is_held_back_and_forgotten_when_it_starts_as_it_should(clock: Clock) -> None:
+    log = FaultLog(clock, starting=True)
+    for _ in range(3):
+        log.set(Fault.BUS_AWAY, True, "not connected yet")
+        [active] = log.active()
+        assert log.recent() == [active]
+        log.set(Fault.BUS_AWAY, False)
+        log.tell(Fault.BUS_RETURNED)
+        log.tell(Fault.LOOP_BLOCKED)
+    log.tell(Fault.TRADES_MISSED, times=5)
+    log.set(Fault.CERTIFICATE_EXPIRES, True)
+    log.set(Fault.LINK_DOWN, True)
+    log.set(Fault.LINK_DOWN, False)
+    log.set(Fault.LINK_DOWN, True)
+    assert log.counts == {Fault.TRADES_MISSED: 5}
+    assert {entry.fault for entry in log.recent()} == {Fault.CERTIFICATE_EXPIRES, Fault.LINK_DOWN, Fault.TRADES_MISSED}
+    log.end_start(ordinary=True)
+    assert {entry.fault: entry.count for entry in log.recent()} == log.counts
+    assert log.counts == {Fault.TRADES_MISSED: 5, Fault.CERTIFICATE_EXPIRES: 1, Fault.LINK_DOWN: 2}
+    # It comes back a moment later, and has not been there before.
+    log.set(Fault.BUS_AWAY, True)
+    assert (log.active()[-1].count, log.counts[Fault.BUS_AWAY]) == (1, 1)
+
+
+def test_a_start_that_is_none_as_it_should_be_is_shown_and_counted_as_it_was(clock: Clock) -> None:
+    log, told = FaultLog(clock, starting=True), FaultLog(clock)
+    for each in (log, told):
+        each.set(Fault.REALM_CLOSED, True)
+        each.set(Fault.REALM_CLOSED, False)
+        each.set(Fault.BUS_AWAY, True)
+        each.tell(Fault.LOOP_BLOCKED, times=2)
+    log.end_start(ordinary=False)
+    # A process starts once.
+    log.end_start(ordinary=True)
+    assert (log.recent(), log.counts) == (told.recent(), told.counts)
+
+
 def test_every_fault_has_a_name_fit_for_a_label_and_a_sentence() -> None:
     for fault in Fault:
         assert fault.value.replace("_", "").isalpha()
@@ -176,3 +214,27 @@ def test_whatever_happens_the_log_is_bounded_sorted_and_counts_all(steps: list[t
         assert len(ended) <= 5
         assert sum(log.counts.values()) == begun
         json.dumps([entry.as_dict() for entry in log.recent()])
+
+
+@given(steps, st.integers(0, 200), st.booleans())
+def test_however_a_start_ends_counts_only_grow_and_are_of_what_is_told(
+    steps: list[tuple[Fault, bool, int]], started: int, ordinary: bool
+) -> None:
+    clock = Clock()
+    log = FaultLog(clock, max_kept=1_000, starting=True)
+    before: dict[Fault, int] = {}
+    for step, (fault, is_so, later_ms) in enumerate(steps):
+        clock.ms += later_ms
+        if fault.kind is FaultKind.MOMENT:
+            log.tell(fault)
+        else:
+            log.set(fault, is_so)
+        if step == started:
+            log.end_start(ordinary=ordinary)
+        assert all(log.counts[fault] >= count for fault, count in before.items())
+        before = dict(log.counts)
+        if not log.starting:
+            told: Counter[Fault] = Counter()
+            for entry in log.recent():
+                told[entry.fault] += entry.count
+            assert told == log.counts
