@@ -68,6 +68,7 @@ class Line:
         ``lines`` says how many the feed has: see ``share_attempts``.
         """
         self.symbols = tuple(symbols)
+        """What it is to bring; its connections are told by ``set_symbols``."""
         self.reconnects = 0
         """Connections that were made anew after one was lost, since the start."""
         self.rotations = 0
@@ -130,7 +131,7 @@ class Line:
     def take_over(self, other: Line) -> bool:
         """Take over the symbols of a line that is live, and return whether that has begun; ``Reports.took_over`` tells its end.
 
-        When the symbols of either change meanwhile, those of this line are to be set last.
+        When the symbols of either change meanwhile, this line is to be told (``set_symbols``) when both are settled.
         """
         if self._next is not None or self._stopped or self.state is not UpstreamState.LIVE:
             return False

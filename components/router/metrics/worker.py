@@ -86,7 +86,7 @@ def fault_metrics(worker: Runtime) -> Iterator[Metric]:
     )
     yield counter(
         "crosstick_faults",
-        "How often each began, or happened",
+        "How often each began, or happened; without what an ordinary start is made of",
         {fault.value: worker.faults.counts.get(fault, 0) for fault in (*CONDITIONS, *MOMENTS)},
         "fault",
         seen_by_all=_FAULTS_OF_THE_NODE,
