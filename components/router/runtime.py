@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from components.bus import BusReader
 from components.core.closing import EndedBy
-from components.core.faults import FaultLog
+from components.core.fault_log import FaultLog
 from components.core.market import Market
 from components.core.rates import Rate
 from components.core.replay import TickHistory

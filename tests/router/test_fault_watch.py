@@ -11,7 +11,8 @@ import pytest
 
 from components.bus import ReaderFigures
 from components.core.closing import CloseReason
-from components.core.faults import Fault, FaultLog
+from components.core.fault_log import FaultLog
+from components.core.faults import Fault
 from components.core.leading_feed import LeadingFeed
 from components.core.market import Market
 from components.core.replay import ReplaySettings, TickHistory

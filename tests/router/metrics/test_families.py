@@ -152,15 +152,6 @@ def test_a_fault_that_all_workers_see_counts_once_and_one_of_their_own_for_each(
         assert node["crosstick_faults_total", fault] == (max(each) if fault.reach is FaultReach.NODE else sum(each))
 
 
-def test_what_comes_from_outside_is_of_the_nodes_reach_and_what_is_the_clients_of_the_workers() -> None:
-    assert {Fault.FEED_TOOK_OVER, Fault.EPOCH_BEGAN, Fault.TRADES_MISSED, Fault.BUS_RETURNED} <= {
-        fault for fault in Fault if fault.reach is FaultReach.NODE
-    }
-    assert {Fault.CLIENTS_CUT, Fault.CLIENTS_VANISHED, Fault.CLIENTS_REFUSED, Fault.LOOP_BLOCKED} <= {
-        fault for fault in Fault if fault.reach is FaultReach.WORKER
-    }
-
-
 def test_a_gauge_that_nobody_has_a_rule_for_is_left_out() -> None:
     assert merged([parse("# TYPE t_unknown gauge\nt_unknown 1\n")]) == []
 
