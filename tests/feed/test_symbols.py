@@ -218,6 +218,33 @@ async def test_symbols_that_the_exchange_refuses_are_named_and_hurt_no_other(
 
 
 @pytest_twisted.ensureDeferred
+async def test_symbols_that_are_refused_together_are_each_asked_for_once(
+    make_exchange: MakeExchange, make_feed: MakeFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed = requests._streams
+    asked: list[str] = []
+
+    def refuses_some(params: list[object]) -> tuple[str, ...]:
+        bad = [str(stream) for stream in params if "bad" in str(stream)]
+        asked.extend(bad)
+        if bad:
+            raise requests.RequestError(2, "Invalid request: unknown symbol")
+        return allowed(params)
+
+    monkeypatch.setattr(requests, "_streams", refuses_some)
+    exchange = await make_exchange(rate_per_s=2000)
+    # One symbol to a message, and each is sent before the one before is answered, as by a line that takes long.
+    rules = UpstreamRules(message_interval_s=0, params_per_message=3)
+    feed, bus = make_feed(exchange, symbols=("BTCUSDT", "BAD1USDT", "BAD2USDT"), rules=rules)
+    await until(reactor, lambda: feed.status()["symbols"] == ["BTCUSDT"])
+    await more_of(bus, "BTCUSDT")
+    assert sorted(asked) == sorted(
+        f"{name}@{kind}" for name in ("bad1usdt", "bad2usdt") for kind in ("trade", "bookTicker", "miniTicker")
+    )
+    assert (exchange.counters.connections_made, feed.status()["exchange"]["reconnects"]) == (1, 0)
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_feed_that_takes_over_goes_on_with_what_was_removed_and_comes_back(
     make_exchange: MakeExchange, make_feed: MakeFeed
 ) -> None:
