@@ -16,6 +16,7 @@ from twisted.logger import Logger
 
 PLAIN_INTERVAL_S = 10.0
 
+_STANDARD_ERROR = 2
 _CURSOR_ON_A_NEW_LINE = b"\r\n\x1b[?25h"
 
 
@@ -63,7 +64,7 @@ class Progress:
         """Leave the terminal as it was, from a signal handler: without any lock, and without what the bar would still say."""
         if self._bar is not None:
             with suppress(OSError):
-                os.write(sys.__stderr__.fileno(), _CURSOR_ON_A_NEW_LINE)
+                os.write(_STANDARD_ERROR, _CURSOR_ON_A_NEW_LINE)
 
     def show(self, figures: str, done: int = 0) -> None:
         """Say how things stand; ``done`` of ``total`` is behind."""
