@@ -8,8 +8,7 @@ from typing import Any
 import click
 import yaml
 
-FILE_NAMES = ("config.yaml", "config.json")
-"""Of which Crossbar takes the first that is there; JSON is YAML, too."""
+from components.doctor.node_setup import CONFIGURATIONS
 
 
 def read_configuration(cbdir: Path) -> dict[str, Any]:
@@ -18,12 +17,13 @@ def read_configuration(cbdir: Path) -> dict[str, Any]:
     Raises:
         click.ClickException: there is none, or it is none; in one line.
     """
-    path = next((cbdir / name for name in FILE_NAMES if (cbdir / name).is_file()), None)
+    path = next((cbdir / name for name in CONFIGURATIONS if (cbdir / name).is_file()), None)
     if path is None:
         raise click.ClickException(
-            f"{cbdir} is no node directory: it has no {FILE_NAMES[0]}; crosstick config --out DIR makes one"
+            f"{cbdir} is no node directory: it has no {CONFIGURATIONS[0]}; crosstick config --out DIR makes one"
         )
     try:
+        # JSON is YAML, too.
         configuration = yaml.safe_load(path.read_text())
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise click.ClickException(f"{path} cannot be read: {' '.join(str(error).split())}") from error
