@@ -2,6 +2,7 @@
 import { ClockWatch, localTime_ms } from "./clock.js";
 import { ConnectionView } from "./connection-view.js";
 import { SymbolDetail } from "./detail.js";
+import { FeedMisses } from "./feed-misses.js";
 import { formatCount, formatDelay, formatLeast } from "./format.js";
 import { choose, chooseNext, listenToKeys } from "./keyboard.js";
 import { ConnectionState } from "./market-connection.js";
@@ -35,6 +36,7 @@ const painter = new Painter();
 const market = new MarketState();
 const clocks = new ClockWatch();
 const pace = new Pace(performance.now());
+const feedMisses = new FeedMisses();
 
 /** About the exchange's time: the gateway's clock where it is known. */
 const exchangeTime_ms = () => clocks.clock.at(localTime_ms()) ?? localTime_ms();
@@ -87,7 +89,7 @@ function connect(givenToken) {
   const url = new URL("ws", location.href);
   url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
   url.hash = "";
-  const handlers = { onJoin, onTick, onGap, onBook, onDay, onStatus, onStaleSymbols, onSymbols, onRefusedSymbols, onRefusedRate, onState };
+  const handlers = { onJoin, onTick, onGap, onBook, onDay, onStatus, onCounters, onStaleSymbols, onSymbols, onRefusedSymbols, onRefusedRate, onState };
   try {
     watch = new MarketWatch({ autobahn: globalThis.autobahn, url, token, rate: chosenRate(), patterns: true, ...handlers });
   } catch (error) {
@@ -146,7 +148,16 @@ function onStatus(status) {
   view.takeFeed(status);
 }
 
+function onCounters(status) {
+  feedMisses.take(status);
+  const lines = feedMisses.feeds.map(
+    ({ feed, grown, count }) => `${feed}: ${formatCount(grown)} while this page looked, ${formatCount(count)} since it began.`,
+  );
+  write(element("feed-misses"), lines.join(" ") || "No feed has been heard yet.");
+}
+
 function onStaleSymbols(symbols) {
+  view.takeSilent(symbols.length);
   element("feed-state").title = symbols.length > 0 ? `Silent: ${summary(symbols)}` : "";
   market.markSilent(symbols).forEach(({ symbol }) => table.changed(symbol));
 }
@@ -154,6 +165,7 @@ function onStaleSymbols(symbols) {
 function onSymbols(symbols) {
   market.list(symbols);
   table.setSymbols(market.listed);
+  view.takeListed(symbols.length);
   element("no-symbols").hidden = symbols.length > 0;
   const chosen = symbols.includes(detail.symbol) ? detail.symbol : lasting().getItem(SYMBOL_KEY);
   const symbol = symbols.includes(chosen) ? chosen : (symbols[0] ?? null);
@@ -171,6 +183,9 @@ function onRefusedRate() {
 }
 
 function onState(told) {
+  if (told.state === ConnectionState.CLOSED) {
+    return; // by this page itself, which says what comes next
+  }
   if (told.state === ConnectionState.REFUSED) {
     askForToken(explainRefusal(token, told.reason));
     return;
@@ -207,7 +222,7 @@ function noteAges() {
 }
 
 function paintFigures() {
-  const { trades, merged, dropped, lost } = market.totals;
+  const { trades, merged, dropped, lost, unheard } = market.totals;
   const { roundTrip_ms } = clocks.clock;
   const flowing = view.flowing;
   const perSecond = pace.look(trades, performance.now());
@@ -219,6 +234,10 @@ function paintFigures() {
   write(element("dropped-total"), formatCount(dropped));
   write(element("missed-total"), formatLeast(dropped + lost, market.lostUnknown));
   element("missed-total").classList.toggle("some", dropped + lost > 0 || market.lostUnknown);
+  // The feed's count comes now and then; the ticks of the symbols here show theirs at once.
+  const feedMissed = Math.max(feedMisses.total ?? 0, unheard);
+  write(element("feed-missed-total"), feedMisses.total === null ? NONE : formatLeast(feedMissed, feedMisses.unknown));
+  element("feed-missed-total").classList.toggle("some", feedMissed > 0 || feedMisses.unknown);
   ages_ms = [];
   showClocks();
   const state = market.listed.length > 0 && detail.symbol !== null ? market.of(detail.symbol) : null;

@@ -229,6 +229,7 @@ export class SymbolDetail {
     figure("trade", state.volume, () => `${state.side === "buy" ? "bought" : "sold"} ${inVolume(state.volume)} at ${formatTime(state.ts)}`);
     figure("merged", state.merged, () => formatCount(state.merged));
     figure("missed", state.missed, () => formatLeast(state.missed, state.lostUnknown));
+    figure("unheard", state.unheard, () => formatCount(state.unheard));
     const heading = this.#root.querySelector(".quote");
     heading.dataset.direction = direction ?? "";
     const sign = change === null ? "" : change > 0 ? "up" : "down";

@@ -14,6 +14,10 @@ const SORT_INTERVAL_MS = 1_000;
 /** How often ages are looked at. */
 const AGE_INTERVAL_MS = 500;
 
+/** Names and prices of more characters make their columns wider. */
+const LONG_SYMBOL = 10;
+const LONG_PRICE = 10;
+
 /** Rows out of view that are painted each time. */
 const ROWS_ELSEWHERE = 20;
 
@@ -88,6 +92,7 @@ export class MarketTable {
       }
     }
     this.#rows = rows;
+    this.#table.classList.toggle("long-symbols", states.some(({ symbol }) => symbol.length > LONG_SYMBOL));
     this.#arrange();
     this.#applyFilter();
   }
@@ -266,10 +271,15 @@ export class MarketTable {
 
   #paintRows() {
     const now_ms = performance.now();
+    let longest = 0;
     for (const row of this.#rows.values()) {
       if (row.dirty && row.inView) {
         row.paint(now_ms);
+        longest = Math.max(longest, row.priceLength);
       }
+    }
+    if (longest > LONG_PRICE) {
+      this.#table.classList.add("long-prices");
     }
   }
 

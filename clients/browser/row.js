@@ -24,6 +24,8 @@ export class Row {
   /** Whether something of it differs from what is painted, and whether it is in view. */
   dirty = true;
   inView = false;
+  /** Characters of the longest of its prices, as painted. */
+  priceLength = 0;
   #state;
   #shown = {}; // what the attributes were set to, so that they need not be read
   #cells = {};
@@ -65,11 +67,13 @@ export class Row {
   paint(now_ms) {
     this.dirty = false;
     const { price, direction, priceColumn, change, dayVolume, bid, ask, missed, lostUnknown, moved_ms, silent } = this.#state;
-    write(this.#price, price === null ? NONE : priceColumn.rounded(price));
+    const [priceText, bidText, askText] = [price, bid, ask].map((value) => (value === null ? NONE : priceColumn.rounded(value)));
+    this.priceLength = Math.max(priceText.length, bidText.length, askText.length);
+    write(this.#price, priceText);
     write(this.#cells.change, change === null ? NONE : formatChange(change));
     write(this.#cells["day-volume"], dayVolume === null ? NONE : formatCompact(dayVolume));
-    write(this.#cells.bid, bid === null ? NONE : priceColumn.rounded(bid));
-    write(this.#cells.ask, ask === null ? NONE : priceColumn.rounded(ask));
+    write(this.#cells.bid, bidText);
+    write(this.#cells.ask, askText);
     write(this.#cells.missed, formatLeast(missed, lostUnknown));
     this.#set("direction", direction, () => {
       this.#cells.price.dataset.direction = direction;

@@ -1,6 +1,7 @@
 /** What the page knows of the market, symbol by symbol. Pure: events and times go in, and nothing of it grows with time. */
 import { NumberColumn } from "./format.js";
 import { Spark } from "./spark.js";
+import { UnheardTrades } from "./unheard.js";
 
 /** A price that stood still for so long is worth a highlight when it moves; one that always moves is not. */
 const CALM_MS = 1_000;
@@ -29,6 +30,8 @@ export class SymbolState {
   lost = 0;
   /** Whether some are missing of which nobody knows how many: the feed has begun to count afresh. */
   lostUnknown = false;
+  /** Trades that no feed got, so that nobody has them. */
+  unheard = 0;
   silent = false;
   spark = new Spark();
   /** Prices, best prices and the day's share their decimals, so that they stand below each other. */
@@ -36,13 +39,16 @@ export class SymbolState {
   volumeColumn = new NumberColumn();
   #changed_ms = -Infinity;
   #torn = false;
+  #ids = new UnheardTrades();
 
   constructor(symbol) {
     this.symbol = symbol;
   }
 
+  /** Take the symbol's next tick; return how many trades before it no feed got. */
   takeTick(tick, now_ms) {
     const { price, merged = 1, dropped = 0 } = tick;
+    const unheard = this.#ids.take(tick);
     if (this.price !== null && price !== this.price) {
       this.direction = price > this.price ? "up" : "down";
       if (now_ms - this.#changed_ms > CALM_MS) {
@@ -60,15 +66,20 @@ export class SymbolState {
     this.dropped += dropped;
     this.priceColumn.learn(price);
     this.volumeColumn.learn(tick.volume);
-    this.spark.take(tick.ts, price, this.#torn || dropped > 0);
+    this.unheard += unheard;
+    this.spark.take(tick.ts, price, this.#torn || dropped > 0 || unheard > 0);
     this.#torn = false;
+    return unheard;
   }
 
   /** Take note that trades are missing before the next tick; `count` is null where nobody knows how many. */
   takeGap(count) {
     this.lost += count ?? 0;
-    this.lostUnknown ||= count === null;
     this.#torn = true;
+    if (count === null) {
+      this.lostUnknown = true;
+      this.#ids.restart();
+    }
   }
 
   takeBook(book) {
@@ -115,7 +126,7 @@ export class MarketState {
   #symbols = new Map();
   #listed = [];
   /** Since the page was opened. */
-  totals = { trades: 0, merged: 0, dropped: 0, lost: 0 };
+  totals = { trades: 0, merged: 0, dropped: 0, lost: 0, unheard: 0 };
   /** Whether, besides, some are missing of which nobody knows how many. */
   lostUnknown = false;
 
@@ -147,7 +158,7 @@ export class MarketState {
     this.totals.trades += merged;
     this.totals.merged += merged - 1;
     this.totals.dropped += dropped;
-    state.takeTick(tick, now_ms);
+    this.totals.unheard += state.takeTick(tick, now_ms);
     return state;
   }
 

@@ -197,26 +197,41 @@ async def test_a_feed_that_is_not_heard_is_said_until_it_is(node: Node, chromium
     told = await page.evaluate(
         f"""import('/connection-view.js').then(({{ ConnectionView }}) => {{
             const frozen = [];
-            const view = new ConnectionView((now) => frozen.push(now));
-            const [banner, announcer] = ['interruption', 'announcer'].map((id) => document.getElementById(id));
-            const said = () => [banner.hidden, announcer.textContent];
+            let now_ms = 0;
+            const view = new ConnectionView((now) => frozen.push(now), () => (now_ms += 20_000));
+            const [line, banner, announcer] =
+                ['connection', 'interruption', 'announcer'].map((id) => document.getElementById(id));
+            const said = () => [line.textContent, line.dataset.tone, banner.hidden, announcer.textContent];
             const outcome = [];
+            view.takeFeed({{ state: 'live', since: {since_ms}, stale: 0 }});
             view.take({{ state: 'live', reason: null, uri: null, retryAt_ms: null }});
-            for (const state of ['live', 'feed_lost', 'live']) {{
-                view.takeFeed({{ state, since: {since_ms}, stale: 0 }});
+            const exchange = {{ last_error: 'connection refused' }};
+            for (const state of ['live', 'feed_lost', 'connecting', 'live']) {{
+                view.takeFeed({{ state, since: {since_ms}, stale: 0, exchange }});
                 outcome.push(said());
             }}
             view.take({{ state: 'waiting', reason: 'x', uri: 'crosstick.close.stalled', retryAt_ms: null }});
             outcome.push(said());
+            announcer.textContent = 'nothing since';
+            for (const state of ['connecting', 'waiting', 'connecting']) {{
+                view.take({{ state, reason: 'x', uri: null, retryAt_ms: null }});
+                view.tick(0);
+            }}
+            outcome.push(said());
             return [outcome, frozen];
         }})"""
     )
-    [live, lost, again, closed], frozen = told
-    assert live == again == [True, "Live"]
-    assert lost[0] is False
-    assert "The gateway hears no feed since" in lost[1]
-    assert "Prices stand still" in lost[1]
-    assert "this page did not read for too long" in closed[1]
+    [live, lost, connecting, again, closed, attempts], frozen = told
+    assert live == again == ["Live", "good", True, "Live"]
+    assert lost[:3] == ["Not live: feed lost", "bad", False]
+    assert "The gateway hears no feed since" in lost[3]
+    assert "Prices stand still" in lost[3]
+    assert connecting[0] == "Not live: feed connecting"
+    assert "(connection refused)" in connecting[3]
+    assert closed[0] == "Disconnected"
+    assert "this page did not read for too long" in closed[3]
+    # A screen reader is told of the fault, not of each attempt.
+    assert attempts == ["Reconnecting…", "waiting", False, "nothing since"]
     assert frozen == [False, True, False, True]
 
 

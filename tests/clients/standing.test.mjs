@@ -1,0 +1,111 @@
+/** How the pages say how things stand, and what they let a screen reader say. Run by tests/clients/test_modules.py. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Announcer } from "../../clients/browser/announcer.js";
+import { FeedMisses } from "../../clients/browser/feed-misses.js";
+import { operatorStanding } from "../../clients/browser/operator/standing.js";
+import { standingOf } from "../../clients/browser/standing.js";
+
+const known = { line: "live", wasLive: true, feed: { state: "live" }, silent: 0, listed: 121, quiet: false };
+const text = (more) => standingOf({ ...known, ...more }).text;
+
+test("only a live line with a live feed behind it is live, and what is silent is said", () => {
+  assert.deepEqual(standingOf(known), { kind: "live", tone: "good", text: "Live", frozen: false });
+  for (const [state, word] of [["feed_lost", "lost"], ["connecting", "connecting"], ["subscribing", "subscribing"], ["of_tomorrow", "of tomorrow"]]) {
+    const { tone, frozen, ...standing } = standingOf({ ...known, feed: { state } });
+    assert.deepEqual([standing.text, tone, frozen], [`Not live: feed ${word}`, "bad", true]);
+  }
+  assert.equal(text({ feed: null }), "Not live: feed unknown");
+  assert.equal(text({ feed: { state: "stale" }, silent: 2 }), "Live, 2 of 121 silent");
+  assert.equal(text({ feed: { state: "stale" }, silent: 121 }), "Live, but all silent");
+  // Of symbols that are not shown here nobody need know.
+  assert.equal(text({ feed: { state: "stale" } }), "Live");
+  assert.equal(text({ quiet: true, silent: 2 }), "Live, but nothing comes");
+});
+
+test("without a line nothing is live, whatever the feed was", () => {
+  assert.deepEqual(["waiting", "connecting"].map((line) => text({ line })), ["Disconnected", "Reconnecting…"]);
+  const first = standingOf({ ...known, line: "connecting", wasLive: false, feed: null });
+  assert.deepEqual([first.text, first.frozen], ["Connecting…", false]);
+  // One attempt after the other is one and the same fault.
+  assert.equal(standingOf({ ...known, line: "connecting" }).kind, standingOf({ ...known, line: "waiting" }).kind);
+});
+
+test("a change of kind is said once, and not again at each attempt", () => {
+  const announcer = new Announcer();
+  const said = [];
+  const hear = (kind, now_ms) => said.push(announcer.next(kind, `${kind} at ${now_ms}`, now_ms));
+  [["live", 0], ["live", 250], ["disconnected", 500], ["disconnected", 9_000], ["live", 12_000]].forEach((each) => hear(...each));
+  assert.deepEqual(said, ["live at 0", null, "disconnected at 500", null, "live at 12000"]);
+});
+
+test("what comes and goes is held back for a while, and said then if it is still so", () => {
+  const announcer = new Announcer();
+  assert.equal(announcer.next("feed lost", "lost", 0), "lost");
+  assert.equal(announcer.next("live", "live", 1_000), "live");
+  assert.equal(announcer.next("feed lost", "lost", 2_000), null);
+  assert.equal(announcer.next("feed lost", "lost", 10_000), "lost");
+  assert.equal(announcer.next("live", "live", 10_500), null);
+  assert.equal(announcer.next("live", "live", 11_000), "live");
+});
+
+test("that symbols fall silent is said now and then, and that they trade again never", () => {
+  const announcer = new Announcer();
+  announcer.next("live", "live", 0);
+  assert.equal(announcer.next("silent", "2 silent", 1_000), "2 silent");
+  assert.equal(announcer.next("live", "live", 60_000), null);
+  assert.equal(announcer.next("silent", "3 silent", 61_000), null);
+  assert.equal(announcer.next("feed lost", "lost", 62_000), "lost");
+  assert.equal(announcer.next("live", "live", 90_000), "live");
+  assert.equal(announcer.next("silent", "3 silent", 301_000), "3 silent");
+});
+
+const status = (feed, missed_trades, since = 0) => ({ feed, since, counters: { missed_trades } });
+
+test("what no feed got is counted from the first word on, feed by feed", () => {
+  const misses = new FeedMisses();
+  assert.equal(misses.total, null);
+  [status("a", 40), status("a", 40), status("a", 43)].forEach((each) => misses.take(each));
+  assert.deepEqual([misses.total, misses.unknown], [3, false]);
+  // Another one takes over, and has missed nothing; then one of which nobody knows when it had.
+  [status("b", 0), status("b", 2), status("a", 44)].forEach((each) => misses.take(each));
+  assert.deepEqual([misses.total, misses.unknown], [6, false]);
+  misses.take(status("c", 9));
+  assert.deepEqual([misses.total, misses.unknown], [6, true]);
+  assert.deepEqual(misses.feeds, [
+    { feed: "c", grown: 0, count: 9 },
+    { feed: "a", grown: 4, count: 44 },
+    { feed: "b", grown: 2, count: 2 },
+  ]);
+});
+
+test("a count that falls is of a feed begun anew, or an old word of another gateway", () => {
+  const misses = new FeedMisses();
+  [status("a", 40, 1_000), status("a", 45, 1_000), status("a", 42, 1_000), status("a", 45, 1_000)].forEach((each) => misses.take(each));
+  assert.equal(misses.total, 5);
+  [status("a", 2, 9_000), status("a", 3, 9_000)].forEach((each) => misses.take(each));
+  assert.equal(misses.total, 8);
+});
+
+test("a status without what counts tells nothing, and feeds that are remembered are bounded", () => {
+  const misses = new FeedMisses();
+  [{}, { feed: "a" }, status(null, 3), status("a", -1), status("a", "7"), status("a", 1.5)].forEach((each) => misses.take(each));
+  assert.equal(misses.total, null);
+  for (let number = 0; number < 100; number += 1) {
+    misses.take(status(`feed-${number}`, 0));
+  }
+  assert.equal(misses.feeds.length, 16);
+  assert.equal(misses.feeds[0].feed, "feed-99");
+});
+
+test("the operators' page is live where it is answered, refreshes, and the node hears a live feed", () => {
+  const all = { line: "live", wasLive: true, refreshes: true, answered: true, feed: { state: "stale" } };
+  const words = (more) => operatorStanding({ ...all, ...more }).text;
+  assert.equal(words({}), "Live");
+  assert.equal(words({ feed: { state: "feed_lost" } }), "Live, feed lost");
+  assert.equal(words({ feed: null }), "Live, feed unknown");
+  assert.equal(words({ refreshes: false }), "Connected, not refreshed");
+  assert.equal(words({ answered: false, refreshes: false }), "Connected, not answered");
+  assert.deepEqual(["waiting", "connecting"].map((line) => words({ line })), ["Disconnected", "Reconnecting…"]);
+  assert.equal(words({ line: "connecting", wasLive: false }), "Connecting…");
+});
