@@ -125,6 +125,7 @@ export class SymbolState {
 export class MarketState {
   #symbols = new Map();
   #listed = [];
+  #silent = new Set(); // names, also of symbols that are yet to be listed
   /** Since the page was opened. */
   totals = { trades: 0, merged: 0, dropped: 0, lost: 0, unheard: 0 };
   /** Whether, besides, some are missing of which nobody knows how many. */
@@ -147,6 +148,7 @@ export class MarketState {
     let state = this.#symbols.get(name);
     if (state === undefined) {
       state = new SymbolState(name);
+      state.silent = this.#silent.has(name);
       this.#symbols.set(name, state);
     }
     return state;
@@ -186,10 +188,10 @@ export class MarketState {
 
   /** Mark these symbols as silent at the exchange's side, and no others; return those for which that has changed. */
   markSilent(names) {
-    const silent = new Set(names);
-    const changed = [...this.#symbols.values()].filter((state) => state.silent !== silent.has(state.symbol));
+    this.#silent = new Set(names);
+    const changed = [...this.#symbols.values()].filter((state) => state.silent !== this.#silent.has(state.symbol));
     changed.forEach((state) => {
-      state.silent = silent.has(state.symbol);
+      state.silent = !state.silent;
     });
     return changed;
   }

@@ -231,6 +231,10 @@ test("silent symbols are told by what has changed, and symbols no longer listed 
   market.list(["B"]);
   assert.deepEqual(market.listed, [kept]);
   assert.notEqual(market.of("A").silent, true);
+  // What is told of before it is listed, as at a join, is not forgotten.
+  market.markSilent(["B", "C"]);
+  market.list(["B", "C", "D"]);
+  assert.deepEqual(market.listed.map(({ silent }) => silent), [true, true, false]);
 });
 
 test("a theme that there is not is the system's", () => {
