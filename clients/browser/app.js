@@ -3,7 +3,7 @@ import { ClockWatch, localTime_ms } from "./clock.js";
 import { ConnectionView } from "./connection-view.js";
 import { SymbolDetail } from "./detail.js";
 import { FeedMisses } from "./feed-misses.js";
-import { formatCount, formatDelay, formatLeast } from "./format.js";
+import { formatAge, formatCount, formatDelay, formatLeast } from "./format.js";
 import { choose, chooseNext, listenToKeys } from "./keyboard.js";
 import { ConnectionState } from "./market-connection.js";
 import { MarketTable } from "./market-table.js";
@@ -15,7 +15,7 @@ import { NONE, write } from "./row.js";
 import { MarketState } from "./symbol-state.js";
 import { wireThemeButton } from "./theme.js";
 import { lasting, ofTab } from "./storage.js";
-import { namesToken, takeToken } from "./token.js";
+import { claimsOf, namesToken, takeToken } from "./token.js";
 import { TokenPanel, explainRefusal } from "./token-panel.js";
 
 const FIGURES_INTERVAL_MS = 1_000;
@@ -26,6 +26,9 @@ const MOST_AGES = 2_000;
 
 /** From here on a difference of clocks is worth a word. */
 const CLOCKS_DIFFER_MS = 1_000;
+
+/** A token that ends within this time is worth a word. */
+const TOKEN_ENDS_SOON_MS = 300_000;
 
 const RATE_KEY = "crosstick.rate";
 const SYMBOL_KEY = "crosstick.symbol";
@@ -163,12 +166,18 @@ function onStaleSymbols(symbols) {
 }
 
 function onSymbols(symbols) {
+  if (symbols.length === 0 && market.listed.length > 0 && !view.flowing) {
+    return; // a gateway that has just begun knows none yet; what is shown stands still meanwhile
+  }
   market.list(symbols);
   table.setSymbols(market.listed);
   view.takeListed(symbols.length);
   element("no-symbols").hidden = symbols.length > 0;
   const chosen = symbols.includes(detail.symbol) ? detail.symbol : lasting().getItem(SYMBOL_KEY);
   const symbol = symbols.includes(chosen) ? chosen : (symbols[0] ?? null);
+  if (detail.symbol !== null && symbol !== null && symbol !== detail.symbol) {
+    write(element("unlisted"), `${detail.symbol} is no longer among the symbols here. The chart is that of ${symbol}.`);
+  }
   table.markSelected(symbol);
   detail.show(symbol === null ? null : market.of(symbol));
 }
@@ -200,6 +209,7 @@ function onState(told) {
 }
 
 function chooseSymbol(symbol) {
+  write(element("unlisted"), "");
   lasting().setItem(SYMBOL_KEY, symbol);
   detail.show(market.of(symbol));
 }
@@ -240,6 +250,7 @@ function paintFigures() {
   element("feed-missed-total").classList.toggle("some", feedMissed > 0 || feedMisses.unknown);
   ages_ms = [];
   showClocks();
+  showTokenEnd();
   const state = market.listed.length > 0 && detail.symbol !== null ? market.of(detail.symbol) : null;
   let title = "Crosstick";
   if (state !== null && state.price !== null) {
@@ -257,6 +268,15 @@ function showClocks() {
   element("clock").hidden = Math.abs(differs_ms) < CLOCKS_DIFFER_MS;
   if (!element("clock").hidden) {
     write(element("clock-differs"), `differs by ${formatDelay(Math.abs(differs_ms))}`);
+  }
+}
+
+function showTokenEnd() {
+  const { exp } = watch === null ? {} : claimsOf(token);
+  const left_ms = typeof exp === "number" ? exp * 1_000 - exchangeTime_ms() : Infinity;
+  element("token-ends").hidden = left_ms > TOKEN_ENDS_SOON_MS;
+  if (!element("token-ends").hidden) {
+    write(element("token-ends-in"), left_ms >= 1_000 ? `in ${formatAge(left_ms)}` : "now");
   }
 }
 

@@ -135,7 +135,8 @@ export class ConnectionView {
     if (quiet) {
       setText("notice", `Nothing has come for ${formatDelay(Math.floor(this.#quiet_ms / 1_000) * 1_000)}, though connection and feed are up.`);
     }
-    this.#say(kind, frozen ? `${text}. ${element("interruption-reason").textContent} Prices stand still.` : text);
+    const reason = this.#line === ConnectionState.LIVE ? feedReason(this.#feed) : element("interruption-reason").textContent;
+    this.#say(kind, frozen ? `${text}. ${reason} Prices stand still.` : text);
   }
 
   #showLine(tone, text) {
@@ -158,7 +159,7 @@ export class ConnectionView {
   #showBanner(frozen) {
     const isLost = this.#line !== ConnectionState.LIVE;
     if (frozen && !isLost) {
-      setText("interruption-reason", feedReason(this.#feed));
+      setText("interruption-reason", feedReason(this.#feed) + errorOf(this.#feed));
     }
     if (frozen) {
       const remaining_s = this.#retryAt_ms === null ? 0 : Math.ceil((this.#retryAt_ms - Date.now()) / 1_000);
@@ -180,15 +181,17 @@ export class ConnectionView {
   }
 }
 
-/** Return since when, and as far as is known why, no prices can be expected of a feed. */
+/** Return since when no prices can be expected of a feed, and what it does meanwhile. */
 function feedReason(feed) {
   if (feed === null) {
     return "The gateway has not said how its feed stands.";
   }
-  const { state, since, exchange } = feed;
-  const what = FEED_IS[state] ?? `The feed is ${feedWords(state)}`;
+  const { state, since } = feed;
   const from = typeof since === "number" ? ` since ${formatTime(since)}` : "";
-  // Of a feed that is not heard the last error is an old one.
-  const error = state !== "feed_lost" && exchange?.last_error ? ` (${exchange.last_error})` : "";
-  return `${what}${from}${error}.`;
+  return `${FEED_IS[state] ?? `The feed is ${feedWords(state)}`}${from}.`;
+}
+
+/** Return why a feed has no connection to the exchange, as far as it knows: of one that has another state it is an old word. */
+function errorOf(feed) {
+  return feed?.state === "connecting" && feed.exchange?.last_error ? ` It says: ${feed.exchange.last_error}.` : "";
 }

@@ -307,6 +307,7 @@ export class MarketConnection {
     if (connection !== this.#connection) {
       return; // dropped earlier
     }
+    this.#connection = null; // it has ended: autobahn-js would say GOODBYE once more, on a line that is closed
     if (REFUSALS.has(reasonUri)) {
       this.#refused("the gateway refused the ticket");
     } else if (TOKEN_ENDED.has(reasonUri) && this.#provideToken === null) {

@@ -141,9 +141,11 @@ export class MarketTable {
     this.#tellOrder();
   }
 
-  /** Sort by the next column, in its first direction; after the last one as the gateway lists them. */
+  /** Sort by the next column that is shown, in its first direction; after the last one as the gateway lists them. */
   sortByNext() {
-    const next = COLUMNS[COLUMNS.findIndex(({ key }) => key === this.#order.key) + 1];
+    const shown = [...this.#table.tHead.rows[0].cells].filter((head) => head.checkVisibility()).map((head) => head.dataset.column);
+    const at = COLUMNS.findIndex(({ key }) => key === this.#order.key);
+    const next = COLUMNS.slice(at + 1).find(({ key }) => shown.includes(key));
     this.sortBy(next === undefined ? UNSORTED : nextOrder(UNSORTED, next.key));
   }
 
