@@ -3,14 +3,14 @@
  *
  * - Said is a change of kind, once; not a tick, a second of a countdown, or the next of many attempts.
  * - What comes and goes is not said each time: the same kind not again within its pause, and then only if it is still so.
- * - Symbols that fall silent and trade again are the market's everyday life: the end of that is no news.
+ * - Symbols that fall silent and trade again, and delays that pass, are everyday life: the end of that is no news.
  */
 
 /** How long after it was said a kind is not said again, ms. */
 const PAUSE_MS = 10_000;
 const EVERYDAY_PAUSE_MS = 300_000;
 
-const EVERYDAY = new Set(["silent", "quiet"]);
+const EVERYDAY = new Set(["silent", "quiet", "late"]);
 
 export class Announcer {
   #said = null;

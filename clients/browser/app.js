@@ -240,6 +240,7 @@ function paintFigures() {
   write(element("tick-rate"), flowing ? formatCount(perSecond) : NONE);
   write(element("round-trip"), flowing && roundTrip_ms !== null ? formatDelay(roundTrip_ms) : NONE);
   write(element("tick-age"), flowing && age_ms !== undefined ? formatDelay(Math.max(0, age_ms)) : NONE);
+  view.takeAge(age_ms ?? null);
   write(element("merged-total"), formatCount(merged));
   write(element("dropped-total"), formatCount(dropped));
   write(element("missed-total"), formatLeast(dropped + lost, market.lostUnknown));

@@ -49,6 +49,7 @@ export class ConnectionView {
   #silent = 0;
   #listed = 0;
   #quiet_ms = null;
+  #age_ms = null;
   #wasLive = false;
   #frozen = null;
 
@@ -65,7 +66,7 @@ export class ConnectionView {
 
   /** Say that there is no connection, and none is tried: `tone` is "waiting" or "bad". */
   rest(tone, text) {
-    this.#line = this.#feed = this.#quiet_ms = null;
+    this.#line = this.#feed = this.#quiet_ms = this.#age_ms = null;
     this.#silent = 0;
     this.#wasLive = false;
     this.#showLine(tone, text);
@@ -86,7 +87,7 @@ export class ConnectionView {
       this.#wasLive = true;
       setText("interruption-reason", `No connection: ${CLOSED_BECAUSE[uri] ?? reason}.`);
     }
-    this.#quiet_ms = null;
+    this.#quiet_ms = this.#age_ms = null;
     this.#show();
   }
 
@@ -99,6 +100,12 @@ export class ConnectionView {
   /** Take how many of the symbols shown the exchange is silent about. */
   takeSilent(silent) {
     this.#silent = silent;
+    this.#show();
+  }
+
+  /** Take how old trades are that are painted now, null where there are none. */
+  takeAge(age_ms) {
+    this.#age_ms = age_ms;
     this.#show();
   }
 
@@ -126,6 +133,7 @@ export class ConnectionView {
       silent: this.#silent,
       listed: this.#listed,
       quiet,
+      age_ms: this.#age_ms,
     });
     const { kind, tone, text, frozen } = standing;
     this.#showLine(tone, text);

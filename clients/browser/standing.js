@@ -2,11 +2,14 @@
  * How things stand, for somebody who looks up from elsewhere: whether what is shown is the market as it is, and if not, why.
  * Pure: the line to the gateway and the feed behind it go in, one short text comes out, as `crosstick watch` has it in a terminal.
  */
-import { formatCount } from "./format.js";
+import { formatCount, formatDelay } from "./format.js";
 import { ConnectionState } from "./market-connection.js";
 
 /** States of the feed in which what comes is current. */
 const FEED_IS_LIVE = new Set(["live", "stale"]);
+
+/** Trades that are painted so long after the exchange made them are late. */
+const LATE_MS = 2_000;
 
 /** Return the feed's state as words: "feed_lost" → "lost". */
 export function feedWords(state) {
@@ -28,8 +31,9 @@ export function feedIsLive(feed) {
  * @param known.silent   how many of the symbols shown the exchange is silent about
  * @param known.listed   how many are shown
  * @param known.quiet    whether nothing at all has come for long
+ * @param known.age_ms   how old trades are that are painted now, null where none are, or nobody knows
  */
-export function standingOf({ line, wasLive, feed, silent, listed, quiet }) {
+export function standingOf({ line, wasLive, feed, silent, listed, quiet, age_ms }) {
   if (line === ConnectionState.CONNECTING) {
     const text = wasLive ? "Reconnecting…" : "Connecting…";
     return { kind: wasLive ? "disconnected" : "connecting", tone: "waiting", text, frozen: wasLive };
@@ -43,6 +47,9 @@ export function standingOf({ line, wasLive, feed, silent, listed, quiet }) {
   }
   if (quiet) {
     return { kind: "quiet", tone: "waiting", text: "Live, but nothing comes", frozen: false };
+  }
+  if (age_ms !== null && age_ms > LATE_MS) {
+    return { kind: "late", tone: "waiting", text: `Live, but ${formatDelay(age_ms)} late`, frozen: false };
   }
   if (silent > 0) {
     const text = silent < listed ? `Live, ${formatCount(silent)} of ${formatCount(listed)} silent` : "Live, but all silent";

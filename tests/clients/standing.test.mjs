@@ -6,7 +6,7 @@ import { FeedMisses } from "../../clients/browser/feed-misses.js";
 import { operatorStanding } from "../../clients/browser/operator/standing.js";
 import { standingOf } from "../../clients/browser/standing.js";
 
-const known = { line: "live", wasLive: true, feed: { state: "live" }, silent: 0, listed: 121, quiet: false };
+const known = { line: "live", wasLive: true, feed: { state: "live" }, silent: 0, listed: 121, quiet: false, age_ms: 20 };
 const text = (more) => standingOf({ ...known, ...more }).text;
 
 test("only a live line with a live feed behind it is live, and what is silent is said", () => {
@@ -18,6 +18,8 @@ test("only a live line with a live feed behind it is live, and what is silent is
   assert.equal(text({ feed: null }), "Not live: feed unknown");
   assert.equal(text({ feed: { state: "stale" }, silent: 2 }), "Live, 2 of 121 silent");
   assert.equal(text({ feed: { state: "stale" }, silent: 121 }), "Live, but all silent");
+  assert.equal(text({ age_ms: 4_480, silent: 2 }), "Live, but 4.5 s late");
+  assert.equal(text({ age_ms: null }), "Live");
   // Of symbols that are not shown here nobody need know.
   assert.equal(text({ feed: { state: "stale" } }), "Live");
   assert.equal(text({ quiet: true, silent: 2 }), "Live, but nothing comes");

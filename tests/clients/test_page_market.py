@@ -274,3 +274,72 @@ async def test_without_any_symbol_the_page_says_so(node: Node, chromium: Chromiu
     await page.wait_for("!document.getElementById('no-symbols').hidden")
     assert await page.evaluate("document.getElementById('detail').hidden")
     assert page.problems == []
+
+
+CUT = """
+    (() => {
+        const width = document.documentElement.clientWidth;
+        const texts = '.bar *, .facts *, .quote *, .ticker :is(th, td, button), .chart-bar *, .health *, .pairs *, .log *';
+        return [...document.querySelectorAll(texts)].filter((each) => {
+            const box = each.getBoundingClientRect();
+            if (box.width === 0 || each.closest('.visually-hidden, dialog') !== null) return false;
+            const range = document.createRange();
+            range.selectNodeContents(each);
+            const { left, right } = range.getBoundingClientRect();
+            return box.right > width + 1 || right > box.right + 1.5 || (right > left && left < box.left - 1.5);
+        }).map((each) => `${each.tagName} ${each.className} ${each.textContent.slice(0, 40)}`);
+    })()
+"""
+
+
+@pytest_twisted.ensureDeferred
+async def test_on_a_phone_nothing_is_cut_and_nothing_scrolls_sideways(node: Node, chromium: Chromium) -> None:
+    operator = node.token("olga", role="operator", realm="ops")
+    for address, shown in (
+        (
+            f"/#token={node.token('alice')}",
+            "document.querySelector('[data-symbol=BTCUSDT] .change.number')?.textContent",
+        ),
+        (f"/operator.html#token={operator}", "document.querySelector('#session-rows tr')"),
+    ):
+        page = await chromium.open_page(f"{node.url}{address}")
+        await page.wait_for(f"{LIVE} && {shown}")
+        for width in (320, 390, 768):
+            await page.command(
+                "Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=width < 500
+            )
+            await page.wait_for(f"innerWidth === {width}")
+            assert await page.evaluate(CUT) == [], width
+            assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), width
+
+
+@pytest_twisted.ensureDeferred
+async def test_long_names_and_prices_have_room(node: Node, chromium: Chromium) -> None:
+    page = await chromium.open_page(f"{node.url}/")
+    await page.evaluate(
+        """(async () => {
+            const [{ MarketTable }, { MarketState }, { Painter }] =
+                await Promise.all(['market-table', 'symbol-state', 'painter'].map((name) => import(`/${name}.js`)));
+            document.body.classList.remove('tokenless');
+            const market = new MarketState();
+            const table = new MarketTable({ table: document.getElementById('ticker'), painter: new Painter(),
+                exchangeTime_ms: Date.now, onSelect() {}, onOrder() {}, onVisible() {} });
+            market.list(['1000SATSUSDT', '1000000MOGUSDT', 'BTCARS']);
+            table.setSymbols(market.listed);
+            const prices = [0.00000123, 0.00012345, 123456789.12];
+            market.listed.forEach(({ symbol }, at) => {
+                market.takeTick({ symbol, price: prices[at], volume: 1, ts: 1, id: 1, seq: 1 }, 0);
+                market.takeBook({ symbol, bid: prices[at], bid_volume: 1, ask: prices[at], ask_volume: 123456789.12 });
+                market.takeDay({ symbol, last: 12, open: 1, high: 12, low: 1, volume: 1, quote_volume: 1e15 });
+                table.changed(symbol);
+            });
+        })()"""
+    )
+    await page.wait_for("document.querySelector('.ticker').className === 'ticker long-symbols long-prices'")
+    assert await page.evaluate("document.querySelector('[data-symbol=BTCARS] .value').textContent") == "123,456,789.12"
+    for width in (320, 390, 768, 1024, 1280, 1920):
+        await page.command(
+            "Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=False
+        )
+        await page.wait_for(f"innerWidth === {width}")
+        assert await page.evaluate(CUT) == [], width
