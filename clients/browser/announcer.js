@@ -25,7 +25,8 @@ export class Announcer {
       this.#said = kind;
       return null;
     }
-    const pause_ms = EVERYDAY.has(kind) ? EVERYDAY_PAUSE_MS : PAUSE_MS;
+    // That it is over is said at once: what was said before holds no more.
+    const pause_ms = kind === "live" ? 0 : EVERYDAY.has(kind) ? EVERYDAY_PAUSE_MS : PAUSE_MS;
     if (now_ms - (this.#said_ms.get(kind) ?? -Infinity) < pause_ms) {
       return null;
     }

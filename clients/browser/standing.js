@@ -9,7 +9,7 @@ import { ConnectionState } from "./market-connection.js";
 const FEED_IS_LIVE = new Set(["live", "stale"]);
 
 /** Trades that are painted so long after the exchange made them are late. */
-const LATE_MS = 2_000;
+const LATE_MS = 3_000;
 
 /** Return the feed's state as words: "feed_lost" → "lost". */
 export function feedWords(state) {

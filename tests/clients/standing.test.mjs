@@ -46,9 +46,10 @@ test("what comes and goes is held back for a while, and said then if it is still
   assert.equal(announcer.next("feed lost", "lost", 0), "lost");
   assert.equal(announcer.next("live", "live", 1_000), "live");
   assert.equal(announcer.next("feed lost", "lost", 2_000), null);
+  assert.equal(announcer.next("live", "live", 3_000), null); // that it was lost again was not said
+  assert.equal(announcer.next("feed lost", "lost", 9_000), null);
   assert.equal(announcer.next("feed lost", "lost", 10_000), "lost");
-  assert.equal(announcer.next("live", "live", 10_500), null);
-  assert.equal(announcer.next("live", "live", 11_000), "live");
+  assert.equal(announcer.next("live", "live", 10_500), "live");
 });
 
 test("that symbols fall silent is said now and then, and that they trade again never", () => {
