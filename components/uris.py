@@ -149,9 +149,6 @@ ERROR_CHANGED_MEANWHILE = "crosstick.error.changed_meanwhile"
 ERROR_BUS_UNAVAILABLE = "crosstick.error.bus_unavailable"
 """For operators: the bus cannot be reached, or does not take what it should keep. Nothing has changed, as far as is known."""
 
-ERROR_NOT_SUPPORTED = "crosstick.error.not_supported"
-"""For operators: it cannot be done on this node's bus."""
-
 ERROR_INVALID_MESSAGE = "crosstick.error.invalid_message"
 """Plain JSON only: a message that is no request, be it no JSON, of no known type, or with what its type has not."""
 

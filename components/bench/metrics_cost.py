@@ -20,7 +20,8 @@ from twisted.internet.task import Clock
 from components.bench.machine import machine
 from components.bench.processes import cores
 from components.core.batch import Batch
-from components.core.faults import CONDITIONS, FaultLog
+from components.core.fault_log import FaultLog
+from components.core.faults import CONDITIONS
 from components.core.histogram import Histogram
 from components.core.outbox import Condenser, ConflatingOutbox
 from components.core.outbox_settings import OutboxSettings

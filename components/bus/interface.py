@@ -6,6 +6,9 @@ Rules:
   no longer be had, the next one's number says so, and ``seq`` says of which topics events are missing.
 - At most one feed leads at a time. What a feed writes that leads no more is refused by the bus itself, not by the good will
   of that feed.
+- A bus of many feeds keeps what operators want these to follow, and tells each of them: also one that comes later, and who
+  takes the lead before it does. Of two changes of the same choice one is made and the other refused. What the bus has lost,
+  feeds tell it again.
 - A bus that is down, slow, full or empty costs the other parts nothing but what it carries: writer and reader keep what they
   have within their bounds, say what is wrong (``troubles``), and recover by themselves.
 """

@@ -36,7 +36,7 @@ def symbols() -> None:
     """See and change what the feeds follow, without a restart.
 
     CROSSTICK_TOKEN is an operator's token for realm ops; CROSSTICK_URL is the gateway, by default ws://127.0.0.1:8080/ws.
-    A change is kept, and in force on all nodes of a Redis.
+    A change is kept, and in force on all nodes of a Redis or Kafka.
     """
 
 

@@ -1,25 +1,16 @@
-"""Faults by name: what is wrong with a node right now, and what went wrong lately. Pure.
+"""The names of all faults: what can be wrong with a node, how it is in time, and how far it goes. Pure.
 
 Rules:
 
-- A *condition* begins and ends (``set``), a *moment* happens (``tell``). What is seen from *outside* alone, such as that a
+- A *condition* begins and ends, a *moment* happens; ``FaultLog`` keeps both. What is seen from *outside* alone, such as that a
   process is not there, nobody in it can tell: Prometheus' rules do.
-- A condition that comes back within ``ALIKE_MS`` of its end, and a moment within ``ALIKE_MS`` of the last one of its name, is
-  the same entry again, with a higher count: what flaps, or is done on purpose a thousand times, is one line.
-- Of what has ended ``max_kept`` entries are kept. With more, the oldest of the name that has the most goes, so that no fault,
-  however often it comes, takes another's place.
+- What all router workers of a node see alike is of the *node*'s reach, and counts as often as the one that has seen most of it;
+  what one of them may be alone with is of the *worker*'s, and counts for each.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from enum import Enum, StrEnum
-
-ALIKE_MS = 5_000
-MAX_DETAIL = 200
-"""Characters of a detail; what is longer is cut."""
 
 
 class FaultKind(Enum):
@@ -30,221 +21,176 @@ class FaultKind(Enum):
     OUTSIDE = "outside"
 
 
+class FaultReach(Enum):
+    """How far a fault goes in a node of several router workers, and so how their counts become the node's."""
+
+    NODE = "node"
+    """It is outside the workers: in the feed, on the bus, in files. All see the same one; the greatest count is the node's."""
+
+    WORKER = "worker"
+    """It is a worker's own, or that of its clients: the node's count is the sum."""
+
+
 class Fault(StrEnum):
     """The names of all faults: labels of metrics, and what dashboards and alerts show."""
 
     kind: FaultKind
+    reach: FaultReach
     help: str
     """What is so while it is, a sentence."""
 
-    def __new__(cls, value: str, kind: FaultKind, help_text: str) -> Fault:
-        """Make a member of its name, its kind and its sentence."""
+    def __new__(cls, value: str, kind: FaultKind, reach: FaultReach, help_text: str) -> Fault:
+        """Make a member of its name, its kind, its reach and its sentence."""
         member = str.__new__(cls, value)
         member._value_ = value
         member.kind = kind
+        member.reach = reach
         member.help = help_text
         return member
 
     BUS_AWAY = (
         "bus_away",
         FaultKind.CONDITION,
+        FaultReach.NODE,
         "The bus cannot be read or written; prices stand still until it is back.",
     )
     BUS_AT_RISK = (
         "bus_at_risk",
         FaultKind.CONDITION,
+        FaultReach.NODE,
         "The bus is set up so that it may lose what it has; nothing is lost yet.",
     )
-    FEED_LOST = ("feed_lost", FaultKind.CONDITION, "No feed has been heard for 5 s; prices stand still.")
+    FEED_LOST = (
+        "feed_lost",
+        FaultKind.CONDITION,
+        FaultReach.NODE,
+        "No feed has been heard for 5 s; prices stand still.",
+    )
     EXCHANGE_UNREACHABLE = (
         "exchange_unreachable",
         FaultKind.CONDITION,
+        FaultReach.NODE,
         "The feed has no complete connection to the exchange.",
     )
-    SYMBOLS_STALE = ("symbols_stale", FaultKind.CONDITION, "Symbols are silent for longer than they should be.")
+    SYMBOLS_STALE = (
+        "symbols_stale",
+        FaultKind.CONDITION,
+        FaultReach.NODE,
+        "Symbols are silent for longer than they should be.",
+    )
     GATEWAY_NOT_READY = (
         "gateway_not_ready",
         FaultKind.CONDITION,
+        FaultReach.WORKER,
         "The gateway serves no clients; /readyz says why, and balancers send it none.",
     )
-    NODE_DRAINING = ("node_draining", FaultKind.CONDITION, "The node leaves: its clients are being sent elsewhere.")
+    NODE_DRAINING = (
+        "node_draining",
+        FaultKind.CONDITION,
+        FaultReach.NODE,
+        "The node leaves: its clients are being sent elsewhere.",
+    )
     LINK_DOWN = (
         "link_down",
         FaultKind.CONDITION,
+        FaultReach.WORKER,
         "A link to another router is down; its services cannot be reached from here.",
     )
     CERTIFICATE_STALE = (
         "certificate_stale",
         FaultKind.CONDITION,
+        FaultReach.NODE,
         "A listener's files hold a certificate that cannot be used; it goes on with the one before.",
     )
     CERTIFICATE_EXPIRES = (
         "certificate_expires",
         FaultKind.CONDITION,
+        FaultReach.NODE,
         "A listener's certificate expires within a week, or has.",
     )
     KEYS_STALE = (
         "keys_stale",
         FaultKind.CONDITION,
+        FaultReach.NODE,
         "The keys that verify tokens could not be fetched anew for a while, or there are none.",
     )
     REALM_CLOSED = (
         "realm_closed",
         FaultKind.CONDITION,
+        FaultReach.NODE,
         "A realm lets nobody in: it has no gatekeeper, or what is revoked is not known.",
     )
 
     EPOCH_BEGAN = (
         "epoch_began",
         FaultKind.MOMENT,
+        FaultReach.NODE,
         "The feed began to count anew; clients cannot tell what they missed.",
     )
-    FEED_TOOK_OVER = ("feed_took_over", FaultKind.MOMENT, "Another feed leads; the one before ended, or was cut off.")
-    BUS_RETURNED = ("bus_returned", FaultKind.MOMENT, "The bus was away, and is there again.")
+    FEED_TOOK_OVER = (
+        "feed_took_over",
+        FaultKind.MOMENT,
+        FaultReach.NODE,
+        "Another feed leads; the one before ended, or was cut off.",
+    )
+    BUS_RETURNED = ("bus_returned", FaultKind.MOMENT, FaultReach.NODE, "The bus was away, and is there again.")
     BATCHES_MISSED = (
         "batches_missed",
         FaultKind.MOMENT,
+        FaultReach.WORKER,
         "Batches could no longer be had from the bus; their trades are missing here.",
     )
-    TRADES_MISSED = ("trades_missed", FaultKind.MOMENT, "The exchange made trades that no feed got.")
+    TRADES_MISSED = ("trades_missed", FaultKind.MOMENT, FaultReach.NODE, "The exchange made trades that no feed got.")
     EXCHANGE_RECONNECTED = (
         "exchange_reconnected",
         FaultKind.MOMENT,
+        FaultReach.NODE,
         "A connection to the exchange was lost and made anew.",
     )
     CLIENTS_CUT = (
         "clients_cut",
         FaultKind.MOMENT,
+        FaultReach.WORKER,
         "Clients were closed since they did not read, or kept going past their limits.",
     )
-    CLIENTS_VANISHED = ("clients_vanished", FaultKind.MOMENT, "Clients were dropped since they did not answer pings.")
+    CLIENTS_VANISHED = (
+        "clients_vanished",
+        FaultKind.MOMENT,
+        FaultReach.WORKER,
+        "Clients were dropped since they did not answer pings.",
+    )
     CLIENTS_REFUSED = (
         "clients_refused",
         FaultKind.MOMENT,
+        FaultReach.WORKER,
         "Connections, joins or requests were refused by limits, many in a second.",
     )
     LOOP_BLOCKED = (
         "loop_blocked",
         FaultKind.MOMENT,
+        FaultReach.WORKER,
         "The worker's event loop stood still; all its clients waited for it.",
     )
 
-    GATEWAY_DOWN = ("gateway_down", FaultKind.OUTSIDE, "A gateway does not answer Prometheus: killed, hung or cut off.")
-    FEED_DOWN = ("feed_down", FaultKind.OUTSIDE, "A feed does not answer Prometheus: killed, hung or cut off.")
-    WORKER_SILENT = ("worker_silent", FaultKind.OUTSIDE, "A node answers, but one of its router workers does not.")
+    GATEWAY_DOWN = (
+        "gateway_down",
+        FaultKind.OUTSIDE,
+        FaultReach.NODE,
+        "A gateway does not answer Prometheus: killed, hung or cut off.",
+    )
+    FEED_DOWN = (
+        "feed_down",
+        FaultKind.OUTSIDE,
+        FaultReach.NODE,
+        "A feed does not answer Prometheus: killed, hung or cut off.",
+    )
+    WORKER_SILENT = (
+        "worker_silent",
+        FaultKind.OUTSIDE,
+        FaultReach.WORKER,
+        "A node answers, but one of its router workers does not.",
+    )
 
 
 CONDITIONS = tuple(fault for fault in Fault if fault.kind is FaultKind.CONDITION)
 MOMENTS = tuple(fault for fault in Fault if fault.kind is FaultKind.MOMENT)
-
-
-@dataclass(frozen=True, slots=True)
-class FaultEntry:
-    """A fault that is, or was."""
-
-    fault: Fault
-    since_ms: int
-    """When it began, or first happened, ms since 1970."""
-
-    until_ms: int | None
-    """When it ended, or last happened; ``None`` while it is."""
-
-    count: int
-    """How often it began or happened within the entry."""
-
-    detail: str
-    """The last one's, for people; may be empty."""
-
-    def as_dict(self) -> dict[str, str | int | None]:
-        """Return it for JSON: ``{"fault","since_ms","until_ms","count","detail"}``."""
-        return {
-            "fault": self.fault.value,
-            "since_ms": self.since_ms,
-            "until_ms": self.until_ms,
-            "count": self.count,
-            "detail": self.detail,
-        }
-
-
-class FaultLog:
-    """The faults of one process."""
-
-    def __init__(self, unix_ms: Callable[[], int], max_kept: int = 200) -> None:
-        """``unix_ms`` tells the time, ms since 1970; ``max_kept`` bounds what is kept of what has ended.
-
-        Raises:
-            ValueError: ``max_kept`` is less than 1.
-        """
-        if max_kept < 1:
-            raise ValueError(f"max_kept must be > 0, was {max_kept}")
-        self._unix_ms = unix_ms
-        self._max_kept = max_kept
-        self._active: dict[Fault, FaultEntry] = {}
-        self._ended: list[FaultEntry] = []
-        """The one that ended last stands last."""
-        self._counts: Counter[Fault] = Counter()
-
-    @property
-    def counts(self) -> Mapping[Fault, int]:
-        """How often each has begun or happened since the process began; only grows."""
-        return self._counts
-
-    def set(self, fault: Fault, active: bool, detail: str = "") -> None:
-        """Say whether a condition is; said again with another detail, it goes on with that one.
-
-        Raises:
-            ValueError: the fault is no condition.
-        """
-        if fault.kind is not FaultKind.CONDITION:
-            raise ValueError(f"{fault.value} is no condition, but of kind {fault.kind.value}")
-        entry = self._active.get(fault)
-        detail = detail[:MAX_DETAIL]
-        if active and entry is None:
-            self._active[fault] = self._begun(fault, detail, 1, None)
-        elif active and entry is not None and detail != entry.detail:
-            self._active[fault] = replace(entry, detail=detail)
-        elif not active and entry is not None:
-            del self._active[fault]
-            self._keep(replace(entry, until_ms=max(entry.since_ms, self._unix_ms())))
-
-    def tell(self, fault: Fault, detail: str = "", times: int = 1) -> None:
-        """Say that a moment has happened, ``times`` times at once; never mind where that is 0.
-
-        Raises:
-            ValueError: the fault is no moment, or ``times`` is negative.
-        """
-        if fault.kind is not FaultKind.MOMENT:
-            raise ValueError(f"{fault.value} is no moment, but of kind {fault.kind.value}")
-        if times < 0:
-            raise ValueError(f"times must be >= 0, was {times}")
-        if times:
-            self._keep(self._begun(fault, detail[:MAX_DETAIL], times, self._unix_ms()))
-
-    def active(self) -> list[FaultEntry]:
-        """Return the conditions that are, the one that began last first."""
-        return sorted(self._active.values(), key=lambda entry: entry.since_ms, reverse=True)
-
-    def recent(self) -> list[FaultEntry]:
-        """Return all that is known, what is and what was, the one that is or was last first."""
-        return [*self.active(), *reversed(self._ended)]
-
-    def _begun(self, fault: Fault, detail: str, times: int, until_ms: int | None) -> FaultEntry:
-        """Return a new entry, or the last one of its name taken up again."""
-        self._counts[fault] += times
-        now_ms = self._unix_ms()
-        for place in range(len(self._ended) - 1, -1, -1):
-            last = self._ended[place]
-            if last.fault is fault:
-                # A clock that was set back makes it younger than now: that is no reason for a new line.
-                if last.until_ms is not None and now_ms - last.until_ms <= ALIKE_MS:
-                    del self._ended[place]
-                    until_ms = None if until_ms is None else max(until_ms, last.since_ms)
-                    return FaultEntry(fault, last.since_ms, until_ms, last.count + times, detail)
-                break
-        return FaultEntry(fault, now_ms, until_ms, times, detail)
-
-    def _keep(self, entry: FaultEntry) -> None:
-        self._ended.append(entry)
-        if len(self._ended) > self._max_kept:
-            [(most, _)] = Counter(each.fault for each in self._ended).most_common(1)
-            del self._ended[next(place for place, each in enumerate(self._ended) if each.fault is most)]

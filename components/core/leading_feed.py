@@ -1,7 +1,17 @@
 """What a gateway sees of the feeds that lead, one after the other, by their status: what changed between two looks. Pure.
 
-A feed counts since its own start, and another one that takes the lead has counted other things. So what is counted here grows
-by what a feed has counted since it was last heard; what it had counted before it was first heard is not known to be new.
+A feed counts from its own start, and says besides what it has counted since it took the lead. Rules:
+
+- Of a feed that goes on leading, what it has counted since it was last heard.
+- Of one that takes over, what it has counted since it took the lead. What it had counted before that in a lead of its own was
+  heard then; what it found to be missing when it was cut off from the bus, and did not know that it led no more, the one that
+  took over from it has made good, or counted as well. One that was started anew, be it under the same name, has taken over.
+- Of the first one that is heard, nothing of the past: a gateway that has just started was not there.
+- A feed of an earlier version says neither when it started nor what it has counted since it leads. Each counts what it has
+  counted since it was last heard, then, whoever led meanwhile; what it had counted before it was first heard is not known to
+  be new, and when its counts fall it was started anew.
+
+What a feed counts between its last word and the end of its lead, a second at most, is not counted here.
 """
 
 from __future__ import annotations
@@ -33,6 +43,15 @@ class FeedChanges:
     missed_trades: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Process:
+    """A feed from its start to its end."""
+
+    name: str
+    started_ms: int | None
+    """``None`` where it does not say so: then all of this name are taken for one."""
+
+
 class LeadingFeed:
     """What has been seen since this gateway's start; each count only grows."""
 
@@ -44,9 +63,12 @@ class LeadingFeed:
         self.gaps = 0
         self.missed_trades = 0
         self._name: str | None = None
+        self._last: _Process | None = None
+        """That was heard."""
+
         self._epoch = 0
-        self._counts: dict[str, dict[str, int]] = {}
-        """By feed; the one heard last stands last."""
+        self._counts: dict[_Process, dict[str, int]] = {}
+        """Of each feed; the one heard last stands last."""
 
     def look(self, status: Mapping[str, Any]) -> FeedChanges:
         """Take a status as ``market.status`` answers it; what is missing in it, or is of another type, is passed over."""
@@ -75,18 +97,27 @@ class LeadingFeed:
         return (before, epoch) if before and epoch and epoch != before else None
 
     def _grown(self, status: Mapping[str, Any]) -> dict[str, int]:
-        exchange, counters = status.get("exchange"), status.get("counters")
-        counts = {"reconnects": _number(exchange.get("reconnects")) if isinstance(exchange, Mapping) else 0}
-        counts |= {name: _number(counters.get(name)) if isinstance(counters, Mapping) else 0 for name in _COUNTED}
-        name = str(status.get("feed"))
-        before = self._counts.pop(name, None)
-        self._counts[name] = counts
+        counters = _mapping(status.get("counters"))
+        counts = {"reconnects": _number(_mapping(status.get("exchange")).get("reconnects"))}
+        counts |= {name: _number(counters.get(name)) for name in _COUNTED}
+        process = _Process(str(status.get("feed")), _number(status.get("started")) or None)
+        last, self._last = self._last, process
+        before = self._counts.pop(process, None)
+        self._counts[process] = counts
         if len(self._counts) > MAX_KNOWN_FEEDS:
             del self._counts[next(iter(self._counts))]
+        if last is None:
+            return dict.fromkeys(counts, 0)
+        in_this_lead = status.get("since_lead")
+        if process != last and isinstance(in_this_lead, Mapping):
+            return {name: _number(in_this_lead.get(name)) for name in counts}
         if before is None:
             return dict.fromkeys(counts, 0)
-        # A feed that has started anew counts from 0 again.
         return {name: count - before[name] if count >= before[name] else count for name, count in counts.items()}
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _number(value: object) -> int:

@@ -18,6 +18,9 @@ MAX_SYMBOLS = 2000
 SYMBOL_PATTERN = r"[A-Z0-9]{2,20}"
 MAX_BY_CHARS = 128
 
+CHANGE_TRIES = 10
+"""How often a change is tried that others' changes come before."""
+
 Symbol = Annotated[str, Meta(pattern=rf"^{SYMBOL_PATTERN}\Z")]
 Symbols = Annotated[tuple[Symbol, ...], Meta(min_length=1, max_length=MAX_SYMBOLS)]
 Version = Annotated[int, Meta(ge=0, le=2**53)]

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
 
 from components.bus.idle import IdleBus
+from components.core.faults import Fault, FaultKind, FaultReach
 from components.core.market import Market
 from components.core.outbox import Condenser, OutboxCounters
 from components.core.outbox_settings import OutboxSettings
@@ -37,6 +38,16 @@ def worker_metrics() -> str:
 def feed_metrics() -> str:
     """Return what a feed's ``/metrics`` has."""
     return _table(feed_families())
+
+
+def node_faults() -> str:
+    """Return how the workers' counts of each fault become the node's."""
+    counted = [fault for fault in Fault if fault.kind is not FaultKind.OUTSIDE]
+    rows = [
+        [how, ", ".join(f"`{fault}`" for fault in counted if fault.reach is reach)]
+        for reach, how in ((FaultReach.NODE, "the greatest count"), (FaultReach.WORKER, "the sum"))
+    ]
+    return table(["the node's count is", "of"], rows)
 
 
 def worker_families() -> list[Metric]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from components.docs.commands import commands
 from components.docs.errors import close_codes, errors
-from components.docs.metrics import feed_metrics, worker_metrics
+from components.docs.metrics import feed_metrics, node_faults, worker_metrics
 from components.docs.settings import drain, fanout, limits, listeners, outbox_policies, realm_limits, replay
 from components.docs.uris import procedures
 from components.docs.variables import client_variables, variables
@@ -22,6 +22,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "feed-metrics": feed_metrics,
     "limits": limits,
     "listeners": listeners,
+    "node-faults": node_faults,
     "outbox-policies": outbox_policies,
     "procedures": procedures,
     "realm-limits": realm_limits,

@@ -1,13 +1,17 @@
-"""The Kafka of ``CROSSTICK_BUS``: brokers that answer, and the two topics."""
+"""The Kafka of ``CROSSTICK_BUS``: brokers that answer, and the two topics, with how long they keep what."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from components.core.kafka_address import KafkaAddress, parse_kafka_url
 from components.doctor.findings import Finding, fail, ok, warn
 from components.doctor.node_setup import Setup
+
+if TYPE_CHECKING:
+    from confluent_kafka.admin import AdminClient
 
 TIMEOUT_S = 4.0
 SLOW_S = 0.5
@@ -27,6 +31,18 @@ def judge(address: KafkaAddress, brokers: int, replicas: Mapping[str, int], seco
         else:
             findings.append(ok(f"topic {topic} has {replicas[topic]} replicas"))
     return findings
+
+
+def judge_keeping(address: KafkaAddress, topic: str, settings: Mapping[str, str | None]) -> Finding:
+    """Return what is to be said of a topic's settings."""
+    policy, retention_ms = settings.get("cleanup.policy") or "", settings.get("retention.ms") or ""
+    if "compact" in policy:
+        text = f"topic {topic} has cleanup.policy={policy}: brokers refuse records that have no key, as those of feeds"
+        return fail(text, "set cleanup.policy=delete")
+    if topic == address.standing_topic and retention_ms != "-1":
+        text = f"topic {topic} has retention.ms={retention_ms}: what operators chose is lost when no feed leads for so long"
+        return warn(text, "set retention.ms=-1, and bound it by retention.bytes")
+    return ok(f"topic {topic} has cleanup.policy={policy} and retention.ms={retention_ms}")
 
 
 def look(setup: Setup) -> list[Finding]:
@@ -59,4 +75,27 @@ def look(setup: Setup) -> list[Finding]:
         for name, topic in found.topics.items()
         if topic.error is None and PARTITION in topic.partitions
     }
-    return judge(address, len(found.brokers), replicas, seconds)
+    topics = [topic for topic in (address.log_topic, address.standing_topic) if topic in replicas]
+    return [
+        *judge(address, len(found.brokers), replicas, seconds),
+        *(_look_at_keeping(client, address, topics) if topics else []),
+    ]
+
+
+def _look_at_keeping(client: AdminClient, address: KafkaAddress, topics: list[str]) -> list[Finding]:
+    from confluent_kafka import KafkaException
+    from confluent_kafka.admin import ConfigResource  # type: ignore[attr-defined]  # it is, but is not marked so
+
+    asked = client.describe_configs(
+        [ConfigResource(ConfigResource.Type.TOPIC, topic) for topic in topics], request_timeout=TIMEOUT_S
+    )
+    findings = []
+    for resource, answer in asked.items():
+        try:
+            settings = {name: entry.value for name, entry in answer.result().items()}
+        except KafkaException as error:
+            text = f"what topic {resource.name} keeps is not known: {error.args[0].str()}"
+            findings.append(warn(text, "may this user describe the topics' configurations?"))
+        else:
+            findings.append(judge_keeping(address, resource.name, settings))
+    return findings

@@ -174,10 +174,11 @@ class ExchangeProtocol(BulkWebSocketClient):
             self._tell_refused()
 
     def _tell_refused(self) -> None:
-        # Not before the connection is live: an exchange that refuses everything says nothing of any symbol.
+        # Not before the connection is live: an exchange that refuses everything says nothing of any symbol. All at once: one
+        # of which nobody knows yet would be wanted still, and asked for again.
         refused, self._refused = self._refused, {}
-        for symbol, error in refused.items():
-            self._upstream.consumer.symbol_refused(symbol, error)
+        if refused:
+            self._upstream.consumer.symbols_refused(refused)
 
     def _live_when_answered(self) -> None:
         if self._subscribed or self._unanswered or self._apart or self._is_wanting():

@@ -7,7 +7,7 @@ Owns the feed's life, its role, its symbols and the staleness watch; never touch
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from twisted.internet.task import LoopingCall
@@ -79,7 +79,7 @@ class Feed:
         self._stale: list[str] = []
         self._asked_again_s: dict[str, float] = {}
         """By stream."""
-        self._since_ms = wall_clock_ms()
+        self._started_ms = self._since_ms = wall_clock_ms()
         self._state = UpstreamState.STOPPED
         self._kinds = (settings.trade_stream, "bookTicker", *([DAY_STREAM] if settings.day else []))
         self.lines = Lines(
@@ -88,9 +88,10 @@ class Feed:
             self._kinds,
             self.symbols,
             self.intake,
-            Reports(self._state_changed, self._connection_lost, self._symbol_refused),
+            Reports(self._state_changed, self._connection_lost, self._symbols_refused),
             rules or UpstreamRules(),
         )
+        self._counted_before_lead = self._counted()
         self._ticker = LoopingCall(self._every_second)
         self._ticker.clock = reactor
 
@@ -141,10 +142,13 @@ class Feed:
             removed=len(before - after),
         )
 
-    def _symbol_refused(self, symbol: str, error: str) -> None:
-        if symbol in self.symbols:
+    def _symbols_refused(self, refused: Mapping[str, str]) -> None:
+        followed = frozenset(self.symbols)
+        told = {symbol: error for symbol, error in refused.items() if symbol in followed}
+        for symbol, error in told.items():
             self.log.warn("the exchange does not send {symbol}: {error}", symbol=symbol, error=error)
             self._refused[symbol] = escaped(f"the exchange refuses it: {error}", MAX_REASON_CHARS)
+        if told:
             self._follow_symbols()
 
     def _follow_symbols(self) -> None:
@@ -166,6 +170,9 @@ class Feed:
         if self._stopping:
             # Given while this feed was about to leave the bus: what it does not use, it gives up with the rest.
             return
+        if not self.intake.leading:
+            # What is found to be missing as soon as this feed leads belongs to this lead.
+            self._counted_before_lead = self._counted()
         self.intake.lead(since)
         self.log.info(
             "feed {name} leads: {how} epoch {epoch}",
@@ -229,11 +236,15 @@ class Feed:
         return because
 
     def status(self) -> dict[str, Any]:
-        """Return the status as ``market.status`` shows it, all times in ms since 1970."""
+        """Return the status as ``market.status`` shows it, all times in ms since 1970.
+
+        ``counters`` are since the feed's start; ``since_lead`` is what of it came in this lead, ``None`` while it stands by.
+        """
         intake = self.intake
         counters = intake.sequencer.counters
         return {
             "feed": self.settings.name,
+            "started": self._started_ms,
             "role": "leading" if intake.leading else "standby",
             "epoch": intake.epoch,
             "state": self.state.value,
@@ -258,7 +269,19 @@ class Feed:
                 "upstream_paused": self._upstream_paused,
                 "kept_dropped": intake.recent.dropped,
             },
+            "since_lead": self._counted_in_this_lead() if intake.leading else None,
         }
+
+    def _counted(self) -> dict[str, int]:
+        counters = self.intake.sequencer.counters
+        return {
+            "reconnects": self.lines.reconnects,
+            "gaps": counters.gaps,
+            "missed_trades": counters.missed_trades,
+        }
+
+    def _counted_in_this_lead(self) -> dict[str, int]:
+        return {name: count - self._counted_before_lead[name] for name, count in self._counted().items()}
 
     def _choice_status(self) -> dict[str, Any]:
         choice, unheard = self.choice, self.intake.recent.unheard()

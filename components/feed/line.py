@@ -11,7 +11,7 @@ In the same way a line takes over the symbols of another one: its next connectio
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,8 +40,8 @@ class Reports:
     lost: Callable[[str], None]
     """A connection was lost that was live, and there is no other in its place; with the reason."""
 
-    refused: Callable[[str, str], None]
-    """The exchange refuses to send a symbol; with what it said."""
+    refused: Callable[[Mapping[str, str]], None]
+    """The exchange refuses to send symbols; with what it said of each."""
 
     took_over: Callable[[Line], None] = lambda _: None
     """The line brings the symbols of that one, too, which is to end."""
@@ -68,6 +68,7 @@ class Line:
         ``lines`` says how many the feed has: see ``share_attempts``.
         """
         self.symbols = tuple(symbols)
+        """What it is to bring; its connections are told by ``set_symbols``."""
         self.reconnects = 0
         """Connections that were made anew after one was lost, since the start."""
         self.rotations = 0
@@ -130,7 +131,7 @@ class Line:
     def take_over(self, other: Line) -> bool:
         """Take over the symbols of a line that is live, and return whether that has begun; ``Reports.took_over`` tells its end.
 
-        When the symbols of either change meanwhile, those of this line are to be set last.
+        When the symbols of either change meanwhile, this line is to be told (``set_symbols``) when both are settled.
         """
         if self._next is not None or self._stopped or self.state is not UpstreamState.LIVE:
             return False
@@ -234,9 +235,9 @@ class Line:
         elif connection is self._current:
             self._reports.state()
 
-    def symbol_refused(self, symbol: str, error: str) -> None:
-        """Be told that the exchange does not take a symbol."""
-        self._reports.refused(symbol, error)
+    def symbols_refused(self, refused: Mapping[str, str]) -> None:
+        """Be told which symbols the exchange does not take, and what it said of each."""
+        self._reports.refused(refused)
 
     def take_control(self, connection: _Connection, parsed: Control) -> None:
         """Take a frame that is no market data."""
@@ -366,5 +367,5 @@ class _Connection:
     def state_changed(self) -> None:
         self._line.state_changed(self)
 
-    def symbol_refused(self, symbol: str, error: str) -> None:
-        self._line.symbol_refused(symbol, error)
+    def symbols_refused(self, refused: Mapping[str, str]) -> None:
+        self._line.symbols_refused(refused)

@@ -72,7 +72,26 @@ class Lines:
         )
 
     def follow(self, symbols: Sequence[str]) -> None:
-        """Bring these symbols from here on, and no others; the intake has been told."""
+        """Bring these symbols from here on, and no others; the intake has been told.
+
+        Whoever is told of it may ask for a change itself, as the exchange does that refuses a symbol: which line brings what is
+        settled before any is told, and told as it is by then.
+        """
+        changed, ended, added = self._settle(symbols)
+        for line in changed:
+            if line in self._lines:
+                line.set_symbols(line.symbols)
+        for line in ended:
+            self._stop(line)
+        for line in added:
+            if line in self._lines:
+                self._begin(line)
+        for line in self._lines:
+            line.share_attempts(len(self._lines))
+        self._save_a_line()
+
+    def _settle(self, symbols: Sequence[str]) -> tuple[list[Line], list[Line], list[Line]]:
+        """Share out the symbols among the lines; return those that changed, that have ended, and that were added."""
         wanted = frozenset(symbols)
         kept = {line: [symbol for symbol in line.symbols if symbol in wanted] for line in self._lines}
         carried = frozenset(symbol for of_line in kept.values() for symbol in of_line)
@@ -85,19 +104,19 @@ class Lines:
                 room = 0
             of_line += rest[:room]
             rest = rest[room:]
-        for line, of_line in kept.items():
-            if not of_line:
-                self._end(line)
-            elif tuple(of_line) != line.symbols:
-                line.set_symbols(of_line)
-        for line in self._lines:
-            if line.taking_over is not None:
-                line.set_symbols(line.symbols)
-        for start in range(0, len(rest), self._most_symbols):
-            self._add(rest[start : start + self._most_symbols])
-        for line in self._lines:
-            line.share_attempts(len(self._lines))
-        self._save_a_line()
+        # The next connection of one that takes over from another brings the symbols of both, or as of here its own alone.
+        changed = [
+            line for line, of_line in kept.items() if line.taking_over is not None or tuple(of_line) != line.symbols
+        ]
+        for line in changed:
+            line.symbols = tuple(kept[line])
+        ended = [line for line in changed if not line.symbols]
+        for line in ended:
+            self._remove(line)
+        added = [
+            self._add(rest[start : start + self._most_symbols]) for start in range(0, len(rest), self._most_symbols)
+        ]
+        return changed, ended, added
 
     def _taker_of(self, line: Line) -> Line | None:
         return next((taker for taker in self._lines if taker.taking_over is line), None)
@@ -115,32 +134,37 @@ class Lines:
             self.log.info("one connection to the exchange is enough for what two bring")
 
     def _took_over(self, given: Line) -> None:
-        self._end(given)
+        self._remove(given)
+        self._stop(given)
         for line in self._lines:
             line.share_attempts(len(self._lines))
 
-    def _add(self, symbols: Sequence[str]) -> None:
+    def _add(self, symbols: Sequence[str]) -> Line:
         line: Line
         reports = Reports(lambda: self._state_changed(line), self._reports.lost, self._reports.refused, self._took_over)
         line = self._make(symbols=symbols, reports=reports)
-        if self._running:
-            if self._lines:
-                self._joining.add(line)
-            self.log.info("one more connection to the exchange, for {count} symbols", count=len(symbols))
+        if self._running and self._lines:
+            self._joining.add(line)
         self._lines.append(line)
         if self.paused:
             line.pause()
+        return line
+
+    def _begin(self, line: Line) -> None:
         if self._running:
+            self.log.info("one more connection to the exchange, for {count} symbols", count=len(line.symbols))
             line.start()
 
-    def _end(self, line: Line) -> None:
+    def _remove(self, line: Line) -> None:
         taker = self._taker_of(line)
         if taker is not None:
-            taker.leave_other()
+            taker.taking_over = None
         self._lines.remove(line)
         self._joining.discard(line)
         self._reconnects_before += line.reconnects
         self._rotations_before += line.rotations
+
+    def _stop(self, line: Line) -> None:
         if not self._running:
             return
         self.log.info("a connection to the exchange ends, since it has nothing to bring any more")
@@ -194,11 +218,16 @@ class Lines:
                 return state
         return UpstreamState.LIVE if states else UpstreamState.STOPPED
 
+    @property
+    def reconnects(self) -> int:
+        """Connections that were made anew after one was lost, since the start."""
+        return self._reconnects_before + sum(line.reconnects for line in self._lines)
+
     def status(self) -> dict[str, Any]:
         """Return what ``exchange`` says in the feed's status, besides the address."""
         return {
             "connections": sum(line.state is UpstreamState.LIVE for line in self._lines),
-            "reconnects": self._reconnects_before + sum(line.reconnects for line in self._lines),
+            "reconnects": self.reconnects,
             "rotations": self._rotations_before + sum(line.rotations for line in self._lines),
             "paused": any(line.paused for line in self._lines),
             "last_error": next((line.last_error for line in self._lines if line.last_error), ""),

@@ -6,7 +6,7 @@ Owns when to connect; what is said on a connection is ``conversation``'s.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -93,9 +93,9 @@ class FrameConsumer(Protocol):
     def state_changed(self) -> None:
         """Be told that ``Upstream.state`` is another one."""
 
-    def symbol_refused(self, symbol: str, error: str) -> None:
-        """Be told that the exchange refuses to send a symbol's streams, and what it said. It is asked for no more on this
-        connection if ``Upstream.set_streams`` is called without it.
+    def symbols_refused(self, refused: Mapping[str, str]) -> None:
+        """Be told which symbols the exchange refuses to send, and what it said of each. They are asked for no more on this
+        connection if ``Upstream.set_streams`` is called without them before this returns.
         """
 
 

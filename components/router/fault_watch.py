@@ -23,6 +23,9 @@ MANY_REFUSALS = 100
 """Within a second: fewer are a client that tries again, or a page that is loaded."""
 
 EXPIRES_SOON_S = 7 * 86_400.0
+START_LOOKS = 60
+"""A worker that is ready within so many seconds has started as it should. A cold start reads the bus for up to 30 s."""
+
 LINK_PATIENCE_LOOKS = 3
 """A link that is made anew within so many seconds is not told of: peers that start come one after the other."""
 
@@ -50,6 +53,7 @@ class FaultWatch:
         self._unix_s = unix_s
         self._counted: dict[str, int] = {}
         self._looks_down: dict[str, int] = {}
+        self._looks_at_start = 0
 
     def look(self) -> None:
         """Look at everything."""
@@ -57,10 +61,18 @@ class FaultWatch:
         self._look_at_bus(market)
         if market is not None:
             self._look_at_feed(market)
-        self._look_at_node()
+        because = self._worker.readiness()
+        self._look_at_node(because)
         self._look_at_links()
         self._look_at_certificates()
         self._look_at_clients()
+        if self._faults.starting:
+            self._look_at_start(is_ready=not because)
+
+    def _look_at_start(self, *, is_ready: bool) -> None:
+        self._looks_at_start += 1
+        if is_ready or self._looks_at_start >= START_LOOKS:
+            self._faults.end_start(ordinary=is_ready)
 
     def _look_at_bus(self, market: Market | None) -> None:
         bus = self._worker.bus
@@ -98,8 +110,8 @@ class FaultWatch:
         self._faults.tell(Fault.EXCHANGE_RECONNECTED, times=changes.reconnects)
         self._faults.tell(Fault.TRADES_MISSED, times=changes.missed_trades)
 
-    def _look_at_node(self) -> None:
-        self._say(Fault.GATEWAY_NOT_READY, self._worker.readiness())
+    def _look_at_node(self, because: Iterable[str]) -> None:
+        self._say(Fault.GATEWAY_NOT_READY, because)
         self._faults.set(Fault.NODE_DRAINING, runtime.drains())
         keys = self._worker.environment.authority.source.status()
         self._say(Fault.KEYS_STALE, [keys.last_error or "there are none"] if keys.last_error or not keys.keys else [])

@@ -141,7 +141,7 @@ class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no ty
         await self.register(self._authorize, AUTHORIZE)
         awaits_history = self._relay.awaits_history
         await MarketApi(self._market, self._history, awaits_history, self._caller_grants, time.time).register(self)
-        self._runtime.bus = bus = make_reader(self._bus_settings, self._reactor, self, self._seam)
+        self._runtime.bus = bus = make_reader(self._bus_settings, self._reactor, self, self._seam.direct_calls)
         self._relay.listen_to(bus)
         self._runtime.way_to_feeds = way_to_feeds(self._bus_settings, self._reactor, self.call)
         self._turns.come_first(bus.read_ahead)

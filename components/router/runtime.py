@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from components.bus import BusReader
 from components.core.closing import EndedBy
-from components.core.faults import FaultLog
+from components.core.fault_log import FaultLog
 from components.core.market import Market
 from components.core.rates import Rate
 from components.core.replay import TickHistory
@@ -101,7 +101,7 @@ class Runtime:
     figures: Figures | None = None
     """What is measured; ``None`` before the gateway has joined."""
 
-    faults: FaultLog = field(default_factory=lambda: FaultLog(lambda: int(time.time() * 1000)))
+    faults: FaultLog = field(default_factory=lambda: FaultLog(lambda: int(time.time() * 1000), starting=True))
     """What is wrong with this worker, and what went wrong lately."""
 
 

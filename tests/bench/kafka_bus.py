@@ -21,6 +21,7 @@ from twisted.internet.task import LoopingCall
 from components.bus.kafka import KafkaBusReader, KafkaBusWriter
 from components.core.batch import Batch, Standing
 from components.core.kafka_address import KafkaAddress
+from components.core.symbol_choice import NO_CHOICE, SymbolChoice
 from tests.bus.kafka_parts import PATIENT, NotingListener, let_topics_be_made
 from tests.harness.kafka import KafkaProcess
 
@@ -41,6 +42,10 @@ class _WritingFeed:
         self._number = 0
         self._began = 0.0
         self.ready = True
+        self.choice = NO_CHOICE
+
+    def choose(self, choice: SymbolChoice) -> None:
+        raise RuntimeError(f"nobody chose {choice}")
 
     def lead(self, since: Standing | None) -> None:
         self._began = time.monotonic()

@@ -18,6 +18,8 @@ from components.core.batch import Batch, Standing
 from components.core.kafka_address import KafkaAddress
 from components.core.redis_address import parse_redis_url
 from components.core.symbol_choice import NO_CHOICE, SymbolChoice
+from components.router.feed_symbols.ways import FeedsOnKafka, WayToFeeds, way_to_feeds
+from components.settings import BusSettings
 from tests.bus.kafka_parts import PATIENT, let_topics_be_made
 from tests.harness.cut_line import CutLine
 from tests.harness.kafka import KafkaProcess
@@ -26,6 +28,7 @@ from tests.harness.redis import RedisServer
 KEEPS = "keeps what was written for readers that come later"
 MANY = "serves several feeds, of which one leads"
 FAULTS = "is a process of its own, which may fail"
+CHOOSES = "keeps what operators want the feeds to follow, and tells all of them"
 FORGETS = "may lose all that it had, and is told again"
 
 
@@ -85,12 +88,16 @@ class WritingFeed:
         self.paused = 0
         self.ready = True
         self.choice = NO_CHOICE
+        self.led_with: list[SymbolChoice] = []
+        """What it knew when it was told to lead."""
 
     def choose(self, choice: SymbolChoice) -> None:
-        self.choice = choice
+        if choice.version > self.choice.version:
+            self.choice = choice
 
     def lead(self, since: Standing | None) -> None:
         self.told.append(since)
+        self.led_with.append(self.choice)
         self.leads = True
         if since is None:
             self.epoch, self.number = self.epoch + 1, 0
@@ -125,6 +132,9 @@ class Broker(Protocol):
         """Return a feed's side, not yet started."""
 
     def make_reader(self) -> BusReader: ...
+    def make_way(self) -> WayToFeeds:
+        """Return the way of a gateway's operators to the feeds (``CHOOSES``)."""
+
     async def lose(self, writer: BusWriter) -> None:
         """Let the feed of a writer be gone without a word, as after ``kill -9`` (``MANY``)."""
 
@@ -183,6 +193,9 @@ class EmbeddedBroker:
     def make_reader(self) -> BusReader:
         return WampBusReader(self._router)
 
+    def make_way(self) -> WayToFeeds:
+        raise NotImplementedError
+
     async def lose(self, writer: BusWriter) -> None:
         raise NotImplementedError
 
@@ -208,7 +221,7 @@ class EmbeddedBroker:
 class RedisBroker:
     """A real Redis; each writer has a line of its own to it."""
 
-    capabilities = frozenset({KEEPS, MANY, FAULTS, FORGETS})
+    capabilities = frozenset({KEEPS, MANY, FAULTS, CHOOSES, FORGETS})
 
     def __init__(self, directory: Path, *options: str) -> None:
         self.server = RedisServer(directory, *options)
@@ -249,6 +262,9 @@ class RedisBroker:
         self._stops.append(reader)
         return reader
 
+    def make_way(self) -> WayToFeeds:
+        return way_to_feeds(BusSettings("redis", self.server.url), reactor, None)
+
     async def lose(self, writer: BusWriter) -> None:
         await self.lines[writer].cut()
 
@@ -279,7 +295,7 @@ class RedisBroker:
 class KafkaBroker:
     """Brokers that speak Kafka's protocol; what they took, they keep."""
 
-    capabilities = frozenset({KEEPS, MANY, FAULTS})
+    capabilities = frozenset({KEEPS, MANY, FAULTS, CHOOSES})
 
     def __init__(self, _directory: Path) -> None:
         self._stops: list[KafkaBusWriter | KafkaBusReader] = []
@@ -298,6 +314,10 @@ class KafkaBroker:
         reader = KafkaBusReader(self._address, reactor=reactor, limits=PATIENT)
         self._stops.append(reader)
         return reader
+
+    def make_way(self) -> WayToFeeds:
+        url = f"kafka://{self._address.brokers}/{self._address.prefix}"
+        return FeedsOnKafka(reactor, url, PATIENT)
 
     async def lose(self, writer: BusWriter) -> None:
         assert isinstance(writer, KafkaBusWriter)

@@ -17,6 +17,8 @@ from components.bus.kafka import KafkaBusReader, KafkaBusWriter, KafkaLimits
 from components.bus.kafka.candidacy import CandidacyLimits
 from components.core.batch import Batch, Standing
 from components.core.kafka_address import KafkaAddress
+from components.core.symbol_choice import NO_CHOICE, SymbolChoice
+from components.router.feed_symbols.ways import FeedsOnKafka
 from tests.harness.kafka import KafkaBroker
 
 PATIENT = KafkaLimits(fetch_wait_ms=5)
@@ -59,8 +61,12 @@ class NotingFeed:
         self.said: list[str] = []
         self.leading = False
         self.ready = True
+        self.choice = NO_CHOICE
         self.led: list[Standing | None] = []
         self.epoch = self.number = self.seq = 0
+
+    def choose(self, choice: SymbolChoice) -> None:
+        self.choice = choice
 
     def lead(self, since: Standing | None) -> None:
         self.led.append(since)
@@ -129,13 +135,16 @@ class Parts:
         self.writers: list[KafkaBusWriter] = []
         self.readers: list[KafkaBusReader] = []
 
-    def feed(self, limits: KafkaLimits = LIMITS, *, ready: bool = True) -> NotingFeed:
+    def feed(self, limits: KafkaLimits = LIMITS, *, ready: bool = True, knows: SymbolChoice = NO_CHOICE) -> NotingFeed:
         writer = KafkaBusWriter(self.address, reactor=reactor, limits=limits)
         self.writers.append(writer)
         feed = NotingFeed(writer)
-        feed.ready = ready
+        feed.ready, feed.choice = ready, knows
         writer.start(feed)
         return feed
+
+    def way(self) -> FeedsOnKafka:
+        return FeedsOnKafka(reactor, f"kafka://{self.address.brokers}/{self.address.prefix}", PATIENT)
 
     async def leading_feed(self, limits: KafkaLimits = LIMITS) -> NotingFeed:
         feed = self.feed(limits)
@@ -168,9 +177,9 @@ class Parts:
             if listener.standings and listener.standings[0].number == number:
                 return listener
 
-    def write_raw(self, value: bytes) -> None:
+    def write_raw(self, value: bytes, topic: str = "") -> None:
         producer = Producer({"bootstrap.servers": self.address.brokers, "log_level": 0})
-        producer.produce(self.address.log_topic, value, partition=0)
+        producer.produce(topic or self.address.log_topic, value, partition=0)
         assert producer.flush(5) == 0
 
     def end_of_log(self, topic: str = "") -> int:

@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from autobahn.wamp import ApplicationError
 from twisted.internet import reactor
+from twisted.internet.defer import ensureDeferred
 
 from components.bus import WriterFigures
 from components.core.batch import Standing
+from components.core.symbol_choice import SymbolChoice
 from tests.bus.brokers import (
+    CHOOSES,
     FAULTS,
     FORGETS,
     KEEPS,
@@ -291,6 +295,98 @@ async def test_a_bus_that_stands_still_for_a_while_is_but_slow(bus: Broker) -> N
     await until(reactor, lambda: len(heard.batches) == 20, timeout_s=8.0)
     assert heard.numbers == list(range(1, 21))
     assert feed.told == [None]
+
+
+async def started_feed(bus: Broker) -> WritingFeed:
+    feed = WritingFeed(await bus.make_writer())
+    feed.bus.start(feed)
+    return feed
+
+
+@that(CHOOSES)
+@pytest_twisted.ensureDeferred
+async def test_what_is_chosen_is_followed_by_all_feeds_and_by_those_that_come_later(bus: Broker) -> None:
+    way = bus.make_way()
+    heard = await listener(bus)
+    first = await leading_feed(bus)
+    second = await started_feed(bus)
+    await until(reactor, lambda: bool(second.told))
+    chosen = await way.choose(["BTCUSDT", "SOLUSDT"], "olga", 0)
+    assert (chosen.symbols, chosen.by, chosen.source) == (("BTCUSDT", "SOLUSDT"), "olga", "operator")
+    await until(reactor, lambda: first.choice == second.choice == chosen)
+    third = await started_feed(bus)
+    await until(reactor, lambda: third.choice == chosen)
+    later = await way.choose(None, "oscar", chosen.version)
+    assert (later.symbols, later.by, later.source) == (None, "oscar", "environment")
+    assert later.version > chosen.version
+    await until(reactor, lambda: first.choice == second.choice == third.choice == later)
+    # The lead and what was written are as if nothing had been chosen.
+    first.write(5)
+    await until(reactor, lambda: heard.numbers == [1, 2, 3, 4, 5])
+    assert (first.told, first.bus.figures.leads) == ([None], 1)
+    assert heard.reader is not None
+    assert heard.reader.figures.malformed_records == 0
+    for feed in (third, second, first):
+        await feed.bus.stop()
+    # Nobody is left who knows it, and who comes then knows it before it leads.
+    fourth = await leading_feed(bus)
+    assert fourth.led_with == [later]
+    await fourth.bus.stop()
+
+
+@that(CHOOSES)
+@pytest_twisted.ensureDeferred
+async def test_of_choices_made_at_once_each_follows_another_or_is_refused(bus: Broker) -> None:
+    async def made(number: int, if_version: int | None) -> SymbolChoice | ApplicationError:
+        try:
+            return await bus.make_way().choose([f"SYMBOL{number}"], "olga", if_version)
+        except ApplicationError as error:
+            return error
+
+    async def made_at_once(if_version: int | None) -> tuple[list[SymbolChoice], list[ApplicationError]]:
+        waited = [ensureDeferred(made(number, if_version)) for number in range(4)]
+        answers = [await one for one in waited]
+        choices = [one for one in answers if isinstance(one, SymbolChoice)]
+        return choices, [one for one in answers if isinstance(one, ApplicationError)]
+
+    heard = await listener(bus)
+    [chosen], refused = await made_at_once(0)
+    assert {(error.error, error.kwargs["version"]) for error in refused} == {
+        ("crosstick.error.changed_meanwhile", chosen.version)
+    }
+    assert len(refused) == 3
+    choices, refused = await made_at_once(None)
+    assert refused == []
+    versions = {choice.version for choice in choices}
+    assert len(versions) == 4
+    assert min(versions) > chosen.version
+    # There was no feed; one that comes follows the last.
+    feed = await leading_feed(bus)
+    assert feed.led_with == [max(choices, key=lambda choice: choice.version)]
+    feed.write(1)
+    await until(reactor, lambda: heard.numbers == [1])
+    assert heard.reader is not None
+    assert (heard.reader.figures.void_records, feed.bus.figures.void_records) == (0, 0)
+    await feed.bus.stop()
+
+
+@that(CHOOSES)
+@pytest_twisted.ensureDeferred
+async def test_what_the_bus_does_not_confirm_is_refused_and_what_was_chosen_before_outlives_it(bus: Broker) -> None:
+    way = bus.make_way()
+    feed = await leading_feed(bus)
+    chosen = await way.choose(["BTCUSDT"], "olga", None)
+    await until(reactor, lambda: feed.choice == chosen)
+    bus.stop()
+    with pytest.raises(ApplicationError) as raised:
+        await way.choose(["ETHUSDT"], "olga", None)
+    assert raised.value.error == "crosstick.error.bus_unavailable"
+    bus.start()
+    # Where the bus has lost it, the feed tells it again.
+    late = await started_feed(bus)
+    await until(reactor, lambda: late.choice == chosen)
+    later = await way.choose(["XRPUSDT"], "olga", chosen.version)
+    await until(reactor, lambda: feed.choice == late.choice == later)
 
 
 def heard_standing(feed: WritingFeed, number: int) -> Standing:

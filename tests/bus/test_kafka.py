@@ -15,18 +15,21 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from autobahn.wamp import ApplicationError
 from confluent_kafka import KafkaError, KafkaException
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.logger import formatEvent, globalLogPublisher
 
 from components.bus.kafka import KafkaBusWriter
+from components.bus.kafka.choice import _Writing
 from components.bus.kafka.connection import Contact
 from components.bus.kafka.consumer import LogConsumer, LogUnavailable
 from components.bus.kafka.health import MAX_CAUSES
 from components.bus.kafka.log import Kind, LogReading, encode_record
 from components.core.batch import Batch, encode_batch
 from components.core.kafka_address import KafkaAddress, parse_kafka_url
+from components.core.symbol_choice import SymbolChoice
 from tests.bus.kafka_parts import LIMITS, PATIENT, NotingFeed, NotingListener, Parts, let_topics_be_made, until
 from tests.harness.certificates import write_pair
 from tests.harness.kafka import KafkaBroker
@@ -350,6 +353,64 @@ async def test_who_finds_neither_standing_nor_the_lead_learns_of_them_from_the_f
     second.write()
     assert (first.writer.figures.leads, second.writer.figures.leads) == (1, 0)
     assert second.writer.figures.refused_batches == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_choice_outlives_the_log_that_had_it(parts: Parts) -> None:
+    """Of a cluster that no feed has led for longer than the log is kept."""
+    chosen = await parts.way().choose(["BTCUSDT"], "olga", 0)
+    parts.broker.forget_before(parts.address.log_topic, parts.end_of_log())
+    later = await parts.way().choose(["ETHUSDT"], "olga", chosen.version)
+    parts.broker.forget_before(parts.address.log_topic, parts.end_of_log())
+    feed = await parts.leading_feed()
+    assert feed.choice == later
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_leading_feed_keeps_a_choice_beside_the_log_and_outlives_what_is_no_choice_there(parts: Parts) -> None:
+    feed = await parts.leading_feed()
+    chosen = await parts.way().choose(["BTCUSDT"], "olga", 0)
+    await until(lambda: feed.choice == chosen)
+    # What the way wrote there is gone, as it would be behind what the feed writes.
+    beside = parts.address.standing_topic
+    parts.broker.forget_before(beside, end := parts.end_of_log(beside))
+    parts.write_raw(b"{", beside)
+    await until(lambda: parts.end_of_log(beside) > end + 2)
+    await feed.writer.stop()
+    parts.broker.forget_before(parts.address.log_topic, parts.end_of_log())
+    assert (await parts.leading_feed()).choice == chosen
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_feed_that_knows_a_choice_that_the_topics_have_lost_tells_them(parts: Parts) -> None:
+    known = SymbolChoice(5, ("BTCUSDT",), "olga", 5)
+    knowing = parts.feed(knows=known)
+    other = parts.feed()
+    await until(lambda: other.choice == known)
+    with pytest.raises(ApplicationError) as raised:
+        await parts.way().choose(["ETHUSDT"], "olga", 0)
+    assert raised.value.kwargs == {"version": 5}
+    later = await parts.way().choose(["ETHUSDT"], "olga", 5)
+    await until(lambda: knowing.choice == other.choice == later)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_choice_that_is_in_force_and_not_confirmed_to_be_kept_is_told_so(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = _Writing.write
+
+    def fail(writing: _Writing, topic: str, value: bytes) -> None:
+        if topic == parts.address.standing_topic:
+            raise LogUnavailable(f"topic {topic}: not today")
+        write(writing, topic, value)
+
+    monkeypatch.setattr(_Writing, "write", fail)
+    feed = await parts.leading_feed()
+    with pytest.raises(ApplicationError, match=r"are in force.*not today") as raised:
+        await parts.way().choose(["ETHUSDT"], "olga", None)
+    assert raised.value.error == "crosstick.error.not_kept"
+    await until(lambda: feed.choice.version == raised.value.kwargs["version"])
 
 
 @pytest_twisted.ensureDeferred

@@ -12,14 +12,17 @@ from components.bus.kafka.candidacy import Candidacy, CandidacyLimits, Step
 from components.bus.kafka.log import (
     NOBODY,
     READY,
+    Kept,
     Kind,
     LogReading,
     MalformedRecord,
     SnapshotChunks,
+    encode_change,
     encode_record,
     encode_snapshot,
 )
 from components.core.batch import Batch, Standing, encode_batch
+from components.core.symbol_choice import NO_CHOICE, SymbolChoice, encode_choice
 
 A, B, C = (bytes((number,)) * 8 for number in (1, 2, 3))
 
@@ -31,6 +34,10 @@ def claim(token: bytes, follows: bytes = b"") -> bytes:
 def batch(token: bytes, epoch: int, number: int, topic: str = "market.BTCUSDT") -> bytes:
     events = [(topic, number, b'{"seq":%d}' % number)]
     return encode_record(Kind.BATCH, token, encode_batch(Batch(epoch, number, events)))
+
+
+def change(version: int, follows: int | None, *symbols: str) -> bytes:
+    return encode_record(Kind.CHANGE, C, encode_change(SymbolChoice(version, symbols or None, "olga", 1), follows))
 
 
 def read(records: list[bytes], reading: LogReading | None = None) -> list[bool]:
@@ -114,6 +121,57 @@ def test_parts_of_two_snapshots_are_never_put_together() -> None:
     assert taken == [None, None, None, reading.snapshot()]
 
 
+def test_of_two_changes_of_the_same_choice_the_first_in_the_log_counts() -> None:
+    reading = LogReading(0)
+    records = [change(5, 0, "AAA"), change(6, 0, "BBB"), change(6, 5, "CCC"), change(6, 6, "DDD"), change(9, 5, "EEE")]
+    assert read(records, reading) == [True, False, True, False, False]
+    assert reading.choice == SymbolChoice(6, ("CCC",), "olga", 1)
+
+
+def test_a_choice_that_the_log_has_lost_is_written_again_and_undoes_no_later_one() -> None:
+    reading = LogReading(7)
+    assert read([change(5, None, "AAA"), change(5, None, "BBB"), change(6, 5), change(5, None)], reading) == [
+        True,
+        False,
+        True,
+        False,
+    ]
+    assert reading.choice == SymbolChoice(6, None, "olga", 1)
+
+
+def test_a_change_needs_no_lead_and_changes_none() -> None:
+    records = [change(1, 0), claim(A, NOBODY), change(2, 1), batch(A, 1, 1), claim(B, A), change(3, 2)]
+    reading = LogReading(0)
+    assert read(records, reading) == [True] * 6
+    assert (reading.token, reading.choice.version) == (B, 3)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"x", encode_choice(NO_CHOICE), encode_change(SymbolChoice(1, ("AAA", "AAA")), 0), b"\x92\xc0\xc4\x01{"],
+)
+def test_a_change_to_what_is_no_choice_is_malformed(body: bytes) -> None:
+    reading = LogReading(0)
+    with pytest.raises(MalformedRecord):
+        reading.take(0, encode_record(Kind.CHANGE, C, body))
+    assert (reading.offset, reading.choice) == (1, NO_CHOICE)
+
+
+@pytest.mark.parametrize(("first", "begins_at", "knows_who_leads"), [(0, 2, True), (2, 2, True), (3, 9, False)])
+def test_what_is_kept_beside_a_log_is_where_its_reading_begins(
+    first: int, begins_at: int, knows_who_leads: bool
+) -> None:
+    whole = LogReading(0, keeps_newest=True)
+    read([claim(A, NOBODY), batch(A, 1, 1)], whole)
+    choice = SymbolChoice(5, ("AAA",))
+    reading = Kept(whole.snapshot(), choice).reading(first, 9)
+    assert (reading.offset, reading.token is not None, reading.choice) == (begins_at, knows_who_leads, choice)
+
+
+def test_a_log_beside_which_nothing_is_kept_is_read_from_its_beginning_where_it_has_it() -> None:
+    assert [Kept(None, NO_CHOICE).reading(first, 9).offset for first in (0, 1)] == [0, 9]
+
+
 tokens = st.sampled_from([A, B, C])
 records = st.one_of(
     st.builds(claim, tokens, st.sampled_from([NOBODY, A, B, C, b""])),
@@ -160,6 +218,25 @@ def test_what_counted_is_known_also_to_who_begins_before_a_snapshot(
     expected = read(log, whole)
     at = data.draw(st.integers(0, len(log)))
     assert read(log[at:], LogReading.before(whole.snapshot(), at)) == expected[at:]
+
+
+@given(
+    st.lists(st.tuples(st.one_of(st.none(), st.integers(0, 30)), st.integers(0, 9), st.sampled_from("AB"))), st.data()
+)
+def test_who_knows_a_choice_too_early_has_the_same_in_the_end(
+    wanted: list[tuple[int | None, int, str]], data: st.DataObject
+) -> None:
+    """Of changes that follow what stood once, or what is earlier: none follows what is made after it."""
+    whole, log, stood = LogReading(0), [], [NO_CHOICE]
+    for place, (follows, version, symbol) in enumerate(wanted):
+        log.append(change(version, None if follows is None else stood[follows % len(stood)].version, symbol * 3))
+        whole.take(place, log[-1])
+        stood.append(whole.choice)
+    at = data.draw(st.integers(0, len(log)))
+    late = LogReading(at)
+    late.know(data.draw(st.sampled_from(stood[at:])))
+    read(log[at:], late)
+    assert late.choice == whole.choice
 
 
 LIMITS = CandidacyLimits(probe_every_s=1, probes=3, quiet_s=2, slow_s=1, lost_after_s=5)

@@ -63,31 +63,45 @@ test("that symbols fall silent is said now and then, and that they trade again n
   assert.equal(announcer.next("silent", "3 silent", 301_000), "3 silent");
 });
 
-const status = (feed, missed_trades, since = 0) => ({ feed, since, counters: { missed_trades } });
+const status = (feed, missed_trades, since_lead = missed_trades, started = 1) => ({
+  feed,
+  started,
+  counters: { missed_trades },
+  since_lead: { missed_trades: since_lead },
+});
 
 test("what no feed got is counted from the first word on, feed by feed", () => {
   const misses = new FeedMisses();
   assert.equal(misses.total, null);
   [status("a", 40), status("a", 40), status("a", 43)].forEach((each) => misses.take(each));
-  assert.deepEqual([misses.total, misses.unknown], [3, false]);
-  // Another one takes over, and has missed nothing; then one of which nobody knows when it had.
-  [status("b", 0), status("b", 2), status("a", 44)].forEach((each) => misses.take(each));
-  assert.deepEqual([misses.total, misses.unknown], [6, false]);
-  misses.take(status("c", 9));
-  assert.deepEqual([misses.total, misses.unknown], [6, true]);
+  assert.equal(misses.total, 3);
+  // Others take over: what one had counted in a lead before, or cut off from the bus, it has not counted in this one.
+  [status("b", 0), status("b", 2), status("c", 9, 4), status("a", 50, 1)].forEach((each) => misses.take(each));
+  assert.deepEqual([misses.total, misses.unknown], [10, false]);
   assert.deepEqual(misses.feeds, [
-    { feed: "c", grown: 0, count: 9 },
-    { feed: "a", grown: 4, count: 44 },
+    { feed: "a", grown: 4, count: 50 },
+    { feed: "c", grown: 4, count: 9 },
     { feed: "b", grown: 2, count: 2 },
   ]);
 });
 
-test("a count that falls is of a feed begun anew, or an old word of another gateway", () => {
+test("an old word of a gateway that is behind adds nothing, and one that was started anew is another feed", () => {
   const misses = new FeedMisses();
-  [status("a", 40, 1_000), status("a", 45, 1_000), status("a", 42, 1_000), status("a", 45, 1_000)].forEach((each) => misses.take(each));
+  [status("a", 40), status("a", 45), status("a", 42), status("a", 45)].forEach((each) => misses.take(each));
   assert.equal(misses.total, 5);
-  [status("a", 2, 9_000), status("a", 3, 9_000)].forEach((each) => misses.take(each));
-  assert.equal(misses.total, 8);
+  [status("b", 3), status("a", 44), status("b", 3), status("b", 4)].forEach((each) => misses.take(each));
+  assert.equal(misses.total, 9);
+  [status("a", 2, 2, 9_000), status("a", 3, 3, 9_000)].forEach((each) => misses.take(each));
+  assert.deepEqual([misses.total, misses.unknown, misses.feeds.length], [12, false, 3]);
+});
+
+test("of feeds that say neither when they were started nor since when they lead, what is not known is said to be so", () => {
+  const old = (feed, missed_trades) => ({ feed, counters: { missed_trades } });
+  const misses = new FeedMisses();
+  [old("a", 40), old("a", 41), old("b", 0), old("b", 1)].forEach((each) => misses.take(each));
+  assert.deepEqual([misses.total, misses.unknown], [2, false]);
+  misses.take(old("c", 9));
+  assert.deepEqual([misses.total, misses.unknown], [2, true]);
 });
 
 test("a status without what counts tells nothing, and feeds that are remembered are bounded", () => {

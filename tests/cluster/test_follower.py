@@ -7,13 +7,14 @@ import json
 from types import SimpleNamespace
 from typing import Any
 
-from components.cluster.follower import Follower, _Session
+from components.cluster.follower import Follower
+from components.cluster.session import Session
 from components.uris import MARKET_STATUS
 
 REPLAY = '{"epoch":%d,"symbol":"BTCUSDT","after_seq":7,"to_seq":7,"events":[],"missing":[],"more":false}'
 
 
-class Session(_Session):
+class Session(Session):
     """Keeps what it says."""
 
     def __init__(self, follower: Follower) -> None:

@@ -12,9 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from components.bench.websocket import CLOSE, PING, TEXT
-from components.cluster.follower import SEPARATOR, tick_of
 from components.cluster.reader import Kind, Reader
 from components.cluster.sequence import Place, SymbolSequence, Tick, Verdict
+from components.cluster.session import SEPARATOR, tick_of
 from tests.cluster.places import PlainPlace
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "1000SATSUSDT")

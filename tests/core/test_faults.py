@@ -1,145 +1,8 @@
-"""Faults by name: begin, end, count, and never more than may be kept."""
+"""The names of faults."""
 
 from __future__ import annotations
 
-import json
-
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
-from components.core.faults import ALIKE_MS, CONDITIONS, MAX_DETAIL, MOMENTS, Fault, FaultKind, FaultLog
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.ms = 1_700_000_000_000
-
-    def __call__(self) -> int:
-        return self.ms
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-def test_a_condition_is_active_from_its_begin_to_its_end(clock: Clock) -> None:
-    log = FaultLog(clock)
-    began_ms = clock.ms
-    log.set(Fault.BUS_AWAY, True, "connection refused")
-    clock.ms += 3_000
-    log.set(Fault.BUS_AWAY, True, "timed out")
-    [entry] = log.active()
-    assert entry.as_dict() == {
-        "fault": "bus_away",
-        "since_ms": began_ms,
-        "until_ms": None,
-        "count": 1,
-        "detail": "timed out",
-    }
-    assert log.recent() == [entry]
-    clock.ms += 1_000
-    log.set(Fault.BUS_AWAY, False)
-    assert log.active() == []
-    [ended] = log.recent()
-    assert (ended.since_ms, ended.until_ms, ended.detail) == (began_ms, began_ms + 4_000, "timed out")
-    assert log.counts[Fault.BUS_AWAY] == 1
-
-
-def test_what_never_was_does_not_end(clock: Clock) -> None:
-    log = FaultLog(clock)
-    log.set(Fault.FEED_LOST, False)
-    assert log.recent() == []
-    assert log.counts[Fault.FEED_LOST] == 0
-
-
-def test_a_condition_that_flaps_is_one_entry(clock: Clock) -> None:
-    log = FaultLog(clock)
-    began_ms = clock.ms
-    for _ in range(50):
-        log.set(Fault.LINK_DOWN, True)
-        clock.ms += 100
-        log.set(Fault.LINK_DOWN, False)
-        clock.ms += ALIKE_MS
-    [entry] = log.recent()
-    assert (entry.since_ms, entry.count) == (began_ms, 50)
-    clock.ms += 1
-    log.set(Fault.LINK_DOWN, True)
-    assert [entry.count for entry in log.recent()] == [1, 50]
-
-
-def test_moments_alike_are_counted_together(clock: Clock) -> None:
-    log = FaultLog(clock)
-    began_ms = clock.ms
-    log.tell(Fault.CLIENTS_CUT, "stalled", times=3)
-    clock.ms += ALIKE_MS
-    log.tell(Fault.CLIENTS_CUT, "too many bytes")
-    clock.ms += 1
-    log.tell(Fault.CLIENTS_CUT, times=0)
-    [entry] = log.recent()
-    assert (entry.since_ms, entry.until_ms, entry.count) == (began_ms, began_ms + ALIKE_MS, 4)
-    assert entry.detail == "too many bytes"
-    clock.ms += ALIKE_MS
-    log.tell(Fault.CLIENTS_CUT)
-    assert [entry.count for entry in log.recent()] == [1, 4]
-    assert log.counts[Fault.CLIENTS_CUT] == 5
-
-
-def test_moments_of_another_name_between_do_not_part_them(clock: Clock) -> None:
-    log = FaultLog(clock)
-    for _ in range(3):
-        log.tell(Fault.CLIENTS_CUT)
-        log.tell(Fault.LOOP_BLOCKED)
-    assert [(entry.fault, entry.count) for entry in log.recent()] == [
-        (Fault.LOOP_BLOCKED, 3),
-        (Fault.CLIENTS_CUT, 3),
-    ]
-
-
-def test_a_fault_that_comes_again_and_again_takes_no_other_ones_place(clock: Clock) -> None:
-    log = FaultLog(clock, max_kept=10)
-    log.tell(Fault.EPOCH_BEGAN)
-    log.set(Fault.BUS_AWAY, True)
-    log.set(Fault.BUS_AWAY, False)
-    for _ in range(100):
-        clock.ms += ALIKE_MS + 1
-        log.tell(Fault.CLIENTS_CUT)
-    kept = [entry.fault for entry in log.recent()]
-    assert kept == [Fault.CLIENTS_CUT] * 8 + [Fault.BUS_AWAY, Fault.EPOCH_BEGAN]
-
-
-def test_a_clock_that_is_set_back_ends_nothing_before_its_begin(clock: Clock) -> None:
-    log = FaultLog(clock)
-    log.set(Fault.BUS_AWAY, True)
-    log.tell(Fault.EPOCH_BEGAN)
-    clock.ms -= 60_000
-    log.set(Fault.BUS_AWAY, False)
-    log.tell(Fault.EPOCH_BEGAN)
-    for entry in log.recent():
-        assert entry.until_ms is not None
-        assert entry.until_ms >= entry.since_ms
-
-
-def test_a_detail_is_of_bounded_length(clock: Clock) -> None:
-    log = FaultLog(clock)
-    log.set(Fault.LINK_DOWN, True, "x" * 10_000)
-    log.tell(Fault.EPOCH_BEGAN, "y" * 10_000)
-    assert {len(entry.detail) for entry in log.recent()} == {MAX_DETAIL}
-
-
-def test_who_mixes_up_conditions_and_moments_is_told(clock: Clock) -> None:
-    log = FaultLog(clock)
-    with pytest.raises(ValueError, match="epoch_began is no condition, but of kind moment"):
-        log.set(Fault.EPOCH_BEGAN, True)
-    with pytest.raises(ValueError, match="bus_away is no moment, but of kind condition"):
-        log.tell(Fault.BUS_AWAY)
-    with pytest.raises(ValueError, match="gateway_down is no condition, but of kind outside"):
-        log.set(Fault.GATEWAY_DOWN, True)
-    with pytest.raises(ValueError, match="times must be >= 0, was -1"):
-        log.tell(Fault.EPOCH_BEGAN, times=-1)
-    with pytest.raises(ValueError, match="max_kept must be > 0, was 0"):
-        FaultLog(clock, max_kept=0)
+from components.core.faults import CONDITIONS, MOMENTS, Fault, FaultKind, FaultReach
 
 
 def test_every_fault_has_a_name_fit_for_a_label_and_a_sentence() -> None:
@@ -151,28 +14,10 @@ def test_every_fault_has_a_name_fit_for_a_label_and_a_sentence() -> None:
     assert set(CONDITIONS).isdisjoint(MOMENTS)
 
 
-steps = st.lists(
-    st.tuples(st.sampled_from([*CONDITIONS, *MOMENTS]), st.booleans(), st.integers(-2_000, 12_000)), max_size=200
-)
-
-
-@given(steps)
-def test_whatever_happens_the_log_is_bounded_sorted_and_counts_all(steps: list[tuple[Fault, bool, int]]) -> None:
-    clock = Clock()
-    log = FaultLog(clock, max_kept=5)
-    active: set[Fault] = set()
-    begun = 0
-    for fault, is_so, later_ms in steps:
-        clock.ms += later_ms
-        if fault.kind is FaultKind.MOMENT:
-            log.tell(fault)
-            begun += 1
-        else:
-            log.set(fault, is_so)
-            begun += is_so and fault not in active
-            active = active | {fault} if is_so else active - {fault}
-        assert {entry.fault for entry in log.active()} == active
-        ended = [entry for entry in log.recent() if entry.until_ms is not None]
-        assert len(ended) <= 5
-        assert sum(log.counts.values()) == begun
-        json.dumps([entry.as_dict() for entry in log.recent()])
+def test_what_comes_from_outside_is_of_the_nodes_reach_and_what_is_the_clients_of_the_workers() -> None:
+    assert {Fault.FEED_TOOK_OVER, Fault.EPOCH_BEGAN, Fault.TRADES_MISSED, Fault.BUS_RETURNED} <= {
+        fault for fault in Fault if fault.reach is FaultReach.NODE
+    }
+    assert {Fault.CLIENTS_CUT, Fault.CLIENTS_VANISHED, Fault.CLIENTS_REFUSED, Fault.LOOP_BLOCKED} <= {
+        fault for fault in Fault if fault.reach is FaultReach.WORKER
+    }

@@ -1,15 +1,18 @@
-"""What a gateway sees of the feeds that lead: changes, never what a feed had counted before."""
+"""What a gateway sees of the feeds that lead: changes, never what was counted before it was there."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from components.core.leading_feed import MAX_KNOWN_FEEDS, FeedChanges, LeadingFeed
 
 
 def status(feed: str = "one", epoch: int = 7, reconnects: int = 0, gaps: int = 0, missed: int = 0) -> dict[str, Any]:
+    """Return the status of a feed of a version that said neither when it started nor what it counted since it leads."""
     return {
         "feed": feed,
         "epoch": epoch,
@@ -17,6 +20,80 @@ def status(feed: str = "one", epoch: int = 7, reconnects: int = 0, gaps: int = 0
         "exchange": {"reconnects": reconnects},
         "counters": {"gaps": gaps, "missed_trades": missed},
     }
+
+
+def later_status(feed: str = "one", started: int = 1, missed: int = 0, since_lead: int = 0) -> dict[str, Any]:
+    counted = {"reconnects": 0, "gaps": since_lead, "missed_trades": since_lead}
+    return status(feed, gaps=missed, missed=missed) | {"started": started, "since_lead": counted}
+
+
+def test_what_a_feed_misses_as_it_takes_over_is_counted_and_nothing_that_it_missed_before() -> None:
+    feed = LeadingFeed()
+    feed.look(later_status("one", missed=9, since_lead=9))
+    assert feed.look(later_status("two", missed=70, since_lead=50)) == FeedChanges(
+        took_over=("one", "two"), gaps=50, missed_trades=50
+    )
+    assert feed.look(later_status("two", missed=73, since_lead=53)) == FeedChanges(gaps=3, missed_trades=3)
+    # What it found to be missing while it was cut off, and another one led already, that one has counted.
+    assert feed.look(later_status("one", missed=60, since_lead=1)).missed_trades == 1
+    assert feed.missed_trades == 54
+
+
+def test_a_gateway_that_has_just_started_counts_nothing_of_the_past() -> None:
+    feed = LeadingFeed()
+    assert feed.look(later_status(missed=9, since_lead=9)) == FeedChanges()
+
+
+def test_a_feed_that_was_started_anew_under_its_name_counts_for_itself() -> None:
+    feed = LeadingFeed()
+    feed.look(later_status(started=1, missed=5, since_lead=5))
+    # More than its namesake had: nothing falls by which it could be known.
+    assert feed.look(later_status(started=2, missed=7, since_lead=7)) == FeedChanges(gaps=7, missed_trades=7)
+    assert feed.look(later_status(started=2, missed=8, since_lead=8)) == FeedChanges(gaps=1, missed_trades=1)
+
+
+def test_a_feed_of_an_earlier_version_beside_a_later_one() -> None:
+    feed = LeadingFeed()
+    feed.look(status("old", missed=5))
+    assert feed.look(later_status("new", missed=4, since_lead=4)).missed_trades == 4
+    assert feed.look(status("old", missed=6)).missed_trades == 1
+    assert feed.look(status("old, too", missed=6)) == FeedChanges(took_over=("old", "old, too"))
+    assert feed.look(status("old", missed=2)).missed_trades == 2
+
+
+class Process:
+    """A feed, from its start to its end."""
+
+    def __init__(self, name: str, started: int) -> None:
+        self.name, self.started = name, started
+        self.missed = self.missed_before_lead = 0
+
+    def status(self) -> dict[str, Any]:
+        return later_status(self.name, self.started, self.missed, self.missed - self.missed_before_lead)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.booleans(), st.lists(st.integers(0, 9), max_size=3)), max_size=20),
+    st.integers(0, 5),
+)
+def test_whoever_leads_what_is_missed_from_the_first_look_on_is_counted_once(
+    leads: list[tuple[str, bool, list[int]]], first_heard: int
+) -> None:
+    feeds = {name: Process(name, 1) for name in "abc"}
+    gateway = LeadingFeed()
+    missed = 0
+    for place, (name, starts_anew, misses) in enumerate(leads):
+        if starts_anew:
+            feeds[name] = Process(name, feeds[name].started + 1)
+        feed = feeds[name]
+        feed.missed_before_lead = feed.missed
+        # What is missing when it takes over, and then more of it; each time it is heard, once the gateway is there.
+        for first, more in enumerate([*misses, 0]):
+            feed.missed += more
+            if place >= first_heard:
+                gateway.look(feed.status())
+                missed += 0 if place == first_heard and not first else more
+    assert gateway.missed_trades == gateway.gaps == missed
 
 
 def test_what_a_feed_had_counted_before_is_not_new() -> None:
@@ -57,7 +134,14 @@ def test_what_the_last_one_said_is_no_news_when_none_is_heard() -> None:
 
 
 @pytest.mark.parametrize(
-    "odd", [{}, {"exchange": 3, "counters": []}, {"feed": 1, "epoch": "x", "exchange": {"reconnects": -1}}]
+    "odd",
+    [
+        {},
+        {"exchange": 3, "counters": []},
+        {"feed": 1, "epoch": "x", "exchange": {"reconnects": -1}},
+        {"started": "x", "since_lead": 5},
+        {"started": 5, "since_lead": {"missed_trades": "x", "gaps": -1}},
+    ],
 )
 def test_a_status_that_says_nothing_changes_nothing(odd: dict[str, Any]) -> None:
     feed = LeadingFeed()

@@ -293,6 +293,23 @@ def test_kafka_needs_both_topics(replicas: dict[str, int], brokers: int, expecte
     assert kafka.judge(address, brokers, replicas, 2.0)[0].level is WARN
 
 
+@pytest.mark.parametrize(
+    ("topic", "policy", "retention_ms", "expected"),
+    [
+        ("t.batches", "delete", "3600000", OK),
+        ("t.standing", "delete", "-1", OK),
+        ("t.standing", "delete", "604800000", WARN),
+        ("t.batches", "compact", "-1", FAIL),
+        ("t.standing", "compact,delete", "-1", FAIL),
+    ],
+)
+def test_kafkas_topics_must_take_what_feeds_write_and_keep_what_operators_chose(
+    topic: str, policy: str, retention_ms: str, expected: Level
+) -> None:
+    settings = {"cleanup.policy": policy, "retention.ms": retention_ms}
+    assert kafka.judge_keeping(parse_kafka_url("kafka://one/t"), topic, settings).level is expected
+
+
 @pytest.mark.parametrize(("ahead_s", "level"), [(0.4, OK), (-1.9, OK), (-5.0, WARN), (600.0, FAIL)])
 def test_a_clock_must_not_be_far_off(ahead_s: float, level: Level) -> None:
     assert exchange.judge_clock(ahead_s).level is level

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -15,14 +16,18 @@ from typing import Any
 
 import pytest
 import yaml
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ConfigEntry, ConfigResource
 from websockets.sync.server import serve
 
+from components.core.kafka_address import KafkaAddress
 from components.doctor import certificates, configuration, exchange, kafka, machine, ports, redis, secrets, software
 from components.doctor.findings import Finding, Level, worst
 from components.doctor.node_setup import Setup
 from components.doctor.run import Check, run_checks
 from components.free_ports import free_port
 from components.tokens import create_development_key
+from tests.bus.kafka_parts import let_topics_be_made
 from tests.harness.certificates import certificate_pem, generate_key, key_pem, write_private
 from tests.harness.kafka import KafkaBroker
 from tests.harness.node import REPOSITORY
@@ -311,6 +316,38 @@ def test_a_kafka_without_its_topics_or_that_is_not_there_is_found(
     none = kafka.look(read(tmp_path, CROSSTICK_BUS=credentials))
     assert worst(none) is FAIL
     assert SECRET not in said(none)
+
+
+def test_what_kafkas_topics_keep_is_asked_and_said_where_it_is_not_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: dict[str, Any] = {}
+
+    def describe(_client: AdminClient, resources: list[ConfigResource], **_options: float) -> dict[Any, Future[Any]]:
+        asked = {resource: Future[Any]() for resource in resources}
+        for resource, future in asked.items():
+            answer = answers[resource.name]
+            if isinstance(answer, Exception):
+                future.set_exception(answer)
+            else:
+                future.set_result({name: ConfigEntry(name, value) for name, value in answer.items()})
+        return asked
+
+    monkeypatch.setattr(AdminClient, "describe_configs", describe)
+    broker = KafkaBroker()
+    try:
+        let_topics_be_made(KafkaAddress(broker.address))
+        setup = read(tmp_path, CROSSTICK_BUS=f"kafka://{broker.address}")
+        answers["crosstick.batches"] = {"cleanup.policy": "delete", "retention.ms": "3600000"}
+        answers["crosstick.standing"] = {"cleanup.policy": "delete", "retention.ms": "604800000"}
+        *_, log, standing = kafka.look(setup)
+        answers["crosstick.batches"] = KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, "not you"))
+        *_, unknown, _ = kafka.look(setup)
+    finally:
+        broker.stop()
+    assert (log.level, standing.level) == (OK, WARN)
+    assert "retention.ms=604800000" in standing.text
+    assert (unknown.level, "not you" in unknown.text) == (WARN, True)
 
 
 def test_an_exchange_is_reached_as_a_feed_would(tmp_path: Path) -> None:

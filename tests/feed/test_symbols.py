@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -10,23 +12,20 @@ import pytest
 import pytest_twisted
 from autobahn.wamp import ApplicationError
 from twisted.internet import reactor
+from twisted.internet.defer import ensureDeferred
 
-from components.bus.redis import RedisBusWriter, RedisLink
-from components.bus.redis.choice import CHOICE, change_choice
-from components.core.redis_address import parse_redis_url
-from components.core.symbol_choice import ChangedMeanwhile, SymbolChoice
+from components.core.symbol_choice import SymbolChoice
 from components.feed import lines
 from components.feed.choice_file import ChoiceFile, ChoiceFileError
 from components.feed.feed import Feed
 from components.feed.upstream import UpstreamRules
 from components.free_ports import free_port
-from components.router.feed_symbols.ways import way_to_feeds
-from components.settings import BusSettings, FeedSettings
+from components.router.feed_symbols.ways import MAX_WAITING, FeedsOnKafka, way_to_feeds
+from components.settings import BusSettings
 from components.simulator import requests
 from components.simulator.server import SimulatedExchange
 from tests.feed.memory_bus import MemoryBus
 from tests.harness.client import until
-from tests.harness.redis import RedisServer
 
 MakeExchange = Callable[..., Awaitable[SimulatedExchange]]
 MakeFeed = Callable[..., tuple[Feed, MemoryBus]]
@@ -219,6 +218,33 @@ async def test_symbols_that_the_exchange_refuses_are_named_and_hurt_no_other(
 
 
 @pytest_twisted.ensureDeferred
+async def test_symbols_that_are_refused_together_are_each_asked_for_once(
+    make_exchange: MakeExchange, make_feed: MakeFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed = requests._streams
+    asked: list[str] = []
+
+    def refuses_some(params: list[object]) -> tuple[str, ...]:
+        bad = [str(stream) for stream in params if "bad" in str(stream)]
+        asked.extend(bad)
+        if bad:
+            raise requests.RequestError(2, "Invalid request: unknown symbol")
+        return allowed(params)
+
+    monkeypatch.setattr(requests, "_streams", refuses_some)
+    exchange = await make_exchange(rate_per_s=2000)
+    # One symbol to a message, and each is sent before the one before is answered, as by a line that takes long.
+    rules = UpstreamRules(message_interval_s=0, params_per_message=3)
+    feed, bus = make_feed(exchange, symbols=("BTCUSDT", "BAD1USDT", "BAD2USDT"), rules=rules)
+    await until(reactor, lambda: feed.status()["symbols"] == ["BTCUSDT"])
+    await more_of(bus, "BTCUSDT")
+    assert sorted(asked) == sorted(
+        f"{name}@{kind}" for name in ("bad1usdt", "bad2usdt") for kind in ("trade", "bookTicker", "miniTicker")
+    )
+    assert (exchange.counters.connections_made, feed.status()["exchange"]["reconnects"]) == (1, 0)
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_feed_that_takes_over_goes_on_with_what_was_removed_and_comes_back(
     make_exchange: MakeExchange, make_feed: MakeFeed
 ) -> None:
@@ -239,68 +265,11 @@ async def test_a_feed_that_takes_over_goes_on_with_what_was_removed_and_comes_ba
 
 
 @pytest_twisted.ensureDeferred
-async def test_what_redis_keeps_is_followed_by_all_feeds_and_outlives_it(
-    make_exchange: MakeExchange, tmp_path: Path
-) -> None:
-    exchange = await make_exchange(rate_per_s=2000)
-    redis = RedisServer(tmp_path / "redis")
-    redis.start()
-    feeds: list[Feed] = []
-
-    def feed() -> Feed:
-        link = RedisLink(reactor, parse_redis_url(redis.url))
-        settings = FeedSettings(exchange.url, ("BTCUSDT", "ETHUSDT"), "trade", 60.0, f"feed-{len(feeds)}")
-        made = Feed(reactor, settings, RedisBusWriter(reactor, link), lambda: 5_000, lambda failure: None, QUICK)
-        feeds.append(made)
-        made.start()
-        return made
-
-    def one_leads() -> bool:
-        return {made.status()["role"] for made in feeds} == {"leading", "standby"}
-
-    async def connected() -> Any:
-        return await RedisLink(reactor, parse_redis_url(redis.url)).connect()
-
-    connection = await connected()
-    try:
-        feed()
-        feed()
-        await until(reactor, one_leads)
-        choice = await change_choice(connection, ["BTCUSDT", "SOLUSDT"], "olga", 0)
-        with pytest.raises(ChangedMeanwhile):
-            await change_choice(connection, ["XRPUSDT"], "olga", 0)
-        await until(reactor, lambda: all(made.choice == choice for made in feeds))
-        # The leader goes, and one that starts anew has the same.
-        leader, _ = sorted(feeds, key=lambda made: str(made.status()["role"]))
-        await leader.stop()
-        feeds.remove(leader)
-        feed()
-        await until(reactor, lambda: one_leads() and all(made.choice == choice for made in feeds))
-        assert [made.status()["symbols"] for made in feeds] == [["BTCUSDT", "SOLUSDT"]] * 2
-        # An empty Redis is told.
-        connection.close()
-        redis.kill()
-        redis.start()
-        connection = await connected()
-        while await connection.command("HGET", CHOICE, "version") is None:
-            pass
-        later = await change_choice(connection, None, "olga", choice.version)
-        await until(reactor, lambda: all(made.choice == later for made in feeds))
-        assert [made.status()["symbols"] for made in feeds] == [["BTCUSDT", "ETHUSDT"]] * 2
-    finally:
-        connection.close()
-        for made in feeds:
-            await made.stop()
-        redis.kill()
-
-
-@pytest_twisted.ensureDeferred
 async def test_what_cannot_be_done_on_a_bus_says_so_by_its_code() -> None:
     def call(*_arguments: object) -> Any:
         raise ApplicationError("wamp.error.no_such_procedure", "no callee registered")
 
     ways = {
-        "crosstick.error.not_supported": BusSettings("kafka", "kafka://127.0.0.1:9092"),
         "crosstick.error.bus_unavailable": BusSettings("redis", f"redis://127.0.0.1:{free_port()}"),
         "crosstick.error.not_ready": BusSettings(),
     }
@@ -308,6 +277,28 @@ async def test_what_cannot_be_done_on_a_bus_says_so_by_its_code() -> None:
         with pytest.raises(ApplicationError) as raised:
             await way_to_feeds(bus, reactor, call).choose(["BTCUSDT"], "olga", None)
         assert raised.value.error == code
+
+
+@pytest_twisted.ensureDeferred
+async def test_so_many_changes_may_wait_for_a_kafka_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = threading.Event()
+    begun = itertools.count()
+
+    def change(*_arguments: object) -> SymbolChoice:
+        next(begun)
+        assert answers.wait(20)
+        return SymbolChoice(1)
+
+    monkeypatch.setattr("components.bus.kafka.choice.change_choice", change)
+    way = FeedsOnKafka(reactor, "kafka://127.0.0.1:9092")
+    waiting = [ensureDeferred(way.choose(["BTCUSDT"], "olga", None)) for _ in range(1 + MAX_WAITING)]
+    with pytest.raises(ApplicationError, match="4 changes wait for it already") as raised:
+        await way.choose(["BTCUSDT"], "olga", None)
+    assert raised.value.error == "crosstick.error.bus_unavailable"
+    answers.set()
+    assert [(await one).version for one in waiting] == [1] * (1 + MAX_WAITING)
+    assert next(begun) == 1 + MAX_WAITING
+    assert (await way.choose(["BTCUSDT"], "olga", None)).version == 1
 
 
 def test_a_damaged_file_of_the_choice_is_told_in_a_line(tmp_path: Path) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
 
+from components.core.leading_feed import LeadingFeed
+from components.core.market import Market
 from components.feed.feed import Feed
+from components.simulator.faults import Fault, FaultKind
 from components.simulator.server import SimulatedExchange
 from tests.feed.memory_bus import MemoryBus
 from tests.harness.client import until
@@ -129,3 +135,56 @@ async def test_a_feed_that_has_left_the_bus_takes_no_lead(make_exchange: MakeExc
     await one.stop()
     one.lead(bus.standing())
     assert one.status()["role"] == "standby"
+
+
+class Gateway:
+    """What a gateway makes of the statuses that it hears."""
+
+    def __init__(self) -> None:
+        self.market = Market(lambda: 0.0, lambda: 0.0)
+        self.feeds = LeadingFeed()
+
+    def hear(self, status: dict[str, Any]) -> tuple[int, int]:
+        """Return how many takeovers and missed trades it has counted by then."""
+        self.market.take_status(json.dumps(status).encode())
+        self.feeds.look(self.market.status())
+        return self.feeds.takeovers, self.feeds.missed_trades
+
+
+def missing_in(feed: Feed, symbol: str) -> int:
+    """Return how many trades of a symbol are missing in what a feed has kept."""
+    kept = [trade.id for trade in feed.intake.recent.trades(reactor.seconds()) if trade.symbol == symbol]  # type: ignore[attr-defined]
+    return sum(later - earlier - 1 for earlier, later in itertools.pairwise(kept))
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_the_next_leader_finds_missing_is_counted_by_who_sees_it_take_over_and_by_nobody_twice(
+    make_exchange: MakeExchange, make_feed: MakeFeed
+) -> None:
+    exchange = await make_exchange(rate_per_s=2000)
+    one, other, bus = await two_feeds(make_exchange, make_feed, exchange=exchange)
+    gateway = Gateway()
+    assert gateway.hear(bus.statuses[-1]) == (0, 0)
+    await exchange.inject(Fault(FaultKind.GAP, symbol="BTCUSDT", count=3))
+    await until(reactor, lambda: one.status()["counters"]["missed_trades"] == 3)
+    assert gateway.hear(one.status()) == (0, 3)
+    # The leader is cut off from the bus, does not know it, and takes note of what neither of them gets.
+    bus.writers[0].cut_off = True
+    await exchange.inject(Fault(FaultKind.GAP, symbol="BTCUSDT", count=5))
+    await until(reactor, lambda: one.status()["counters"]["missed_trades"] == 8 and missing_in(other, "BTCUSDT") == 8)
+    bus.give_lead(bus.writers[1])
+    assert gateway.hear(bus.statuses[-1]) == (1, 5 + 3)
+    late = Gateway()
+    assert late.hear(bus.statuses[-1]) == (0, 0)
+    # It comes back, and leads again.
+    bus.writers[0].cut_off = False
+    await until(reactor, lambda: one.status()["role"] == "standby")
+    bus.give_lead(bus.writers[0])
+    assert gateway.hear(bus.statuses[-1]) == (2, 8)
+    await exchange.inject(Fault(FaultKind.GAP, symbol="ETHUSDT", count=2))
+    await until(reactor, lambda: one.status()["counters"]["missed_trades"] == 10)
+    assert (gateway.hear(one.status()), late.hear(one.status())) == ((2, 10), (1, 2))
+    assert [status["since_lead"] for status in (one.status(), other.status())] == [
+        {"reconnects": 0, "gaps": 1, "missed_trades": 2},
+        None,
+    ]

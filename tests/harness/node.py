@@ -167,6 +167,12 @@ class Node:
             for sample in family.samples
         }
 
+    def make_fault(self, kind: str, *options: str) -> None:
+        """Have the node's own simulated exchange make a fault; ``options`` are those of ``crosstick fault``."""
+        url = f"ws://127.0.0.1:{self._environ['CROSSTICK_SIMULATOR_PORT']}"
+        crosstick = Path(sys.executable).with_name("crosstick")
+        subprocess.run([crosstick, "fault", kind, *options, "--url", url], check=True, timeout=10)
+
     def worker(self, name: str) -> psutil.Process:
         """Return the process of a worker: ``router``, ``feed`` or, as shipped, ``exchange``."""
         for child in psutil.Process(self.process.pid).children(recursive=True):

@@ -32,6 +32,13 @@ async def test_a_killed_and_restarted_exchange_is_but_a_pause(
     events = await client.events("market.", "prefix")
     statuses = await client.events("market.status")
     await until(reactor, lambda: len(events) > 200)
+    # What its start was made of is no row of faults.
+    await until(reactor, lambda: node.metrics()["crosstick_fault_active", "gateway_not_ready"] == 0)
+    operator = await clients.join(
+        node.ws_url, realm="ops", authid="olga", ticket=node.token("olga", role="operator", realm="ops")
+    )
+    assert await operator.call("node.faults") == {"active": [], "recent": [], "unanswered": []}
+    assert node.metrics()["crosstick_faults_total", "gateway_not_ready"] == 0
 
     await exchange.stop()
     await until(reactor, lambda: any(status["state"] == "connecting" for _, status, _ in statuses))
@@ -49,6 +56,10 @@ async def test_a_killed_and_restarted_exchange_is_but_a_pause(
     await until(reactor, lambda: bool(statuses) and statuses[-1][1]["state"] == "live")
     status: dict[str, Any] = await client.call("market.status")
     assert (status["state"], status["exchange"]["reconnects"]) == ("live", 1)
+    await until(reactor, lambda: node.metrics()["crosstick_faults_total", "exchange_reconnected"] == 1)
+    recent = (await operator.call("node.faults"))["recent"]
+    assert {"exchange_unreachable", "exchange_reconnected"} <= {fault["fault"] for fault in recent}
+    assert "gateway_not_ready" not in {fault["fault"] for fault in recent}
     last_seq: dict[str, int] = {}
     for topic, argument, _ in events:
         if topic != "market.status":

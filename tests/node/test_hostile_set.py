@@ -37,7 +37,7 @@ ONSLAUGHT = Onslaught(
     slack_s=12.0,
     niceness=0,
     cpu_share=0.5,
-    attacks=tuple(name for name in ATTACKS if name != TOO_SLOW and not name.startswith("plain ")),
+    attacks=tuple(name for name in ATTACKS if name != TOO_SLOW and not name.startswith(("plain ", "sse "))),
 )
 PLAIN = replace(
     ONSLAUGHT,
@@ -45,7 +45,7 @@ PLAIN = replace(
     slack_s=10.0,
     intensity=0.1,
     # Who is deaf fills no buffer here either.
-    attacks=tuple(name for name in ATTACKS if name.startswith("plain ") and "deaf" not in name),
+    attacks=tuple(name for name in ATTACKS if name.startswith(("plain ", "sse ")) and "deaf" not in name),
 )
 """After it, on the same node: all at once would wait for one another rather than attack."""
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
 from components.core.kafka_address import parse_kafka_url
@@ -54,6 +55,17 @@ async def test_brokers_that_go_and_come_back_are_a_pause_that_is_told(
     before = len(events)
     kafka.come_up()
     await until(reactor, lambda: len(events) > before + 50 and readyz(node) == WELL)
+    # What operators want the feeds to follow.
+    olga = await clients.join(node.ws_url, authid="olga", ticket=node.token("olga", "operator", "ops"), realm="ops")
+    wanted = ["BTCUSDT", "ETHUSDT", "XRPUSDT"]
+    chosen = await olga.call("feed.set_symbols", wanted, if_version=0)
+    while (await client.call("market.status"))["symbols_version"] != chosen["version"]:
+        await deferLater(reactor, 0.1)
+    said = await olga.call("feed.symbols")
+    assert (said["symbols"], said["version"], said["by"]) == (wanted, chosen["version"], "olga")
+    assert await olga.refusal(olga.call("feed.reset_symbols", if_version=0)) == "crosstick.error.changed_meanwhile"
+    before = len(events)
+    await until(reactor, lambda: len(events) > before + 10)
     ticks = [tick for _, tick, _ in events]
     assert all(follows(after, before["seq"]) for before, after in itertools.pairwise(ticks))
     status = await client.call("market.status")

@@ -193,6 +193,16 @@ async def test_connections_to_a_shared_port_are_spread_over_the_workers(cluster:
 
 
 @pytest_twisted.ensureDeferred
+async def test_what_all_workers_see_happen_has_happened_once(cluster: Cluster) -> None:
+    missed = "crosstick_leading_feed_missed_trades_total"
+    before = cluster.b.metrics()["crosstick_faults_total", "trades_missed"]
+    each = [worker_metrics(cluster, index)[missed] + 3 for index in range(2)]
+    await deferToThread(cluster.a.make_fault, "gap", "--symbol", "BTCUSDT", "--count", "3")
+    await until(reactor, lambda: [worker_metrics(cluster, index)[missed] for index in range(2)] == each)
+    assert cluster.b.metrics()["crosstick_faults_total", "trades_missed"] == before + 3
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_service_is_called_from_everywhere_and_goes_with_its_session(
     cluster: Cluster, clients: Clients
 ) -> None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -151,12 +148,6 @@ def test_list_status_and_ping_are_answered(client: PlainClient) -> None:
     assert set(client.reply("ping", id=-5)) == {"type", "id", "time"}
 
 
-def fault(node: Node, kind: str) -> None:
-    crosstick = Path(sys.executable).with_name("crosstick")
-    url = f"ws://127.0.0.1:{node._environ['CROSSTICK_SIMULATOR_PORT']}"
-    subprocess.run([crosstick, "fault", kind, "--url", url], check=True, timeout=10)
-
-
 @pytest.mark.parametrize("query", ["", "&batched=1"])
 def test_the_status_may_be_followed(trading: Node, query: str) -> None:
     with PlainClient(trading) as client:
@@ -166,12 +157,12 @@ def test_the_status_may_be_followed(trading: Node, query: str) -> None:
         assert (subscribed["type"], subscribed["symbols"], subscribed["streams"]) == ("subscribed", [], ["status"])
         now = client.next()
         assert (now["type"], now["state"], now["epoch"]) == ("status", "live", subscribed["epoch"])
-        fault(trading, "cut")
+        trading.make_fault("cut")
         states = [client.next()["state"] for _ in range(2)]
         assert states[0] != "live"
         client.reply("subscribe", id=2, symbols=["BTCUSDT"])
         assert client.reply("unsubscribe", id=3, symbols="*")["symbols"] == ["BTCUSDT"]
-        fault(trading, "cut")
+        trading.make_fault("cut")
         client.until(lambda each: each["type"] == "status" and each["state"] == "live")
         assert client.reply("unsubscribe", id=4, symbols=[], streams=["status"])["streams"] == ["status"]
 

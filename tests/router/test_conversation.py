@@ -18,7 +18,7 @@ from components.core.rates import Rate
 from components.core.replay import ReplaySettings, TickHistory
 from components.router.access.gate import Gate
 from components.router.engine.encodings import PLAIN
-from components.router.plain import conversation
+from components.router.plain import resume
 from components.router.plain.conversation import Conversation
 from components.router.plain.market import MarketView
 
@@ -123,7 +123,7 @@ def test_what_is_followed_may_be_ended_though_the_token_grants_it_no_more(talk: 
 
 
 def test_a_resume_ends_where_another_token_ends_its_right(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conversation, "RESUME_EVENTS", 1)
+    monkeypatch.setattr(resume, "RESUME_EVENTS", 1)
     talk.ask(type="resume", epoch=EPOCH, last={"BTCUSDT": 0, "ETHUSDT": 0}, id=1)
     # A step of each run: the time is always up.
     talk.conversation.run(0.0)
@@ -137,7 +137,7 @@ def test_a_resume_ends_where_another_token_ends_its_right(talk: Talk, monkeypatc
 def test_a_replay_counts_as_the_calls_that_it_would_have_taken_and_waits_for_them(
     talk: Talk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conversation, "MAX_ANSWER_EVENTS", 2)
+    monkeypatch.setattr(resume, "MAX_ANSWER_EVENTS", 2)
     limits = Limits(calls_per_s=1.0, calls_burst=2)
     talk.session.gate = Gate(limits, talk.clock.seconds, lambda _: None, lambda: None)
     talk.ask(type="resume", epoch=EPOCH, last=dict.fromkeys(SYMBOLS, 0))

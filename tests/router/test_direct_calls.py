@@ -9,7 +9,7 @@ import pytest
 from autobahn import util
 from autobahn.wamp import ApplicationError, message
 
-from components.router.seam.router_seam import RouterSeam
+from components.router.seam.direct_calls import DirectCalls
 from tests.harness.inside import InsideRouter, InsideSession, Nobody
 
 PROCEDURE = "crosstick.bus.push"
@@ -22,7 +22,7 @@ class Called:
         self.inside = InsideRouter(lambda session, uri, match: [], Nobody())
         self.taken: list[bytes] = []
         self.raises: Exception | None = None
-        self.inside.seam.answer_directly(PROCEDURE, self.take)
+        self.inside.seam.direct_calls.answer_directly(PROCEDURE, self.take)
         self.session: InsideSession = self.inside.session()
         self.cache = self.inside.router._authorization_cache
         self.cache["market", "viewer", PROCEDURE, "call"] = {"allow": True}
@@ -84,7 +84,7 @@ def test_an_application_error_is_its_answer() -> None:
 def test_a_mistake_is_answered_too(monkeypatch: pytest.MonkeyPatch) -> None:
     logged: list[str] = []
     monkeypatch.setattr(
-        RouterSeam, "life_log", SimpleNamespace(failure=lambda text, **values: logged.append(values["procedure"]))
+        DirectCalls, "life_log", SimpleNamespace(failure=lambda text, **values: logged.append(values["procedure"]))
     )
     called = Called()
     called.raises = KeyError("lost")

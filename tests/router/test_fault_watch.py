@@ -11,12 +11,13 @@ import pytest
 
 from components.bus import ReaderFigures
 from components.core.closing import CloseReason
-from components.core.faults import FaultLog
+from components.core.fault_log import FaultLog
+from components.core.faults import Fault
 from components.core.leading_feed import LeadingFeed
 from components.core.market import Market
 from components.core.replay import ReplaySettings, TickHistory
 from components.router import runtime
-from components.router.fault_watch import EXPIRES_SOON_S, LINK_PATIENCE_LOOKS, MANY_REFUSALS, FaultWatch
+from components.router.fault_watch import EXPIRES_SOON_S, LINK_PATIENCE_LOOKS, MANY_REFUSALS, START_LOOKS, FaultWatch
 from components.router.runtime import LinkCounters, Runtime
 from components.tokens.keys import KeyStatus
 
@@ -41,7 +42,7 @@ class Bus:
 class Worker:
     """A worker with nothing wrong."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, starting: bool = False) -> None:
         self.now_s = NOW_S
         self.keys = KeyStatus("a file", 1, 0.0, "")
         self.because: list[str] = []
@@ -53,7 +54,7 @@ class Worker:
             lambda: self.because,
             TickHistory(ReplaySettings(), lambda: self.now_s),
             market=self.market,
-            faults=FaultLog(lambda: int(self.now_s * 1000)),
+            faults=FaultLog(lambda: int(self.now_s * 1000), starting=starting),
         )
         self.bus = Bus()
         bus: Any = self.bus
@@ -103,6 +104,60 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
 def test_with_a_worker_that_has_nothing_nothing_is_wrong(worker: Worker) -> None:
     assert worker.active() == {}
     assert worker.happened() == {}
+
+
+def starting(worker: Worker) -> Worker:
+    """Return another worker at such a node, which starts: its bus and its gateway are not there yet."""
+    other = Worker(starting=True)
+    other.bus.trouble, other.because = ["not connected yet"], ["no feed has reported"]
+    return other
+
+
+def test_an_ordinary_start_leaves_no_faults(worker: Worker) -> None:
+    worker = starting(worker)
+    assert worker.active() == {"gateway_not_ready": "no feed has reported", "bus_away": "not connected yet"}
+    worker.bus.trouble = []
+    worker.bus.figures.reconnects = 1
+    for _ in range(START_LOOKS - 2):
+        worker.now_s += 1
+        worker.hear()
+        assert worker.active() == {"gateway_not_ready": "no feed has reported"}
+        assert worker.runtime.faults.recent() == worker.runtime.faults.active()
+    worker.because = []
+    worker.bus.warning = ["it may evict"]
+    assert worker.active() == {"bus_at_risk": "it may evict"}
+    assert worker.happened() == {}
+    assert worker.runtime.faults.counts == {Fault.BUS_AT_RISK: 1}
+    # From there on what is wrong is told.
+    worker.because = ["no feed has reported"]
+    assert "gateway_not_ready" in worker.active()
+    worker.because = []
+    assert worker.happened() == {"gateway_not_ready": (1, "no feed has reported")}
+
+
+def test_a_start_that_takes_too_long_shows_what_it_waited_for(worker: Worker) -> None:
+    worker = starting(worker)
+    began_ms = int(worker.now_s * 1000)
+    for _ in range(START_LOOKS - 1):
+        worker.watch.look()
+        worker.hear()
+        worker.now_s += 1
+        worker.bus.trouble = []
+    assert [entry.fault.value for entry in worker.runtime.faults.recent()] == ["gateway_not_ready"]
+    assert worker.happened() == {"bus_away": (1, "not connected yet")}
+    assert {entry.fault.value: entry.since_ms for entry in worker.runtime.faults.recent()} == {
+        "gateway_not_ready": began_ms,
+        "bus_away": began_ms,
+    }
+
+
+def test_what_nobody_gets_any_more_is_told_of_a_start_as_well(worker: Worker) -> None:
+    worker = starting(worker)
+    worker.watch.look()
+    worker.status["counters"] = {"missed_trades": 40}
+    worker.hear()
+    worker.because = worker.bus.trouble = []
+    assert worker.happened() == {"trades_missed": (40, "")}
 
 
 def test_a_bus_that_is_away_and_comes_back(worker: Worker) -> None:

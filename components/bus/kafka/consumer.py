@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Callable
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from components.bus.kafka.connection import PARTITION, Contact, KafkaLimits, consumer_config
-from components.bus.kafka.log import LogReading, MalformedRecord, Snapshot, SnapshotChunks
+from components.bus.kafka.log import Kept, LogReading, MalformedRecord, Snapshot, SnapshotChunks, Taken, is_choice
 from components.core.kafka_address import KafkaAddress
+from components.core.symbol_choice import NO_CHOICE, InvalidChoice, decode_choice
 
-_SNAPSHOT_RECORDS = 32
-"""How many of the newest records of the standing are looked through; a snapshot is one record, or a few."""
+_KEPT_RECORDS = 32
+"""How many of the newest records beside the log are looked through; a snapshot is one record, or a few; a choice is one."""
 
 
 class LogUnavailable(Exception):
@@ -23,7 +24,7 @@ class LogCut(Exception):
 
 
 class LogConsumer:
-    """Positions and records of the log, and the newest snapshot."""
+    """Positions and records of the log, and what is kept beside it."""
 
     def __init__(self, address: KafkaAddress, limits: KafkaLimits, contact: Contact) -> None:
         """Connect in the background; ``contact`` hears how that goes."""
@@ -95,8 +96,8 @@ class LogConsumer:
         self._contact.failed(error.str())
         return None
 
-    def read_until(self, reading: LogReading, end: int) -> None:
-        """Let ``reading`` take what there is before ``end``; ``read_from`` must be called then.
+    def read_until(self, reading: LogReading, end: int, took: Callable[[Taken], object] | None = None) -> None:
+        """Let ``reading`` take what there is before ``end``, and ``took`` hear of it; ``read_from`` must be called then.
 
         Raises:
             LogCut: it is not there.
@@ -108,14 +109,18 @@ class LogConsumer:
             if not records:
                 raise LogUnavailable(f"the log ends at {end}, but nothing is there from {reading.offset} on")
             for offset, value in records:
-                if offset < end:
-                    with suppress(MalformedRecord):  # Counted by who reads it in its turn.
-                        reading.take(offset, value)
-                else:
+                if offset >= end:
                     reading.offset = end
+                    continue
+                try:
+                    taken = reading.take(offset, value)
+                except MalformedRecord:  # Counted by who reads it in its turn.
+                    continue
+                if took is not None:
+                    took(taken)
 
-    def newest_snapshot(self, until: int) -> Snapshot | None:
-        """Return the newest snapshot of the log that ends at ``until``, if there is one; ``records`` must be set anew then.
+    def kept(self, until: int) -> Kept:
+        """Return what is kept of the log that ends at ``until``; ``read_from`` must be called then.
 
         Raises:
             LogUnavailable: it cannot be read.
@@ -123,17 +128,21 @@ class LogConsumer:
         topic = self._address.standing_topic
         first, end = self._bounds(topic)
         newest: Snapshot | None = None
+        latest = NO_CHOICE
         chunks = SnapshotChunks()
-        for value in self._values(topic, max(first, end - _SNAPSHOT_RECORDS), end):
+        for value in self._values(topic, max(first, end - _KEPT_RECORDS), end):
             try:
+                if is_choice(value):
+                    latest = max(latest, decode_choice(value), key=lambda choice: choice.version)
+                    continue
                 snapshot = chunks.take(value)
-            except MalformedRecord as error:
+            except (MalformedRecord, InvalidChoice) as error:
                 self._contact.failed(f"topic {topic}: {error}")
                 continue
             # One that goes further than the log does is of a log that was there before this one.
             if snapshot is not None and snapshot.offset <= until:
                 newest = snapshot
-        return newest
+        return Kept(newest, latest)
 
     def _values(self, topic: str, start: int, end: int) -> list[bytes]:
         values: list[bytes] = []

@@ -8,8 +8,12 @@ nothing but those before it:
 - What a feed writes carries its token. A record whose token is not in force is void, for every reader alike: a feed that was
   stopped for a minute and goes on writing is refused by all, whatever it believes, and no clock is asked.
 - A batch that counts is the one after the last one that counted, or the first of another epoch.
+- A change of the symbols that operators want needs no lead. It names the version that it follows, and is void where that one
+  does not stand; so of two changes of the same choice the first in the log counts. One that names none counts where it is later
+  than what stands: so who knows of a choice that the log has lost writes it again.
 
-What came of a prefix of the log is a `Snapshot`: it is true whoever wrote it and whenever.
+What came of a prefix of the log is a `Snapshot`: it is true whoever wrote it and whenever. The latest choice is kept beside it,
+and may be later than the snapshot: whoever knows it too early finds void what led to it, and has the same in the end.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ from typing import NamedTuple
 import msgspec
 
 from components.core.batch import Batch, MalformedBatch, Standing, decode_batch
+from components.core.symbol_choice import NO_CHOICE, InvalidChoice, SymbolChoice, decode_choice, encode_choice
 
 TOKEN_BYTES = 8
 NOBODY = bytes(TOKEN_BYTES)
@@ -57,6 +62,9 @@ class Kind(IntEnum):
     PROBE = 6
     """``READY``, or nothing: a feed that does not lead looks whether what it writes comes back. Its token is its own."""
 
+    CHANGE = 7
+    """Of the symbols that operators want, as ``encode_change`` makes it. Its token is its own."""
+
 
 class Taken(NamedTuple):
     """What a record was."""
@@ -71,6 +79,9 @@ class Taken(NamedTuple):
 
     ready: bool = False
     """Of a probe: see ``READY``."""
+
+    choice: SymbolChoice | None = None
+    """Of a change that counts."""
 
 
 class MalformedRecord(ValueError):
@@ -125,6 +136,9 @@ class LogReading:
         """Of the last batch; ``None``: any is the next."""
 
         self.status = b""
+        self.choice = NO_CHOICE
+        """What operators want, as far as is known."""
+
         self._claims: deque[tuple[int, bytes]] = deque(maxlen=CLAIMS_KEPT)
         self._known: frozenset[bytes] = frozenset()
         """Claims that are known to count, where the token before them is not."""
@@ -155,6 +169,11 @@ class LogReading:
         reading._known = frozenset(token for _, token in snapshot.claims)
         return reading
 
+    def know(self, choice: SymbolChoice) -> None:
+        """Hear from elsewhere of a choice that the log has, or had."""
+        if choice.version > self.choice.version:
+            self.choice = choice
+
     def snapshot(self) -> Snapshot:
         """Return what came of the log so far; not to be asked for where that is unknown."""
         if self.token is None or self.number is None or self._newest is None:
@@ -182,6 +201,9 @@ class LogReading:
             return Taken(kind, token, counts=True, ready=body == READY)
         if kind is Kind.CLAIM:
             return Taken(kind, token, self._claim(offset, token, body))
+        if kind is Kind.CHANGE:
+            choice = self._change(body)
+            return Taken(kind, token, choice is not None, choice=choice)
         if token != self.token or self.vacant:
             return Taken(kind, token, counts=False)
         if kind is Kind.BATCH:
@@ -202,6 +224,17 @@ class LogReading:
         self._claims.append((offset, token))
         return True
 
+    def _change(self, body: bytes) -> SymbolChoice | None:
+        try:
+            follows, data = _change_decoder.decode(body)
+            choice = decode_choice(data)
+        except (msgspec.MsgspecError, InvalidChoice) as error:
+            raise MalformedRecord(f"a change of the symbols: {error}") from error
+        if choice.version <= self.choice.version or follows not in (None, self.choice.version):
+            return None
+        self.choice = choice
+        return choice
+
     def _batch(self, token: bytes, body: bytes) -> Taken:
         try:
             batch = decode_batch(body)
@@ -218,6 +251,29 @@ class LogReading:
                 self._newest[topic] = (seq, payload)
         self.epoch, self.number = batch.epoch, batch.number
         return Taken(Kind.BATCH, token, counts=True, batch=batch)
+
+
+class Kept(NamedTuple):
+    """What the topic beside the log says."""
+
+    snapshot: Snapshot | None
+    """The newest of this log."""
+
+    choice: SymbolChoice
+    """The latest, of this log or one before it."""
+
+    def goes_on_in(self, first: int) -> bool:
+        """Tell whether a log that begins at ``first`` has all that came after the snapshot."""
+        return self.snapshot is not None and self.snapshot.offset >= first
+
+    def reading(self, first: int, end: int, *, keeps_newest: bool = False) -> LogReading:
+        """Return a reading that knows of a log from ``first`` to ``end`` what can be known."""
+        if self.snapshot is not None and self.goes_on_in(first):
+            reading = LogReading.after(self.snapshot, keeps_newest=keeps_newest)
+        else:
+            reading = LogReading(0 if first == 0 else end, keeps_newest=keeps_newest)
+        reading.know(self.choice)
+        return reading
 
 
 class SnapshotChunks:
@@ -265,6 +321,16 @@ def decode_record(data: bytes) -> tuple[Kind, bytes, bytes]:
     return kind, data[1 : TOKEN_BYTES + 1], data[TOKEN_BYTES + 1 :]
 
 
+def encode_change(choice: SymbolChoice, follows: int | None) -> bytes:
+    """Return the body of a change that follows the choice of that version; ``None``: any that is earlier."""
+    return msgspec.msgpack.encode((follows, encode_choice(choice)))
+
+
+def is_choice(data: bytes) -> bool:
+    """Tell the JSON of a choice from part of a snapshot: both are records of the topic beside the log."""
+    return data.startswith(b"{")
+
+
 def encode_snapshot(snapshot: Snapshot) -> list[bytes]:
     """Return the records of a snapshot, in order."""
     data = msgspec.msgpack.encode(snapshot)
@@ -272,5 +338,6 @@ def encode_snapshot(snapshot: Snapshot) -> list[bytes]:
     return [msgspec.msgpack.encode((snapshot.offset, index, len(parts), part)) for index, part in enumerate(parts)]
 
 
+_change_decoder = msgspec.msgpack.Decoder(tuple[int | None, bytes])
 _chunk_decoder = msgspec.msgpack.Decoder(tuple[int, int, int, bytes])
 _snapshot_decoder = msgspec.msgpack.Decoder(Snapshot)

@@ -150,7 +150,7 @@ class KafkaBusReader:
         if reading is not None and reading.token is not None and first <= reading.offset <= end:
             consumer.read_from(reading.offset)
             return
-        snapshot = consumer.newest_snapshot(end)
+        snapshot = consumer.kept(end).snapshot
         if reading is not None and reading.token is None and first <= reading.offset <= end:
             if snapshot is None or snapshot.offset <= self._snapshot_offset:
                 consumer.read_from(reading.offset)
@@ -205,6 +205,9 @@ class KafkaBusReader:
                 self.log.warn("record {offset} of the log is passed over: {error}", offset=offset, error=str(error))
             return
         is_history = offset < self._history_until
+        if taken.kind is Kind.CHANGE:
+            # For feeds.
+            return
         if not taken.counts:
             self.figures.void_records += 1
             self._led_by_unknown |= reading.token is None and not is_history and taken.kind is not Kind.CLAIM

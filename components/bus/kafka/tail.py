@@ -5,6 +5,7 @@ Owns the consumer, the reading and the candidacy. It tells the reactor of what c
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections import deque
 from collections.abc import Callable
@@ -17,11 +18,22 @@ from twisted.logger import Logger
 from components.bus.kafka.candidacy import Candidacy, Step
 from components.bus.kafka.connection import Contact, KafkaLimits
 from components.bus.kafka.consumer import LogConsumer, LogUnavailable
-from components.bus.kafka.log import READY, Kind, LogReading, MalformedRecord, Taken, encode_record, encode_snapshot
+from components.bus.kafka.log import (
+    READY,
+    TOKEN_BYTES,
+    Kind,
+    LogReading,
+    MalformedRecord,
+    Taken,
+    encode_change,
+    encode_record,
+    encode_snapshot,
+)
 from components.bus.kafka.producer import LineBroken
 from components.bus.kafka.thread import LogThread
 from components.core.batch import Standing
 from components.core.kafka_address import KafkaAddress
+from components.core.symbol_choice import NO_CHOICE, SymbolChoice, encode_choice
 
 _POLL_S = 0.05
 """How long a probe may be late."""
@@ -75,6 +87,12 @@ class Tail:
         self.malformed = 0
         """Records that are none."""
 
+        self.choice = NO_CHOICE
+        """The latest of which the log told; known before the lead is taken."""
+
+        self.known_choice = NO_CHOICE
+        """The latest that this feed knows; set by the reactor."""
+
         self.ready = False
         """Whether this feed is ready to lead; set by the reactor."""
 
@@ -96,6 +114,7 @@ class Tail:
         self._next_snapshot_at = 0.0
         self._snapshot_offset = -1
         self._reloads_at = 0.0
+        self._puts_back_at = 0.0
 
     def start(self) -> None:
         """Read until ``end``."""
@@ -179,16 +198,15 @@ class Tail:
             reading = self._begin(consumer, reading, first, end)
         consumer.read_from(reading.offset)
         self._reading = reading
+        self._learn(reading.choice)
         self._reloads_at = time.monotonic() + self._limits.snapshot_every_s
 
     def _begin(self, consumer: LogConsumer, unknowing: LogReading | None, first: int, end: int) -> LogReading:
-        snapshot = consumer.newest_snapshot(end)
-        if snapshot is not None and snapshot.offset >= first:
-            reading = LogReading.after(snapshot, keeps_newest=True)
-        elif unknowing is not None:
+        kept = consumer.kept(end)
+        if unknowing is not None and not kept.goes_on_in(first):
+            unknowing.know(kept.choice)
             return unknowing
-        else:
-            reading = LogReading(0 if first == 0 else end, keeps_newest=True)
+        reading = kept.reading(first, end, keeps_newest=True)
         consumer.read_until(reading, end)
         # What it has written before is in what has just been read, if anywhere.
         self._candidacy = Candidacy(self._limits.candidacy)
@@ -222,7 +240,15 @@ class Tail:
         if self.counted != counted:
             self._tell()
 
+    def _learn(self, choice: SymbolChoice) -> None:
+        if choice.version > self.choice.version:
+            self.choice = choice
+            self._tell()
+
     def _took(self, taken: Taken, reading: LogReading) -> None:
+        if taken.kind is Kind.CHANGE:
+            self._learn(reading.choice)
+            return
         if not taken.counts:
             self.void += 1
         if taken.ready and taken.token not in (self._candidacy.token, self._leading):
@@ -261,6 +287,8 @@ class Tail:
                 if now >= self._next_snapshot_at and reading.offset != self._snapshot_offset:
                     self._next_snapshot_at = now + self._limits.snapshot_every_s
                     self._snapshot_offset = reading.offset
+                    if reading.choice.version:
+                        self._send(self._address.standing_topic, encode_choice(reading.choice))
                     for value in encode_snapshot(reading.snapshot()):
                         self._send(self._address.standing_topic, value)
             elif not self._standing_back:
@@ -273,8 +301,17 @@ class Tail:
                     self._write(Kind.PROBE, READY if self.ready else b"")
                 elif step is Step.CLAIM:
                     self._write(Kind.CLAIM, reading.token or b"")
+            self._put_back(reading, now)
         except LineBroken as error:
             self._contact.failed(str(error))
+
+    def _put_back(self, reading: LogReading, now: float) -> None:
+        """Write again a choice that this feed knows and the topics have lost, until it is read back."""
+        known = self.known_choice
+        if known.version > reading.choice.version and now >= self._puts_back_at and not self._standing_back:
+            self._puts_back_at = now + self._limits.snapshot_every_s
+            change = encode_change(known, follows=None)
+            self._send(self._address.log_topic, encode_record(Kind.CHANGE, secrets.token_bytes(TOKEN_BYTES), change))
 
     def _write(self, kind: Kind, body: bytes = b"") -> None:
         self._send(self._address.log_topic, encode_record(kind, self._candidacy.token, body))

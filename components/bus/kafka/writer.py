@@ -85,7 +85,7 @@ class KafkaBusWriter:
         self._tail = Tail(
             self._address, self._limits, self._contact, self._reactor, send=self._send, on_news=self._take_news
         )
-        self._tail.ready = feed.ready
+        self._tail.ready, self._tail.known_choice = feed.ready, feed.choice
         self._tail.start()
         self._heartbeat = LoopingCall(self._beat)
         self._heartbeat.clock = self._reactor
@@ -181,7 +181,7 @@ class KafkaBusWriter:
         feed, tail = self._feed, self._tail
         if feed is None or tail is None:
             return
-        tail.ready = feed.ready
+        tail.ready, tail.known_choice = feed.ready, feed.choice
         self._beats_unready = 0 if tail.ready else self._beats_unready + 1
         if self._token is not None and self._beats_unready >= _BEATS_UNREADY and tail.another_stands_by():
             self.yield_lead("the exchange brings it nothing, and another feed stands by that gets something")
@@ -189,13 +189,22 @@ class KafkaBusWriter:
     def _take_news(self) -> None:
         if self._tail is None or self._feed is None:
             return
-        for news in self._tail.take_news():
+        all_news = self._tail.take_news()
+        # Looked at behind the news: so it is no older than these, and who takes over has the symbols of who led before.
+        self._follow_choice(self._feed, self._tail)
+        for news in all_news:
             if isinstance(news, Led):
                 self._lead(news)
             else:
                 self._lose(news)
         if self._token is not None:
             self._take_counted(self._tail.counted)
+
+    @staticmethod
+    def _follow_choice(feed: LeadableFeed, tail: Tail) -> None:
+        if tail.choice.version > feed.choice.version:
+            feed.choose(tail.choice)
+        tail.known_choice = feed.choice
 
     def _lead(self, news: Led) -> None:
         since, self._given_up_since = self._given_up_since, None

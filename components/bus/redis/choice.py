@@ -14,6 +14,7 @@ from components.bus.interface import LeadableFeed
 from components.bus.redis.link import Connection, RedisRefused
 from components.bus.redis.scripts import Script
 from components.core.symbol_choice import (
+    CHANGE_TRIES,
     ChangedMeanwhile,
     InvalidChoice,
     SymbolChoice,
@@ -24,9 +25,6 @@ from components.core.symbol_choice import (
 
 CHOICE = b"{crosstick}:symbols"
 """Hash: ``version``, and ``choice`` as JSON."""
-
-CHANGE_TRIES = 10
-"""How often a change is tried that others' changes come before."""
 
 # ARGV: the version that must stand, or nothing where any smaller one may; then the next version, and the choice.
 PUT_CHOICE = Script(

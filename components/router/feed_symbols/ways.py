@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from autobahn.wamp import ApplicationError
+from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.threads import deferToThreadPool
 
+from components.core.kafka_address import is_kafka_url, parse_kafka_url
 from components.core.redis_address import is_redis_url, parse_redis_url
 from components.core.symbol_choice import ChangedMeanwhile, SymbolChoice, decode_choice
 from components.settings import BusSettings
@@ -14,10 +17,16 @@ from components.uris import (
     ERROR_BUS_UNAVAILABLE,
     ERROR_CHANGED_MEANWHILE,
     ERROR_NO_SUCH_PROCEDURE,
+    ERROR_NOT_KEPT,
     ERROR_NOT_READY,
-    ERROR_NOT_SUPPORTED,
     FEED_CHOOSE,
 )
+
+if TYPE_CHECKING:
+    from components.bus.kafka import KafkaLimits
+
+MAX_WAITING = 4
+"""Changes that wait for the one under way; more are refused."""
 
 
 class WayToFeeds(Protocol):
@@ -72,24 +81,57 @@ class FeedsOnRedis:
             finally:
                 connection.close()
         except ChangedMeanwhile as error:
-            raise ApplicationError(ERROR_CHANGED_MEANWHILE, str(error), version=error.version) from None
+            raise _changed_meanwhile(error) from None
         except RedisTrouble as error:
             raise ApplicationError(ERROR_BUS_UNAVAILABLE, f"Redis at {self._link.address}: {error}") from None
 
 
-class NoWay:
-    """A bus that has no place for it."""
+class FeedsOnKafka:
+    """Kafka's log keeps the choice, and all feeds read it there. One change at a time, in a thread."""
+
+    def __init__(self, reactor: Any, url: str, limits: KafkaLimits | None = None) -> None:
+        from components.bus.kafka import KafkaLimits
+
+        self._reactor = reactor
+        self._address = parse_kafka_url(url)
+        self._limits = limits or KafkaLimits()
+        self._one_at_a_time = DeferredLock()
 
     async def choose(self, symbols: Sequence[str] | None, by: str, if_version: int | None) -> SymbolChoice:
-        """See ``WayToFeeds.choose``: always refused."""
-        raise ApplicationError(
-            ERROR_NOT_SUPPORTED,
-            "with Kafka the symbols are those of CROSSTICK_SYMBOLS: set it for all feeds, and start them anew one by one",
-        )
+        """See ``WayToFeeds.choose``."""
+        from components.bus.kafka.choice import ChoiceNotKept, change_choice
+        from components.bus.kafka.consumer import LogUnavailable
+
+        where = f"Kafka at {self._address.brokers}"
+        if len(self._one_at_a_time.waiting) >= MAX_WAITING:
+            raise ApplicationError(ERROR_BUS_UNAVAILABLE, f"{where}: {MAX_WAITING} changes wait for it already")
+
+        def change() -> Deferred[SymbolChoice]:
+            threads = self._reactor.getThreadPool()
+            return deferToThreadPool(
+                self._reactor, threads, change_choice, self._address, self._limits, symbols, by, if_version
+            )
+
+        try:
+            choice: SymbolChoice = await self._one_at_a_time.run(change)
+        except ChangedMeanwhile as error:
+            raise _changed_meanwhile(error) from None
+        except ChoiceNotKept as error:
+            text = f"the symbols are in force, but {where} did not confirm that it keeps them: {error}"
+            raise ApplicationError(ERROR_NOT_KEPT, text, version=error.version) from None
+        except LogUnavailable as error:
+            raise ApplicationError(ERROR_BUS_UNAVAILABLE, f"{where}: {error}") from None
+        return choice
+
+
+def _changed_meanwhile(error: ChangedMeanwhile) -> ApplicationError:
+    return ApplicationError(ERROR_CHANGED_MEANWHILE, str(error), version=error.version)
 
 
 def way_to_feeds(bus: BusSettings, reactor: Any, call: Callable[..., Any]) -> WayToFeeds:
     """Return the way of a node's bus; ``call`` is ``OwnFeed``'s."""
     if is_redis_url(bus.url):
         return FeedsOnRedis(reactor, bus.url)
-    return NoWay() if bus.url else OwnFeed(call)
+    if is_kafka_url(bus.url):
+        return FeedsOnKafka(reactor, bus.url)
+    return OwnFeed(call)

@@ -1,7 +1,8 @@
 """How the metrics of a node's workers become the node's: a rule for each family, said where the family is made. Pure.
 
-Counters and histograms are summed. Of a gauge the rule is said when it is made: a number of things is summed, while of ages,
-lags and what all workers see alike the greatest is taken, and of what must be so in every worker the least.
+Counters and histograms are summed, but of counters, or samples of them, of what all workers see alike the greatest is taken. Of
+a gauge the rule is said when it is made: a number of things is summed, while of ages, lags and what all workers see alike the
+greatest is taken, and of what must be so in every worker the least.
 """
 
 from __future__ import annotations
@@ -41,13 +42,18 @@ RULES: dict[str, Merge] = {
 }
 """By family, for gauges; those made by ``gauge`` add theirs."""
 
-COUNTERS_BY_MAX: set[str] = set()
-"""Counters of what all workers see alike: two that have seen the same have not seen it twice."""
+SEEN_BY_ALL: dict[str, bool | frozenset[str]] = {}
+"""By counter, what of it all workers see alike, see ``counter``: two that have seen the same have not seen it twice."""
 
 
 def _rule(name: str, merge: Merge) -> None:
     if RULES.setdefault(name, merge) is not merge:
         raise ValueError(f"{name} is merged by {RULES[name].value} elsewhere")
+
+
+def _seen_by_all(name: str, seen: bool | frozenset[str]) -> None:
+    if SEEN_BY_ALL.setdefault(name, seen) != seen:
+        raise ValueError(f"of {name} something else is seen by all workers elsewhere")
 
 
 def gauge(
@@ -67,14 +73,17 @@ def counter(
     count: float | Mapping[str, float],
     label: str | None = None,
     *,
-    seen_by_all: bool = False,
+    seen_by_all: bool | frozenset[str] = False,
 ) -> CounterMetricFamily:
     """Return a counter, of one count or of one for each value of a label; its samples' name ends with ``_total``.
 
-    ``seen_by_all``: every worker counts the same things, so that the greatest count is the node's.
+    ``seen_by_all``: every worker counts the same things, so that the greatest count is the node's; or those values of the label
+    of which that is so.
+
+    Raises:
+        ValueError: the counter was made with another ``seen_by_all``.
     """
-    if seen_by_all:
-        COUNTERS_BY_MAX.add(name)
+    _seen_by_all(name, seen_by_all)
     family = CounterMetricFamily(name, help_text, labels=[] if label is None else [label])
     for label_value, each in count.items() if isinstance(count, Mapping) else [(None, count)]:
         family.add_metric([] if label_value is None else [label_value], float(each))
@@ -133,12 +142,14 @@ def merged(workers: Iterable[Iterable[Metric]]) -> list[Metric]:
             rule = _rule_of(metric)
             if rule is None:
                 continue
+            alike = _seen_alike(metric)
             if metric.name not in families:
                 families[metric.name] = Metric(metric.name, metric.documentation, metric.type)
             samples = values.setdefault(metric.name, {})
             for sample in metric.samples:
                 key = sample.name, tuple(sorted(sample.labels.items()))
-                samples[key] = _merge(rule, samples[key], sample.value) if key in samples else sample.value
+                by = Merge.MAX if not alike.isdisjoint(sample.labels.values()) else rule
+                samples[key] = _merge(by, samples[key], sample.value) if key in samples else sample.value
     for name, family in families.items():
         family.samples = [Sample(sample, dict(labels), value) for (sample, labels), value in values[name].items()]
     return list(families.values())
@@ -148,8 +159,14 @@ def _rule_of(metric: Metric) -> Merge | None:
     if metric.type == "gauge":
         return RULES.get(metric.name)
     if metric.type == "counter":
-        return Merge.MAX if metric.name in COUNTERS_BY_MAX else Merge.SUM
+        return Merge.MAX if SEEN_BY_ALL.get(metric.name) is True else Merge.SUM
     return Merge.SUM if metric.type in ("histogram", "gaugehistogram") else None
+
+
+def _seen_alike(metric: Metric) -> frozenset[str]:
+    """Return the values of a counter's label that all workers count alike, where only some of them are such."""
+    seen = SEEN_BY_ALL.get(metric.name, False)
+    return frozenset() if isinstance(seen, bool) else seen
 
 
 def _merge(rule: Merge, one: float, other: float) -> float:

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from components.bus import ReaderFigures
 from components.core.closing import ENDED_BY
-from components.core.faults import CONDITIONS, MOMENTS
+from components.core.faults import CONDITIONS, MOMENTS, FaultReach
 from components.core.limits import LIMIT_NAMES
 from components.router import runtime
 from components.router.buffer_usage import BufferUsage
@@ -23,6 +23,8 @@ from components.router.metrics.families import Merge, counter, gauge
 from components.router.metrics.traffic import feed_metrics, traffic_metrics
 from components.router.runtime import Runtime
 from components.tokens import TokenCause
+
+_FAULTS_OF_THE_NODE = frozenset(fault.value for fault in (*CONDITIONS, *MOMENTS) if fault.reach is FaultReach.NODE)
 
 
 class WorkerCollector(Collector):
@@ -41,7 +43,7 @@ class WorkerCollector(Collector):
         if worker is None:
             return
         yield from _connections(worker)
-        yield from _faults(worker)
+        yield from fault_metrics(worker)
         yield from _links(worker)
         yield from _resuming(worker)
         yield from _keys(worker)
@@ -72,7 +74,8 @@ def _connections(worker: Runtime) -> Iterator[Metric]:
     )
 
 
-def _faults(worker: Runtime) -> Iterator[Metric]:
+def fault_metrics(worker: Runtime) -> Iterator[Metric]:
+    """Return which faults are, and how often each has been."""
     active = {entry.fault for entry in worker.faults.active()}
     yield gauge(
         "crosstick_fault_active",
@@ -83,9 +86,10 @@ def _faults(worker: Runtime) -> Iterator[Metric]:
     )
     yield counter(
         "crosstick_faults",
-        "How often each began, or happened",
+        "How often each began, or happened; without what an ordinary start is made of",
         {fault.value: worker.faults.counts.get(fault, 0) for fault in (*CONDITIONS, *MOMENTS)},
         "fault",
+        seen_by_all=_FAULTS_OF_THE_NODE,
     )
 
 

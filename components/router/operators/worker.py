@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from components.core.closing import CloseReason
-from components.core.faults import FaultEntry
+from components.core.fault_log import FaultEntry
 from components.core.log_text import escaped
 from components.core.paging import PageBuilder
 from components.router import runtime

@@ -225,7 +225,7 @@ class GatewayDealer(LimitedDealer):
             text = f"no callee is registered for procedure {call.procedure}"
             error = message.Error(message.Call.MESSAGE_TYPE, call.request, ERROR_NO_SUCH_PROCEDURE, args=[text])
             self._router.send(session, error)
-        elif not self.seam.answered_directly(session, call):
+        elif not self.seam.direct_calls.answered(session, call):
             super().call_allowed(session, call)
 
     def _is_far(self, procedure: str) -> bool:

@@ -3,8 +3,7 @@
 - ``RouterSeam`` puts the fan-out between a realm's broker and its sessions. Subscriptions stay Crossbar's: its map is
   watched, so authorisation, patterns and the meta API are what they were. A publish takes the fast path only when nothing
   about it is special; all others take Crossbar's, and reach a session behind the events that wait for it. What
-  ``get_retained`` brings of the market is sent behind Crossbar's SUBSCRIBED. Calls of the bus are answered without an
-  invocation.
+  ``get_retained`` brings of the market is sent behind Crossbar's SUBSCRIBED. Calls of the bus: see ``direct_calls``.
 - Subscriptions that others have too are made here as ``Broker`` makes them, without the meta events that nobody hears; the
   first and the last of a subscription, and all refusals, are Crossbar's.
 """
@@ -16,11 +15,10 @@ from functools import partial
 from typing import Any, ClassVar, Protocol
 
 from autobahn import util
-from autobahn.wamp import ApplicationError, message
+from autobahn.wamp import message
 from autobahn.wamp.message import _URI_PAT_LOOSE_NON_EMPTY
 from twisted.logger import Logger
 
-from components.bus.read_ahead import read_ahead
 from components.core.closing import CloseReason
 from components.core.payload import EncodedPayload, is_plain_value
 from components.router.access.gate import Gate
@@ -32,6 +30,7 @@ from components.router.engine.pending import frames_of
 from components.router.engine.requests import is_plain_json
 from components.router.engine.serializers import WrappingJsonSerializer
 from components.router.plain.market import MarketView
+from components.router.seam.direct_calls import DirectCalls
 from components.router.seam.gateway_router import (
     GatewayBroker,
     GatewayDealer,
@@ -41,7 +40,7 @@ from components.router.seam.gateway_router import (
     full_of_subscriptions,
     is_peer,
 )
-from components.uris import ERROR_RUNTIME, SUBSCRIPTION_REVOKED
+from components.uris import SUBSCRIPTION_REVOKED
 
 Decide = Callable[[Any, str, str, dict[str, Any]], dict[str, Any] | None]
 """``(session, action, uri, options)`` → Crossbar's authorization, or ``None`` where the role is not ours to decide."""
@@ -66,10 +65,6 @@ RegistrationListener = Callable[[Any, str, int], None]
 META_TOPICS = tuple(
     f"wamp.subscription.{event}" for event in ("on_create", "on_subscribe", "on_unsubscribe", "on_delete")
 )
-
-
-def _error(call: Any, uri: str, *arguments: object) -> Any:
-    return message.Error(message.Call.MESSAGE_TYPE, call.request, uri, args=list(arguments))
 
 
 def _topic_of(observation: Any) -> str | None:
@@ -103,6 +98,7 @@ class RouterSeam:
         broker = router._broker
         subscriptions = WatchedSubscriptions(broker._subscription_map, self)
         self.decide = decide
+        self.direct_calls = DirectCalls(router)
         self.market: MarketView | None = None
         """What plain sessions need to know of the realm's market."""
         self.fanout = FanOut(clock, self._match, self._overflowed, condenser, window_s, hold)
@@ -124,9 +120,6 @@ class RouterSeam:
         self._meta_heard: bool | None = None
         """Whether somebody hears the meta events of subscriptions; ``None`` when it has to be looked up."""
         self._json = WrappingJsonSerializer()
-        self._direct: dict[str, Callable[[bytes], None]] = {}
-        self._direct_transport: Any = None
-        """By which the last direct call has come."""
         service = router._realm.session
         if service is not None and len(service._expose_on_sessions) == 1:
             service.publish = partial(self._publish_meta, service.publish)
@@ -225,51 +218,6 @@ class RouterSeam:
         if not is_plain_json(payload.json):
             return False
         self.publish(publish.topic, payload)
-        return True
-
-    # Calls
-
-    def answer_directly(self, procedure: str, take: Callable[[bytes], None]) -> None:
-        """Let calls of a procedure that is registered here, with bytes as their one argument, reach ``take`` at once.
-
-        Crossbar's way by an INVOCATION and a YIELD costs more than a batch of ticks. Only a call that Crossbar has
-        authorised before, and remembers so, goes past it. An ``ApplicationError`` is answered as it would be there.
-        """
-        self._direct[procedure] = take
-
-    def read_ahead(self) -> None:
-        """Read what has come on the connection by which direct calls come."""
-        if self._direct_transport is not None:
-            read_ahead(self._direct_transport)
-
-    def answered_directly(self, session: Any, call: Any) -> bool:
-        """Answer a CALL whose procedure has a direct way; return whether it had."""
-        take = self._direct.get(call.procedure)
-        if (
-            take is None
-            or not call.args
-            or len(call.args) != 1
-            or type(call.args[0]) is not bytes
-            or call.kwargs
-            or call.receive_progress
-            or call.forward_for
-            or self._router.is_traced
-        ):
-            return False
-        remembered = self._router._authorization_cache.get((session._realm, session._authrole, call.procedure, "call"))
-        if not remembered or not remembered["allow"]:
-            return False
-        self._direct_transport = getattr(session._transport, "transport", None)
-        answer = message.Result(call.request, args=[None])
-        try:
-            take(call.args[0])
-        except ApplicationError as error:
-            answer = _error(call, error.error, *error.args)
-        except Exception as error:
-            # As Crossbar does with what a procedure raises by mistake: without an answer the caller would wait for ever.
-            self.life_log.failure("a call of {procedure} failed", procedure=call.procedure)
-            answer = _error(call, ERROR_RUNTIME, str(error))
-        self._router.send(session, answer)
         return True
 
     def _publish_meta(self, publish: Callable[..., Any], topic: str, *arguments: Any, **options: Any) -> Any:

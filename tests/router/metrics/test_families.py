@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from math import inf
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,9 +14,11 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from components.core.faults import CONDITIONS, MOMENTS, Fault, FaultReach
 from components.core.histogram import Histogram
 from components.router.metrics.families import (
     RULES,
+    SEEN_BY_ALL,
     Merge,
     counter,
     gauge,
@@ -23,6 +27,7 @@ from components.router.metrics.families import (
     merged,
     parse,
 )
+from components.router.metrics.worker import fault_metrics
 
 BOUNDS = (0.1, 1.0, 10.0)
 
@@ -61,6 +66,9 @@ def a_worker(number: int, values: list[float], peers: dict[str, float]) -> list[
         counter("t_events", "Events", number),
         counter("t_by_reason", "By reason", {"one": number, "two": 1}, "reason"),
         counter("t_seen", "Seen by all", number, seen_by_all=True),
+        counter(
+            "t_faults", "Some of them", {"far": number, "own": number}, "fault", seen_by_all=frozenset({"far", "away"})
+        ),
         gauge("t_sessions", "Sessions", {"market": number}, Merge.SUM, "realm"),
         gauge("t_lag", "Lag", number, Merge.MAX),
         gauge("t_connected", "Connected", number, Merge.MIN),
@@ -93,6 +101,8 @@ def test_a_node_has_sums_greatest_and_least_as_each_family_says(
     assert node["t_by_reason_total", "one"] == sum(counts)
     assert node["t_by_reason_total", "two"] == len(workers)
     assert node["t_seen_total",] == max(counts)
+    assert node["t_faults_total", "far"] == max(counts)
+    assert node["t_faults_total", "own"] == sum(counts)
     assert node["t_sessions", "market"] == sum(counts)
     assert node["t_lag",] == max(counts)
     assert node["t_connected",] == min(counts)
@@ -126,6 +136,22 @@ def test_a_nodes_metrics_can_be_merged_again_in_any_order(
     assert samples_of(merged([*others, first])) == samples_of(merged([first, merged(others)]))
 
 
+@few
+@given(st.lists(st.fixed_dictionaries(dict.fromkeys((*CONDITIONS, *MOMENTS), numbers)), min_size=1, max_size=4))
+def test_a_fault_that_all_workers_see_counts_once_and_one_of_their_own_for_each(
+    counted: list[dict[Fault, int]],
+) -> None:
+    texts = []
+    for counts in counted:
+        log: Any = SimpleNamespace(counts=counts, active=list)
+        worker: Any = SimpleNamespace(faults=log)
+        texts.append(text_of(list(fault_metrics(worker))))
+    node = samples_of(merged(parse(text) for text in texts))
+    for fault in (*CONDITIONS, *MOMENTS):
+        each = [counts[fault] for counts in counted]
+        assert node["crosstick_faults_total", fault] == (max(each) if fault.reach is FaultReach.NODE else sum(each))
+
+
 def test_a_gauge_that_nobody_has_a_rule_for_is_left_out() -> None:
     assert merged([parse("# TYPE t_unknown gauge\nt_unknown 1\n")]) == []
 
@@ -135,6 +161,10 @@ def test_a_family_has_one_rule() -> None:
     with pytest.raises(ValueError, match="t_ruled is merged by max elsewhere"):
         gauge("t_ruled", "Ruled", 1, Merge.SUM)
     del RULES["t_ruled"]
+    counter("t_ruled", "Ruled", 1, seen_by_all=True)
+    with pytest.raises(ValueError, match="of t_ruled something else is seen by all workers elsewhere"):
+        counter("t_ruled", "Ruled", 1)
+    del SEEN_BY_ALL["t_ruled"]
 
 
 def test_what_is_no_workers_text_is_none() -> None:
