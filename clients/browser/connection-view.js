@@ -49,6 +49,7 @@ export class ConnectionView {
   #silent = 0;
   #listed = 0;
   #quiet_ms = null;
+  #flowingSince_ms = null; // while line and feed are live
   #age_ms = null;
   #wasLive = false;
   #frozen = null;
@@ -72,7 +73,7 @@ export class ConnectionView {
     this.#showLine(tone, text);
     this.#showFeed();
     element("interruption").hidden = element("notice").hidden = true;
-    this.#say(text, text);
+    this.#say(text, text, this.#now_ms());
   }
 
   /** Take what MarketConnection's `onState` says. */
@@ -125,7 +126,11 @@ export class ConnectionView {
     if (this.#line === null) {
       return;
     }
-    const quiet = this.flowing && this.#quiet_ms !== null && this.#quiet_ms > QUIET_MS;
+    const now_ms = this.#now_ms();
+    this.#flowingSince_ms = this.flowing ? (this.#flowingSince_ms ?? now_ms) : null;
+    // That nothing came while nothing could is told otherwise.
+    const quiet_ms = this.flowing && this.#quiet_ms !== null ? Math.min(this.#quiet_ms, now_ms - this.#flowingSince_ms) : 0;
+    const quiet = quiet_ms > QUIET_MS;
     const standing = standingOf({
       line: this.#line,
       wasLive: this.#wasLive,
@@ -141,10 +146,10 @@ export class ConnectionView {
     this.#showBanner(frozen);
     element("notice").hidden = !quiet;
     if (quiet) {
-      setText("notice", `Nothing has come for ${formatDelay(Math.floor(this.#quiet_ms / 1_000) * 1_000)}, though connection and feed are up.`);
+      setText("notice", `Nothing has come for ${formatDelay(Math.floor(quiet_ms / 1_000) * 1_000)}, though connection and feed are up.`);
     }
     const reason = this.#line === ConnectionState.LIVE ? feedReason(this.#feed) : element("interruption-reason").textContent;
-    this.#say(kind, frozen ? `${text}. ${reason} Prices stand still.` : text);
+    this.#say(kind, frozen ? `${text}. ${reason} Prices stand still.` : text, now_ms);
   }
 
   #showLine(tone, text) {
@@ -181,8 +186,8 @@ export class ConnectionView {
     }
   }
 
-  #say(kind, text) {
-    const said = this.#announcer.next(kind, text, this.#now_ms());
+  #say(kind, text, now_ms) {
+    const said = this.#announcer.next(kind, text, now_ms);
     if (said !== null) {
       setText("announcer", said);
     }

@@ -208,9 +208,12 @@ async def test_a_feed_that_is_not_heard_is_said_until_it_is(node: Node, chromium
             view.take({{ state: 'live', reason: null, uri: null, retryAt_ms: null }});
             const exchange = {{ last_error: 'connection refused' }};
             for (const state of ['live', 'feed_lost', 'connecting', 'live']) {{
+                view.tick(outcome.length === 0 ? 0 : 60_000);
                 view.takeFeed({{ state, since: {since_ms}, stale: 0, exchange }});
                 outcome.push(said());
             }}
+            view.tick(60_000);
+            outcome.push(said());
             view.take({{ state: 'waiting', reason: 'x', uri: 'crosstick.close.stalled', retryAt_ms: null }});
             outcome.push(said());
             announcer.textContent = 'nothing since';
@@ -222,7 +225,7 @@ async def test_a_feed_that_is_not_heard_is_said_until_it_is(node: Node, chromium
             return [outcome, frozen];
         }})"""
     )
-    [live, lost, connecting, again, closed, attempts], frozen = told
+    [live, lost, connecting, again, quiet, closed, attempts], frozen = told
     assert live[:4] == again[:4] == ["Live", "good", True, "Live"]
     assert lost[:3] == ["Not live: feed lost", "bad", False]
     assert "The gateway hears no feed since" in lost[3]
@@ -230,6 +233,7 @@ async def test_a_feed_that_is_not_heard_is_said_until_it_is(node: Node, chromium
     assert connecting[0] == "Not live: feed connecting"
     assert "It says: connection refused." in connecting[4]
     assert "refused" not in connecting[3]
+    assert quiet[:3] == ["Live, but nothing comes", "waiting", True]
     assert closed[0] == "Disconnected"
     assert "this page did not read for too long" in closed[3]
     # A screen reader is told of the fault, not of each attempt.
