@@ -111,11 +111,13 @@ async def test_a_refused_token_is_shown_and_not_tried_again(node: Node, chromium
 
 @pytest_twisted.ensureDeferred
 async def test_a_viewer_of_some_symbols_sees_those(node: Node, chromium: Chromium) -> None:
-    page = await chromium.open_page(f"{node.url}/#token={node.token('alice', symbols=['BTC*'])}")
+    page = await chromium.open_page(f"{node.url}/#token={node.token('alice', ttl_s=240, symbols=['BTC*'])}")
     await page.wait_for(f"{LIVE} && {PRICED} >= 1")
     symbols = await page.evaluate("[...document.querySelectorAll('.ticker tbody tr')].map(row => row.dataset.symbol)")
     assert symbols
     assert all(symbol.startswith("BTC") for symbol in symbols)
+    await page.wait_for("!document.getElementById('token-ends').hidden")
+    assert (await page.text_of("#token-ends-in")).startswith("in ")
 
 
 @pytest_twisted.ensureDeferred
