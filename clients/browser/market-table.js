@@ -273,10 +273,11 @@ export class MarketTable {
 
   #paintRows() {
     const now_ms = performance.now();
+    const exchange_ms = this.#exchangeTime_ms();
     let longest = 0;
     for (const row of this.#rows.values()) {
       if (row.dirty && row.inView) {
-        row.paint(now_ms);
+        row.paint(now_ms, exchange_ms);
         longest = Math.max(longest, row.priceLength);
       }
     }
@@ -288,10 +289,11 @@ export class MarketTable {
   /** Besides the ages in view, values that changed elsewhere: who searches the page, or has it read out, finds them late, not never. */
   #paintAges() {
     const now_ms = performance.now();
+    const exchange_ms = this.#exchangeTime_ms();
     const elsewhere = [];
     for (const row of this.#rows.values()) {
       if (row.inView) {
-        row.paintAge(now_ms);
+        row.paintAge(now_ms, exchange_ms);
       } else {
         elsewhere.push(row);
       }
@@ -300,7 +302,7 @@ export class MarketTable {
     for (let count = Math.min(ROWS_ELSEWHERE, elsewhere.length); count > 0; count -= 1) {
       this.#turn = (this.#turn + 1) % elsewhere.length;
       if (elsewhere[this.#turn].dirty) {
-        elsewhere[this.#turn].paint(now_ms);
+        elsewhere[this.#turn].paint(now_ms, exchange_ms);
       }
     }
   }

@@ -63,8 +63,8 @@ export class Row {
     return this.#state;
   }
 
-  /** Paint what has changed of the values; `now_ms` as performance.now(). */
-  paint(now_ms) {
+  /** Paint what has changed of the values; `now_ms` as performance.now(), `exchange_ms` is about the exchange's time. */
+  paint(now_ms, exchange_ms) {
     this.dirty = false;
     const { price, direction, priceColumn, change, dayVolume, bid, ask, missed, lostUnknown, moved_ms, silent } = this.#state;
     const [priceText, bidText, askText] = [price, bid, ask].map((value) => (value === null ? NONE : priceColumn.rounded(value)));
@@ -93,12 +93,13 @@ export class Row {
     this.#set("moved", moved_ms !== null && now_ms - moved_ms < HIGHLIGHT_MS, (moved) =>
       this.#cells.price.classList.toggle("moved", moved),
     );
-    this.paintAge(now_ms);
+    this.paintAge(now_ms, exchange_ms);
   }
 
-  paintAge(now_ms) {
-    const { arrived_ms, moved_ms } = this.#state;
-    write(this.#cells.age, arrived_ms === null ? NONE : formatAge(now_ms - arrived_ms));
+  /** Paint how old the last trade is. One that was kept for who joins is as old as it is, however lately it came. */
+  paintAge(now_ms, exchange_ms) {
+    const { ts, moved_ms } = this.#state;
+    write(this.#cells.age, ts === null ? NONE : formatAge(exchange_ms - ts));
     if (this.#shown.moved && now_ms - moved_ms >= HIGHLIGHT_MS) {
       this.#shown.moved = false;
       this.#cells.price.classList.remove("moved");

@@ -20,9 +20,7 @@ export class SymbolState {
   book = null;
   /** The last 24 hours, where the exchange tells. */
   day = null;
-  /** When the last trade arrived here, as performance.now(); null before the first. */
-  arrived_ms = null;
-  /** When the price last moved after it had stood still for a while, likewise. */
+  /** When the price last moved after it had stood still for a while, as performance.now(). */
   moved_ms = null;
   /** Trades that came summed up in another, that the gateway left out, and that never came for another reason. */
   merged = 0;
@@ -61,7 +59,6 @@ export class SymbolState {
     this.side = tick.side;
     this.ts = tick.ts;
     this.seq = tick.seq;
-    this.arrived_ms = now_ms;
     this.merged += merged - 1;
     this.dropped += dropped;
     this.priceColumn.learn(price);

@@ -136,9 +136,9 @@ test("symbols are sorted by what a column shows, those without it last, equal on
   const market = new MarketState();
   market.list(["A", "B", "C", "D"]);
   market.takeTick(tick(1, 5, { symbol: "B" }), 0);
-  market.takeTick(tick(1, 7, { symbol: "D" }), 0);
+  market.takeTick(tick(9, 7, { symbol: "D" }), 0); // which came no later, but happened later
   const by = (key, direction) => sorted(market.listed, { key, direction }).map(({ symbol }) => symbol).join("");
-  assert.deepEqual([by("price", "descending"), by("price", "ascending"), by("symbol", "descending"), by(null, "none")], ["DBAC", "BDAC", "DCBA", "ABCD"]);
+  assert.deepEqual([by("price", "descending"), by("price", "ascending"), by("symbol", "descending"), by(null, "none"), by("age", "ascending")], ["DBAC", "BDAC", "DCBA", "ABCD", "DBAC"]);
 });
 
 test("a column's head goes through its directions and then to the gateway's order", () => {

@@ -334,7 +334,7 @@ async def test_long_names_and_prices_have_room(node: Node, chromium: Chromium) -
             table.setSymbols(market.listed);
             const prices = [0.00000123, 0.00012345, 123456789.12];
             market.listed.forEach(({ symbol }, at) => {
-                market.takeTick({ symbol, price: prices[at], volume: 1, ts: 1, id: 1, seq: 1 }, 0);
+                market.takeTick({ symbol, price: prices[at], volume: 1, ts: Date.now(), id: 1, seq: 1 }, 0);
                 market.takeBook({ symbol, bid: prices[at], bid_volume: 1, ask: prices[at], ask_volume: 123456789.12 });
                 market.takeDay({ symbol, last: 12, open: 1, high: 12, low: 1, volume: 1, quote_volume: 1e15 });
                 table.changed(symbol);
