@@ -10,7 +10,13 @@ import pytest
 from tests.fuzz import __main__ as runner
 from tests.fuzz.mutate import mutated, run_mutations
 from tests.fuzz.targets import TARGETS, Target
-from tests.fuzz.world import Violation, require
+from tests.fuzz.world import Violation, require, world
+
+
+@pytest.fixture(autouse=True)
+def forgotten_log() -> None:
+    """Forget what other tests of this process had logged since the world is there: none of it is a target's doing."""
+    world().log.take_all()
 
 
 @pytest.mark.parametrize("name", TARGETS)
