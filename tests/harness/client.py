@@ -143,11 +143,14 @@ class Clients:
         """Return an open WebSocket connection that speaks WAMP in JSON by hand, from an address of the loopback.
 
         With another ``subprotocol`` it can send bytes, and is sent nothing that it understands.
+
+        Raises:
+            ConnectionError: the handshake failed.
         """
         factory = WebSocketClientFactory(url, protocols=[subprotocol])
         factory.protocol = Peer
         peer: Peer = await self._connect(url, factory, bind)
-        await peer.is_open
+        await peer.opened
         return peer
 
     async def _connect(self, url: str, factory: Any, bind: str = "127.0.0.1") -> Any:
@@ -182,7 +185,11 @@ class Peer(WebSocketClientProtocol):
         self.closed: Deferred[tuple[int | None, str | None]] = Deferred()
         """Fires with code and reason of the close frame."""
 
+        self.opened: Deferred[None] = Deferred()
         self._waiting: list[tuple[int, Deferred[list[Any]]]] = []
+
+    def onOpen(self) -> None:
+        self.opened.callback(None)
 
     def say(self, *message: Any) -> None:
         """Send a WAMP message."""
@@ -226,6 +233,8 @@ class Peer(WebSocketClientProtocol):
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         if not self.closed.called:
             self.closed.callback((code, reason))
+        if not self.opened.called:
+            self.opened.errback(ConnectionError(f"closed: {code} {reason}"))
         for _, waiting in self._waiting:
             waiting.errback(ConnectionError(f"closed: {code} {reason}"))
         self._waiting.clear()
