@@ -395,6 +395,25 @@ async def test_a_feed_that_knows_a_choice_that_the_topics_have_lost_tells_them(p
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_gateway_that_finds_nothing_of_what_stands_overrides_it_or_refuses_and_never_says_what_is_not_so(
+    parts: Parts,
+) -> None:
+    feed = await parts.leading_feed(replace(LIMITS, snapshot_every_s=1000))
+    chosen = await parts.way().choose(["BTCUSDT"], "olga", 0)
+    await until(lambda: feed.choice == chosen)
+    for topic in (parts.address.log_topic, parts.address.standing_topic):
+        parts.broker.forget_before(topic, parts.end_of_log(topic))
+    for version in (0, chosen.version):
+        with pytest.raises(ApplicationError, match="what stands is not known") as raised:
+            await parts.way().choose(["ETHUSDT"], "olga", version)
+        assert raised.value.error == "crosstick.error.bus_unavailable"
+    later = await parts.way().choose(["XRPUSDT"], "olga", None)
+    await until(lambda: feed.choice == later)
+    last = await parts.way().choose(None, "olga", later.version)
+    await until(lambda: feed.choice == last)
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_choice_that_is_in_force_and_not_confirmed_to_be_kept_is_told_so(
     parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
