@@ -3,6 +3,8 @@
 A feed counts from its own start, and says besides what it has counted since it took the lead. Rules:
 
 - Of a feed that goes on leading, what it has counted since it was last heard.
+- Of one that has lost the lead and leads again, and nobody else was heard meanwhile, the same of its connections; but of trades
+  what it has found to be missing since it took the lead anew: it goes on from what has arrived, and counts again what had not.
 - Of one that takes over, what it has counted since it took the lead. What it had counted before that in a lead of its own was
   heard then; what it found to be missing when it was cut off from the bus, and did not know that it led no more, the one that
   took over from it has made good, or counted as well. One that was started anew, be it under the same name, has taken over.
@@ -66,6 +68,9 @@ class LeadingFeed:
         self._last: _Process | None = None
         """That was heard."""
 
+        self._last_lead = 0
+        """Which of its leads it was, from 1; 0 where it does not say so."""
+
         self._epoch = 0
         self._counts: dict[_Process, dict[str, int]] = {}
         """Of each feed; the one heard last stands last."""
@@ -101,19 +106,24 @@ class LeadingFeed:
         counts = {"reconnects": _number(_mapping(status.get("exchange")).get("reconnects"))}
         counts |= {name: _number(counters.get(name)) for name in _COUNTED}
         process = _Process(str(status.get("feed")), _number(status.get("started")) or None)
+        in_this_lead = status.get("since_lead")
+        lead = _number(_mapping(in_this_lead).get("lead"))
         last, self._last = self._last, process
+        last_lead, self._last_lead = self._last_lead, lead
         before = self._counts.pop(process, None)
         self._counts[process] = counts
         if len(self._counts) > MAX_KNOWN_FEEDS:
             del self._counts[next(iter(self._counts))]
         if last is None:
             return dict.fromkeys(counts, 0)
-        in_this_lead = status.get("since_lead")
         if process != last and isinstance(in_this_lead, Mapping):
             return {name: _number(in_this_lead.get(name)) for name in counts}
         if before is None:
             return dict.fromkeys(counts, 0)
-        return {name: count - before[name] if count >= before[name] else count for name, count in counts.items()}
+        grown = {name: count - before[name] if count >= before[name] else count for name, count in counts.items()}
+        if process == last and lead and lead != last_lead:
+            grown |= {name: _number(_mapping(in_this_lead).get(name)) for name in _COUNTED}
+        return grown
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -61,6 +61,20 @@ def test_a_feed_of_an_earlier_version_beside_a_later_one() -> None:
     assert feed.look(status("old", missed=2)).missed_trades == 2
 
 
+def test_of_a_feed_that_leads_again_trades_count_as_of_its_new_lead_and_connections_as_of_the_last_look() -> None:
+    def heard(lead: int, reconnects: int, missed: int, since_lead: int) -> FeedChanges:
+        said = later_status(missed=missed, since_lead=since_lead)
+        said["exchange"]["reconnects"] = reconnects
+        said["since_lead"]["lead"] = lead
+        return feed.look(said)
+
+    feed = LeadingFeed()
+    heard(1, reconnects=0, missed=3, since_lead=3)
+    # It has counted five that never arrived, and then the same again; meanwhile it had a connection made anew.
+    assert heard(2, reconnects=1, missed=13, since_lead=5) == FeedChanges(reconnects=1, gaps=5, missed_trades=5)
+    assert heard(2, reconnects=1, missed=14, since_lead=6) == FeedChanges(gaps=1, missed_trades=1)
+
+
 class Process:
     """A feed, from its start to its end."""
 
