@@ -114,6 +114,8 @@ class _Writing:
     def close(self) -> None:
         """Give up what was not confirmed, and end the producer's own threads: this one waits for them, and not the reactor."""
         self._producer.purge()
+        # It holds what is to be told of a record until it has told it.
+        self._producer.poll(0)
         del self._producer
 
     def write(self, topic: str, value: bytes) -> None:
