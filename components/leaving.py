@@ -39,7 +39,9 @@ async def drain_all(call: Callable[..., Any], workers: Sequence[str], *arguments
 class StaysWithRouter:
     """Whether this process goes on when it is sent SIGTERM; of its main thread, one per process."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_asked: Callable[[], None]) -> None:
+        """``on_asked`` is called from the signal's handler: the node ends, and this process with its router."""
+        self._on_asked = on_asked
         self._before: Any = None
         self._stays = False
 
@@ -56,4 +58,5 @@ class StaysWithRouter:
             self._stays = False
 
     def _passed_over(self, _number: int, _frame: FrameType | None) -> None:
-        """Do nothing, other than SIG_IGN in that no child inherits it."""
+        """Stay, other than by SIG_IGN, which a child would inherit."""
+        self._on_asked()

@@ -5,13 +5,15 @@ fails loudly when an upgrade moves something. What the workers do is ``component
 
 - The first SIGTERM lets all router workers drain, while the feed goes on, and then ends the node with 0.
 - The next one, and SIGINT at any time, ends it at once: SIGTERM with 1, SIGINT with 0, as ``crossbar start`` does.
-- With ``json_log`` what it prints is ``components.logs.node_log``'s.
+- What of the log it prints, and with ``json_log`` how, is ``components.logs.node_log``'s to say.
 """
 
 from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from typing import Any, ClassVar
 
@@ -24,7 +26,7 @@ from twisted.logger import Logger, globalLogPublisher
 from twisted.python.failure import Failure
 
 from components.leaving import drain_all
-from components.logs.node_log import NodeLog
+from components.logs.node_log import NodeLog, NodeText, WithoutEmptyHeading
 
 _log = Logger("components.node")
 """Not by the class's name, which is what Crossbar's own lines have."""
@@ -84,15 +86,24 @@ class LeavingController(NodeController):  # type: ignore[misc]  # Crossbar ships
 def install(*, json_log: bool = False) -> None:
     """Have nodes that this process starts controlled so."""
     Node.NODE_CONTROLLER = LeavingController
-    if json_log:
-        crossbar_main._start_logging = _start_json_log
+    crossbar_main._start_logging = (
+        _start_json_log if json_log else partial(_start_text_log, crossbar_main._start_logging)
+    )
+
+
+def _start_text_log(start_crossbars: Callable[[Any, Any], None], options: Any, reactor: Any) -> None:
+    """Let Crossbar's observers print what is wanted of the log."""
+    start_crossbars(options, reactor)
+    # They stay, other than Crossbar's own, when the reactor has stopped: the last line comes after that.
+    observers: list[Any] = globalLogPublisher._observers
+    observers[:] = [WithoutEmptyHeading(NodeText(observer)) for observer in observers]
 
 
 def _start_json_log(options: Any, _reactor: Any) -> None:
     """In place of Crossbar's observers, which print text."""
     txaio.set_global_log_level(options.loglevel)
     # The publisher holds on to what is printed after the reactor has stopped, too.
-    observer: Any = NodeLog(_print_line, _worker_of)
+    observer: Any = WithoutEmptyHeading(NodeLog(_print_line, _worker_of))
     globalLogPublisher.addObserver(observer)
     txaio.start_logging(None, options.loglevel)
 

@@ -2,7 +2,8 @@
 import { ClockWatch, localTime_ms } from "./clock.js";
 import { ConnectionView } from "./connection-view.js";
 import { SymbolDetail } from "./detail.js";
-import { formatCount, formatDelay, formatLeast } from "./format.js";
+import { FeedMisses } from "./feed-misses.js";
+import { formatAge, formatCount, formatDelay, formatLeast } from "./format.js";
 import { choose, chooseNext, listenToKeys } from "./keyboard.js";
 import { ConnectionState } from "./market-connection.js";
 import { MarketTable } from "./market-table.js";
@@ -14,7 +15,7 @@ import { NONE, write } from "./row.js";
 import { MarketState } from "./symbol-state.js";
 import { wireThemeButton } from "./theme.js";
 import { lasting, ofTab } from "./storage.js";
-import { namesToken, takeToken } from "./token.js";
+import { claimsOf, namesToken, takeToken } from "./token.js";
 import { TokenPanel, explainRefusal } from "./token-panel.js";
 
 const FIGURES_INTERVAL_MS = 1_000;
@@ -26,6 +27,9 @@ const MOST_AGES = 2_000;
 /** From here on a difference of clocks is worth a word. */
 const CLOCKS_DIFFER_MS = 1_000;
 
+/** A token that ends within this time is worth a word. */
+const TOKEN_ENDS_SOON_MS = 300_000;
+
 const RATE_KEY = "crosstick.rate";
 const SYMBOL_KEY = "crosstick.symbol";
 
@@ -35,6 +39,7 @@ const painter = new Painter();
 const market = new MarketState();
 const clocks = new ClockWatch();
 const pace = new Pace(performance.now());
+const feedMisses = new FeedMisses();
 
 /** About the exchange's time: the gateway's clock where it is known. */
 const exchangeTime_ms = () => clocks.clock.at(localTime_ms()) ?? localTime_ms();
@@ -87,7 +92,7 @@ function connect(givenToken) {
   const url = new URL("ws", location.href);
   url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
   url.hash = "";
-  const handlers = { onJoin, onTick, onGap, onBook, onDay, onStatus, onStaleSymbols, onSymbols, onRefusedSymbols, onRefusedRate, onState };
+  const handlers = { onJoin, onTick, onGap, onBook, onDay, onStatus, onCounters, onStaleSymbols, onSymbols, onRefusedSymbols, onRefusedRate, onState };
   try {
     watch = new MarketWatch({ autobahn: globalThis.autobahn, url, token, rate: chosenRate(), patterns: true, ...handlers });
   } catch (error) {
@@ -146,17 +151,33 @@ function onStatus(status) {
   view.takeFeed(status);
 }
 
+function onCounters(status) {
+  feedMisses.take(status);
+  const lines = feedMisses.feeds.map(
+    ({ feed, grown, count }) => `${feed}: ${formatCount(grown)} while this page looked, ${formatCount(count)} since it began.`,
+  );
+  write(element("feed-misses"), lines.join(" ") || "No feed has been heard yet.");
+}
+
 function onStaleSymbols(symbols) {
+  view.takeSilent(symbols.length);
   element("feed-state").title = symbols.length > 0 ? `Silent: ${summary(symbols)}` : "";
   market.markSilent(symbols).forEach(({ symbol }) => table.changed(symbol));
 }
 
 function onSymbols(symbols) {
+  if (symbols.length === 0 && market.listed.length > 0 && !view.flowing) {
+    return; // a gateway that has just begun knows none yet; what is shown stands still meanwhile
+  }
   market.list(symbols);
   table.setSymbols(market.listed);
+  view.takeListed(symbols.length);
   element("no-symbols").hidden = symbols.length > 0;
   const chosen = symbols.includes(detail.symbol) ? detail.symbol : lasting().getItem(SYMBOL_KEY);
   const symbol = symbols.includes(chosen) ? chosen : (symbols[0] ?? null);
+  if (detail.symbol !== null && symbol !== null && symbol !== detail.symbol) {
+    write(element("unlisted"), `${detail.symbol} is no longer among the symbols here. The chart is that of ${symbol}.`);
+  }
   table.markSelected(symbol);
   detail.show(symbol === null ? null : market.of(symbol));
 }
@@ -171,6 +192,9 @@ function onRefusedRate() {
 }
 
 function onState(told) {
+  if (told.state === ConnectionState.CLOSED) {
+    return; // by this page itself, which says what comes next
+  }
   if (told.state === ConnectionState.REFUSED) {
     askForToken(explainRefusal(token, told.reason));
     return;
@@ -185,6 +209,7 @@ function onState(told) {
 }
 
 function chooseSymbol(symbol) {
+  write(element("unlisted"), "");
   lasting().setItem(SYMBOL_KEY, symbol);
   detail.show(market.of(symbol));
 }
@@ -207,7 +232,7 @@ function noteAges() {
 }
 
 function paintFigures() {
-  const { trades, merged, dropped, lost } = market.totals;
+  const { trades, merged, dropped, lost, unheard } = market.totals;
   const { roundTrip_ms } = clocks.clock;
   const flowing = view.flowing;
   const perSecond = pace.look(trades, performance.now());
@@ -215,12 +240,18 @@ function paintFigures() {
   write(element("tick-rate"), flowing ? formatCount(perSecond) : NONE);
   write(element("round-trip"), flowing && roundTrip_ms !== null ? formatDelay(roundTrip_ms) : NONE);
   write(element("tick-age"), flowing && age_ms !== undefined ? formatDelay(Math.max(0, age_ms)) : NONE);
+  view.takeAge(age_ms ?? null);
   write(element("merged-total"), formatCount(merged));
   write(element("dropped-total"), formatCount(dropped));
   write(element("missed-total"), formatLeast(dropped + lost, market.lostUnknown));
   element("missed-total").classList.toggle("some", dropped + lost > 0 || market.lostUnknown);
+  // The feed's count comes now and then; the ticks of the symbols here show theirs at once.
+  const feedMissed = Math.max(feedMisses.total ?? 0, unheard);
+  write(element("feed-missed-total"), feedMisses.total === null ? NONE : formatLeast(feedMissed, feedMisses.unknown));
+  element("feed-missed-total").classList.toggle("some", feedMissed > 0 || feedMisses.unknown);
   ages_ms = [];
   showClocks();
+  showTokenEnd();
   const state = market.listed.length > 0 && detail.symbol !== null ? market.of(detail.symbol) : null;
   let title = "Crosstick";
   if (state !== null && state.price !== null) {
@@ -238,6 +269,15 @@ function showClocks() {
   element("clock").hidden = Math.abs(differs_ms) < CLOCKS_DIFFER_MS;
   if (!element("clock").hidden) {
     write(element("clock-differs"), `differs by ${formatDelay(Math.abs(differs_ms))}`);
+  }
+}
+
+function showTokenEnd() {
+  const { exp } = watch === null ? {} : claimsOf(token);
+  const left_ms = typeof exp === "number" ? exp * 1_000 - exchangeTime_ms() : Infinity;
+  element("token-ends").hidden = left_ms > TOKEN_ENDS_SOON_MS;
+  if (!element("token-ends").hidden) {
+    write(element("token-ends-in"), left_ms >= 1_000 ? `in ${formatAge(left_ms)}` : "now");
   }
 }
 

@@ -2,8 +2,9 @@
  * Ticks of one symbol as bars (open, high, low, close, volume) of an interval that can be changed. Pure.
  *
  * Kept are bars of a second, the newest `KEPT_S` of them; longer ones are made of these. An interval without a trade has no
- * bar, and one in which trades are missing says so: nothing is drawn that was not seen.
+ * bar, and one in which trades are missing says so, be it here or that no feed got them: nothing is drawn that was not seen.
  */
+import { UnheardTrades } from "./unheard.js";
 
 /** Seconds of bars that are kept. */
 export const KEPT_S = 3_600;
@@ -21,6 +22,7 @@ export class Bars {
   #sorted = true;
   #last = null; // the newest second with a bar
   #missing = 0; // trades missing before the next tick
+  #ids = new UnheardTrades();
   #interval_s;
   #changedFrom = Infinity;
 
@@ -38,9 +40,9 @@ export class Bars {
   }
 
   /** Take a tick, the symbol's next one. */
-  take({ ts, price, volume, high = price, low = price, merged = 1, dropped = 0 }) {
+  take({ id, seq, ts, price, volume, high = price, low = price, merged = 1, dropped = 0 }) {
     const time = Math.floor(ts / 1_000);
-    const missing = plus(this.#missing, dropped);
+    const missing = plus(this.#missing, dropped + this.#ids.take({ id, seq }));
     let bar = this.#seconds.get(time);
     if (bar === undefined) {
       // Of trades summed up in one tick the first price is not known: they go on where the bar before ended.
@@ -63,6 +65,9 @@ export class Bars {
   /** Take note that trades are missing before the next tick, and how many; null where nobody knows. */
   takeGap(count) {
     this.#missing = plus(this.#missing, count);
+    if (count === null) {
+      this.#ids.restart();
+    }
   }
 
   /** Trades that are known to be missing behind the last bar; null where nobody knows how many. */

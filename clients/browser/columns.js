@@ -8,7 +8,7 @@ export const COLUMNS = Object.freeze([
   { key: "day-volume", value: (state) => state.dayVolume, first: "descending" },
   { key: "bid", value: (state) => state.bid, first: "descending" },
   { key: "ask", value: (state) => state.ask, first: "descending" },
-  { key: "age", value: (state) => (state.arrived_ms === null ? null : -state.arrived_ms), first: "ascending" },
+  { key: "age", value: (state) => (state.ts === null ? null : -state.ts), first: "ascending" },
   { key: "missed", value: (state) => state.missed, first: "descending" },
 ]);
 

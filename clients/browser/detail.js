@@ -214,7 +214,7 @@ export class SymbolDetail {
     const inPrice = (value) => priceColumn.rounded(value);
     const inVolume = (value) => volumeColumn.rounded(value);
     figure("price", price, () => inPrice(price));
-    figure("arrow", direction, () => DIRECTIONS[direction]);
+    write(this.#root.querySelector('[data-figure="arrow"]'), direction === null ? "" : DIRECTIONS[direction]);
     figure("change", change, () => formatChange(change));
     figure("open", day, () => inPrice(day.open));
     figure("high", day, () => inPrice(day.high));
@@ -226,9 +226,11 @@ export class SymbolDetail {
     figure("bid-volume", book, () => inVolume(book.bid_volume));
     figure("ask-volume", book, () => inVolume(book.ask_volume));
     figure("spread", book, () => `${inPrice(book.ask - book.bid)} (${basisPoints(book)} bp)`);
-    figure("trade", state.volume, () => `${state.side === "buy" ? "bought" : "sold"} ${inVolume(state.volume)} at ${formatTime(state.ts)}`);
+    const trade = () => `${state.side === "buy" ? "bought" : "sold"} ${inVolume(state.volume)} at ${formatTime(state.ts)}`;
+    write(this.#root.querySelector('[data-figure="trade"]'), state.volume === null ? "" : trade());
     figure("merged", state.merged, () => formatCount(state.merged));
     figure("missed", state.missed, () => formatLeast(state.missed, state.lostUnknown));
+    figure("unheard", state.unheard, () => formatCount(state.unheard));
     const heading = this.#root.querySelector(".quote");
     heading.dataset.direction = direction ?? "";
     const sign = change === null ? "" : change > 0 ? "up" : "down";

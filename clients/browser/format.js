@@ -52,11 +52,15 @@ export function formatCompact(value) {
   return compact.format(value);
 }
 
-/** Return a share as a percentage with its sign and two decimals: 0.0123 → "+1.23 %"; what rounds to nothing has no sign. */
+/**
+ * Return a share as a percentage with its sign and two decimals, from 1,000 % on without: 0.0123 → "+1.23 %"; what rounds to
+ * nothing has no sign.
+ */
 export function formatChange(share) {
   const hundredths = Math.round(share * 10_000);
   const sign = hundredths > 0 ? "+" : hundredths < 0 ? "−" : "";
-  return `${sign}${formatters[2].format(Math.abs(hundredths) / 100)} %`;
+  const percent = Math.abs(hundredths) / 100;
+  return `${sign}${formatters[percent < 1_000 ? 2 : 0].format(percent)} %`;
 }
 
 /** Return a delay in ms as one short figure: "0.4 ms", "12 ms", "1.2 s", from 100 s on as an age. */
@@ -89,7 +93,8 @@ export function formatCount(count) {
   return formatters[0].format(count);
 }
 
-/** Return a count, with a "+" where there may be more, nobody knows how many: "12+". */
+/** Return a count, with a "+" where there may be more, nobody knows how many: "12+"; from 100,000 on in short: "123.5K". */
 export function formatLeast(count, more) {
-  return more ? `${formatCount(count)}+` : formatCount(count);
+  const text = count < 100_000 ? formatCount(count) : formatCompact(count);
+  return more ? `${text}+` : text;
 }

@@ -81,6 +81,7 @@ export class MarketConnection {
   #turn;
   #realm;
   #probe;
+  #onProbed;
   #token;
   #provideToken;
   #onJoin;
@@ -105,12 +106,13 @@ export class MarketConnection {
    *                          `fail(error)` later, the session is left and retried, but not after an AccessRefused
    *                          or an error of the gateway that is NOT_AUTHORIZED
    * @param options.probe     a procedure without arguments that is called now and then to see whether the line holds
+   * @param options.onProbed  (answer) => …: what it has answered
    * @param options.onState   ({state, reason, uri, retryAt_ms}) => …: `reason` is text or null, `uri` the gateway's for it where it
    *                          gave one, `retryAt_ms` as Date.now()
    *
    * Throws an Error that can be shown when `url` or `token` cannot be right.
    */
-  constructor({ autobahn, url, token, onJoin, onState, realm = "market", probe = "market.status" }) {
+  constructor({ autobahn, url, token, onJoin, onState, realm = "market", probe = "market.status", onProbed = () => {} }) {
     this.#autobahn = autobahn;
     this.#urls = (Array.isArray(url) ? url : [url]).map((one) => new URL(one).href);
     if (this.#urls.length === 0) {
@@ -119,6 +121,7 @@ export class MarketConnection {
     this.#turn = Math.floor(Math.random() * this.#urls.length);
     this.#realm = realm;
     this.#probe = probe;
+    this.#onProbed = onProbed;
     this.#provideToken = typeof token === "function" ? token : null;
     if (this.#provideToken === null) {
       claimsOf(token);
@@ -291,7 +294,12 @@ export class MarketConnection {
         }
       };
       // An error is an answer too.
-      session.call(this.#probe).then(answered, answered);
+      session.call(this.#probe).then((answer) => {
+        answered();
+        if (connection === this.#connection) {
+          this.#onProbed(answer);
+        }
+      }, answered);
     }, ANSWER_TIMEOUT_MS);
   }
 
@@ -299,6 +307,7 @@ export class MarketConnection {
     if (connection !== this.#connection) {
       return; // dropped earlier
     }
+    this.#connection = null; // it has ended: autobahn-js would say GOODBYE once more, on a line that is closed
     if (REFUSALS.has(reasonUri)) {
       this.#refused("the gateway refused the ticket");
     } else if (TOKEN_ENDED.has(reasonUri) && this.#provideToken === null) {

@@ -14,6 +14,10 @@ const SORT_INTERVAL_MS = 1_000;
 /** How often ages are looked at. */
 const AGE_INTERVAL_MS = 500;
 
+/** Names and prices of more characters make their columns wider. */
+const LONG_SYMBOL = 10;
+const LONG_PRICE = 10;
+
 /** Rows out of view that are painted each time. */
 const ROWS_ELSEWHERE = 20;
 
@@ -88,6 +92,7 @@ export class MarketTable {
       }
     }
     this.#rows = rows;
+    this.#table.classList.toggle("long-symbols", states.some(({ symbol }) => symbol.length > LONG_SYMBOL));
     this.#arrange();
     this.#applyFilter();
   }
@@ -136,9 +141,11 @@ export class MarketTable {
     this.#tellOrder();
   }
 
-  /** Sort by the next column, in its first direction; after the last one as the gateway lists them. */
+  /** Sort by the next column that is shown, in its first direction; after the last one as the gateway lists them. */
   sortByNext() {
-    const next = COLUMNS[COLUMNS.findIndex(({ key }) => key === this.#order.key) + 1];
+    const shown = [...this.#table.tHead.rows[0].cells].filter((head) => head.checkVisibility()).map((head) => head.dataset.column);
+    const at = COLUMNS.findIndex(({ key }) => key === this.#order.key);
+    const next = COLUMNS.slice(at + 1).find(({ key }) => shown.includes(key));
     this.sortBy(next === undefined ? UNSORTED : nextOrder(UNSORTED, next.key));
   }
 
@@ -266,20 +273,27 @@ export class MarketTable {
 
   #paintRows() {
     const now_ms = performance.now();
+    const exchange_ms = this.#exchangeTime_ms();
+    let longest = 0;
     for (const row of this.#rows.values()) {
       if (row.dirty && row.inView) {
-        row.paint(now_ms);
+        row.paint(now_ms, exchange_ms);
+        longest = Math.max(longest, row.priceLength);
       }
+    }
+    if (longest > LONG_PRICE) {
+      this.#table.classList.add("long-prices");
     }
   }
 
   /** Besides the ages in view, values that changed elsewhere: who searches the page, or has it read out, finds them late, not never. */
   #paintAges() {
     const now_ms = performance.now();
+    const exchange_ms = this.#exchangeTime_ms();
     const elsewhere = [];
     for (const row of this.#rows.values()) {
       if (row.inView) {
-        row.paintAge(now_ms);
+        row.paintAge(now_ms, exchange_ms);
       } else {
         elsewhere.push(row);
       }
@@ -288,7 +302,7 @@ export class MarketTable {
     for (let count = Math.min(ROWS_ELSEWHERE, elsewhere.length); count > 0; count -= 1) {
       this.#turn = (this.#turn + 1) % elsewhere.length;
       if (elsewhere[this.#turn].dirty) {
-        elsewhere[this.#turn].paint(now_ms);
+        elsewhere[this.#turn].paint(now_ms, exchange_ms);
       }
     }
   }

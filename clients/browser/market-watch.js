@@ -37,6 +37,7 @@ export class MarketWatch {
    *                          subscribed to. An exchange may have none
    * @param options.onJoin    (session) => …: a session has joined, and is about to be set up
    * @param options.onStatus  (status) => …: the feed's state, after each join and whenever it changes
+   * @param options.onCounters  (status) => …: the same each 15 s as well: its counters grow without its state changing
    * @param options.onStaleSymbols  (symbols) => …: the silent ones, likewise; leave it out, and they are not asked for
    * @param options.onSymbols (symbols) => …: the symbols watched, in the gateway's order, whenever they may have changed
    * @param options.onRefusedSymbols  (symbols) => …: the token has no right to these (but to others)
@@ -54,6 +55,7 @@ export class MarketWatch {
     onDay = null,
     onJoin = ignore,
     onStatus = ignore,
+    onCounters = ignore,
     onStaleSymbols = null,
     onSymbols = ignore,
     onRefusedSymbols = ignore,
@@ -63,9 +65,13 @@ export class MarketWatch {
     this.#wantedSymbols = symbols;
     this.#rate = rate;
     this.#patterns = patterns && symbols === null;
-    const told = { onTick, onGap, onReplay, onBook, onDay, onJoin, onStatus };
+    const told = { onTick, onGap, onReplay, onBook, onDay, onJoin, onStatus, onCounters };
     this.#handlers = { ...told, onStaleSymbols, onSymbols, onRefusedSymbols, onRefusedRate };
-    this.#connection = new MarketConnection({ ...connection, onJoin: (session, fail) => this.#joined(session, fail) });
+    this.#connection = new MarketConnection({
+      ...connection,
+      onJoin: (session, fail) => this.#joined(session, fail),
+      onProbed: onCounters,
+    });
   }
 
   open() {
@@ -191,6 +197,7 @@ export class MarketWatch {
     }
     this.#do(this.#sequences.enterEpoch(status.epoch));
     this.#handlers.onStatus(status);
+    this.#handlers.onCounters(status);
     await this.#tellStaleSymbols(session, status);
     const symbols = this.#wantedSymbols ?? (await session.call("market.symbols"));
     if (!this.#isCurrent(session)) {

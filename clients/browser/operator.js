@@ -1,4 +1,5 @@
 /** The operators' page at `/operator.html`: wires token, connection, what is asked every two seconds, and the parts that show it. */
+import { Announcer } from "./announcer.js";
 import { ConnectionState, MarketConnection, describeError } from "./market-connection.js";
 import { element, setText, showProblem } from "./operator/dom.js";
 import { wireDrain } from "./operator/drain.js";
@@ -7,6 +8,7 @@ import { showFeed } from "./operator/feed.js";
 import { showHealth } from "./operator/health.js";
 import { wireSessionDialogs } from "./operator/session-dialog.js";
 import { SessionTable } from "./operator/sessions.js";
+import { operatorStanding } from "./operator/standing.js";
 import { wireSymbols } from "./operator/symbols.js";
 import { ofTab } from "./storage.js";
 import { wireThemeButton } from "./theme.js";
@@ -22,6 +24,11 @@ let token = null;
 let retryAt_ms = null;
 let refreshTimer = null;
 let status = null;
+/** One of `ConnectionState`, null while none is tried; whether it was live before, and all that was asked last was answered. */
+let line = null;
+let wasLive = false;
+let answered = true;
+const announcer = new Announcer();
 /** The session whose answers are awaited, and whether something else is wanted meanwhile. */
 let askedSession = null;
 let isAskedAgain = false;
@@ -56,15 +63,29 @@ function tellOutcome(text) {
 
 // Connection
 
-function showConnection(tone, text) {
+function showConnection(tone, text, kind = text) {
   element("connection").dataset.tone = tone;
   setText(element("connection"), text);
+  const said = announcer.next(kind, text, performance.now());
+  if (said !== null) {
+    setText(element("announcer"), said);
+  }
+}
+
+function showStanding() {
+  if (line !== null) {
+    const refreshes = element("follow").checked;
+    const { kind, tone, text } = operatorStanding({ line, wasLive, refreshes, answered, feed: status?.feed ?? null });
+    showConnection(tone, text, kind);
+  }
 }
 
 function askForToken(problem = null) {
   connection?.close();
   connection = null;
   clearTimeout(refreshTimer);
+  line = status = null;
+  wasLive = false;
   keepToken(null, ofTab(), TOKEN_KEY);
   showConnection(problem === null ? "waiting" : "bad", problem === null ? "No token" : "Token refused");
   document.body.classList.add("tokenless");
@@ -100,19 +121,20 @@ function connect(givenToken) {
 }
 
 function onState({ state, reason, retryAt_ms: nextAttempt_ms }) {
+  if (state === ConnectionState.CLOSED) {
+    return; // by this page itself, which says what comes next
+  }
   retryAt_ms = nextAttempt_ms;
+  line = state;
   switch (state) {
     case ConnectionState.LIVE:
-      showConnection("good", "Live");
+      wasLive = answered = true;
       element("interruption").hidden = true;
       document.body.classList.remove("old");
       void refresh();
       break;
-    case ConnectionState.CONNECTING:
-      showConnection("waiting", "Connecting…");
-      break;
     case ConnectionState.WAITING:
-      showConnection("bad", "Disconnected");
+      wasLive = true;
       setText(element("interruption-reason"), `No connection: ${reason}.`);
       element("interruption").hidden = false;
       document.body.classList.add("old");
@@ -121,6 +143,7 @@ function onState({ state, reason, retryAt_ms: nextAttempt_ms }) {
       askForToken(explainRefusal(reason));
       break;
   }
+  showStanding();
   paintCountdown();
 }
 
@@ -197,7 +220,9 @@ function showAnswers(faults, problems) {
     showHealth(status, faults?.active ?? []);
   }
   showCallProblems(problems);
-  if (problems.length === 0) {
+  answered = problems.length === 0;
+  showStanding();
+  if (answered) {
     setText(element("refreshed"), `As of ${new Date().toLocaleTimeString("en-GB")}`);
   }
 }
@@ -232,6 +257,7 @@ element("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
   connect(element("token").value.trim());
 });
+element("follow").addEventListener("change", showStanding);
 element("change-token").addEventListener("click", () => askForToken());
 element("retry-now").addEventListener("click", () => connection?.retryNow());
 element("call-problem-seen").addEventListener("click", () => showCallProblems([]));
@@ -253,7 +279,10 @@ document.addEventListener("keydown", (event) => {
   }
 });
 wireThemeButton(element("theme"));
-setInterval(paintCountdown, COUNTDOWN_INTERVAL_MS);
+setInterval(() => {
+  showStanding();
+  paintCountdown();
+}, COUNTDOWN_INTERVAL_MS);
 
 function start() {
   const kept = takeToken(location, history, ofTab(), TOKEN_KEY);

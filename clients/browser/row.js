@@ -24,6 +24,8 @@ export class Row {
   /** Whether something of it differs from what is painted, and whether it is in view. */
   dirty = true;
   inView = false;
+  /** Characters of the longest of its prices, as painted. */
+  priceLength = 0;
   #state;
   #shown = {}; // what the attributes were set to, so that they need not be read
   #cells = {};
@@ -61,15 +63,17 @@ export class Row {
     return this.#state;
   }
 
-  /** Paint what has changed of the values; `now_ms` as performance.now(). */
-  paint(now_ms) {
+  /** Paint what has changed of the values; `now_ms` as performance.now(), `exchange_ms` is about the exchange's time. */
+  paint(now_ms, exchange_ms) {
     this.dirty = false;
     const { price, direction, priceColumn, change, dayVolume, bid, ask, missed, lostUnknown, moved_ms, silent } = this.#state;
-    write(this.#price, price === null ? NONE : priceColumn.rounded(price));
+    const [priceText, bidText, askText] = [price, bid, ask].map((value) => (value === null ? NONE : priceColumn.rounded(value)));
+    this.priceLength = Math.max(priceText.length, bidText.length, askText.length);
+    write(this.#price, priceText);
     write(this.#cells.change, change === null ? NONE : formatChange(change));
     write(this.#cells["day-volume"], dayVolume === null ? NONE : formatCompact(dayVolume));
-    write(this.#cells.bid, bid === null ? NONE : priceColumn.rounded(bid));
-    write(this.#cells.ask, ask === null ? NONE : priceColumn.rounded(ask));
+    write(this.#cells.bid, bidText);
+    write(this.#cells.ask, askText);
     write(this.#cells.missed, formatLeast(missed, lostUnknown));
     this.#set("direction", direction, () => {
       this.#cells.price.dataset.direction = direction;
@@ -89,12 +93,13 @@ export class Row {
     this.#set("moved", moved_ms !== null && now_ms - moved_ms < HIGHLIGHT_MS, (moved) =>
       this.#cells.price.classList.toggle("moved", moved),
     );
-    this.paintAge(now_ms);
+    this.paintAge(now_ms, exchange_ms);
   }
 
-  paintAge(now_ms) {
-    const { arrived_ms, moved_ms } = this.#state;
-    write(this.#cells.age, arrived_ms === null ? NONE : formatAge(now_ms - arrived_ms));
+  /** Paint how old the last trade is. One that was kept for who joins is as old as it is, however lately it came. */
+  paintAge(now_ms, exchange_ms) {
+    const { ts, moved_ms } = this.#state;
+    write(this.#cells.age, ts === null ? NONE : formatAge(exchange_ms - ts));
     if (this.#shown.moved && now_ms - moved_ms >= HIGHLIGHT_MS) {
       this.#shown.moved = false;
       this.#cells.price.classList.remove("moved");

@@ -1,6 +1,7 @@
 /** What the page knows of the market, symbol by symbol. Pure: events and times go in, and nothing of it grows with time. */
 import { NumberColumn } from "./format.js";
 import { Spark } from "./spark.js";
+import { UnheardTrades } from "./unheard.js";
 
 /** A price that stood still for so long is worth a highlight when it moves; one that always moves is not. */
 const CALM_MS = 1_000;
@@ -19,9 +20,7 @@ export class SymbolState {
   book = null;
   /** The last 24 hours, where the exchange tells. */
   day = null;
-  /** When the last trade arrived here, as performance.now(); null before the first. */
-  arrived_ms = null;
-  /** When the price last moved after it had stood still for a while, likewise. */
+  /** When the price last moved after it had stood still for a while, as performance.now(). */
   moved_ms = null;
   /** Trades that came summed up in another, that the gateway left out, and that never came for another reason. */
   merged = 0;
@@ -29,6 +28,8 @@ export class SymbolState {
   lost = 0;
   /** Whether some are missing of which nobody knows how many: the feed has begun to count afresh. */
   lostUnknown = false;
+  /** Trades that no feed got, so that nobody has them. */
+  unheard = 0;
   silent = false;
   spark = new Spark();
   /** Prices, best prices and the day's share their decimals, so that they stand below each other. */
@@ -36,13 +37,16 @@ export class SymbolState {
   volumeColumn = new NumberColumn();
   #changed_ms = -Infinity;
   #torn = false;
+  #ids = new UnheardTrades();
 
   constructor(symbol) {
     this.symbol = symbol;
   }
 
+  /** Take the symbol's next tick; return how many trades before it no feed got. */
   takeTick(tick, now_ms) {
     const { price, merged = 1, dropped = 0 } = tick;
+    const unheard = this.#ids.take(tick);
     if (this.price !== null && price !== this.price) {
       this.direction = price > this.price ? "up" : "down";
       if (now_ms - this.#changed_ms > CALM_MS) {
@@ -55,20 +59,24 @@ export class SymbolState {
     this.side = tick.side;
     this.ts = tick.ts;
     this.seq = tick.seq;
-    this.arrived_ms = now_ms;
     this.merged += merged - 1;
     this.dropped += dropped;
     this.priceColumn.learn(price);
     this.volumeColumn.learn(tick.volume);
-    this.spark.take(tick.ts, price, this.#torn || dropped > 0);
+    this.unheard += unheard;
+    this.spark.take(tick.ts, price, this.#torn || dropped > 0 || unheard > 0);
     this.#torn = false;
+    return unheard;
   }
 
   /** Take note that trades are missing before the next tick; `count` is null where nobody knows how many. */
   takeGap(count) {
     this.lost += count ?? 0;
-    this.lostUnknown ||= count === null;
     this.#torn = true;
+    if (count === null) {
+      this.lostUnknown = true;
+      this.#ids.restart();
+    }
   }
 
   takeBook(book) {
@@ -114,8 +122,9 @@ export class SymbolState {
 export class MarketState {
   #symbols = new Map();
   #listed = [];
+  #silent = new Set(); // names, also of symbols that are yet to be listed
   /** Since the page was opened. */
-  totals = { trades: 0, merged: 0, dropped: 0, lost: 0 };
+  totals = { trades: 0, merged: 0, dropped: 0, lost: 0, unheard: 0 };
   /** Whether, besides, some are missing of which nobody knows how many. */
   lostUnknown = false;
 
@@ -136,6 +145,7 @@ export class MarketState {
     let state = this.#symbols.get(name);
     if (state === undefined) {
       state = new SymbolState(name);
+      state.silent = this.#silent.has(name);
       this.#symbols.set(name, state);
     }
     return state;
@@ -147,7 +157,7 @@ export class MarketState {
     this.totals.trades += merged;
     this.totals.merged += merged - 1;
     this.totals.dropped += dropped;
-    state.takeTick(tick, now_ms);
+    this.totals.unheard += state.takeTick(tick, now_ms);
     return state;
   }
 
@@ -175,10 +185,10 @@ export class MarketState {
 
   /** Mark these symbols as silent at the exchange's side, and no others; return those for which that has changed. */
   markSilent(names) {
-    const silent = new Set(names);
-    const changed = [...this.#symbols.values()].filter((state) => state.silent !== silent.has(state.symbol));
+    this.#silent = new Set(names);
+    const changed = [...this.#symbols.values()].filter((state) => state.silent !== this.#silent.has(state.symbol));
     changed.forEach((state) => {
-      state.silent = silent.has(state.symbol);
+      state.silent = !state.silent;
     });
     return changed;
   }

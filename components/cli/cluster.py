@@ -9,7 +9,9 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -19,7 +21,7 @@ from components.cli.sections import examples
 from components.cluster.faults import IN_TURN, RESTART_AFTER_S, Fault, faults, long_faults
 from components.cluster.prometheus import beside
 from components.cluster.proof import named_late, prove
-from components.cluster.topology import Cluster, ClusterError, Plan
+from components.cluster.topology import Cluster, ClusterError, Part, Plan
 
 PAGE_TOKEN_TTL_S = 7 * 86_400
 LONG_MINUTES = 5
@@ -64,10 +66,12 @@ def cluster() -> None:
 def run(*, gateways: int, feeds: int, symbols: int, rate: int, with_prometheus: bool, port: int) -> None:
     """Start a cluster, print the page's address, and stop it all on Ctrl-C."""
     plan = Plan(gateways=gateways, feeds=feeds, symbols=symbols, rate_per_s=rate, port=port)
-    with tempfile.TemporaryDirectory(prefix="crosstick-cluster-") as directory, _interruptible():
+    with tempfile.TemporaryDirectory(prefix="crosstick-cluster-") as directory, _interruptible() as interruption:
         try:
+            laid_out = Cluster(Path(directory), plan)
+            interruption.parts = laid_out.parts
             with (
-                Cluster(Path(directory), plan) as running,
+                laid_out as running,
                 beside(running, Path(directory), with_prometheus) as prometheus,
             ):
                 now_s = int(time.time())
@@ -80,11 +84,14 @@ def run(*, gateways: int, feeds: int, symbols: int, rate: int, with_prometheus: 
                 if prometheus is not None:
                     click.echo(f"  prometheus: http://127.0.0.1:{prometheus.port}/graph?g0.expr=crosstick:fault")
                 click.echo("Kill what you like: it is started anew after two seconds. Ctrl-C stops it all.\n")
-                _supervise(running)
+                with suppress(KeyboardInterrupt):
+                    _supervise(running)
+                click.echo("\nStopping …")
         except ClusterError as error:
             raise click.ClickException(str(error)) from error
-        except KeyboardInterrupt:
-            click.echo("\nStopping …")
+    if interruption.is_hurried:
+        click.echo("Killed at once, by another signal.", err=True)
+        sys.exit(1)
 
 
 @cluster.command("prove")
@@ -119,10 +126,12 @@ def prove_(
             yield kinds[generator.choice(sorted(kinds))]()
 
     chosen = drawn() if minutes else (kinds[name]() for name in IN_TURN)
-    with tempfile.TemporaryDirectory(prefix="crosstick-cluster-") as directory, _interruptible():
+    with tempfile.TemporaryDirectory(prefix="crosstick-cluster-") as directory, _interruptible() as interruption:
         try:
+            laid_out = Cluster(Path(directory), plan)
+            interruption.parts = laid_out.parts
             with (
-                Cluster(Path(directory), plan) as running,
+                laid_out as running,
                 beside(running, Path(directory), with_prometheus) as prometheus,
             ):
                 report = asyncio.run(prove(running, clients, chosen, click.echo, prometheus=prometheus))
@@ -155,14 +164,35 @@ def _supervise(running: Cluster) -> None:
         time.sleep(0.5)
 
 
-class _interruptible:
-    """SIGTERM ends as Ctrl-C does."""
+@dataclass
+class _Interruption:
+    """What signals make of a cluster's run."""
 
-    def __enter__(self) -> None:
-        def interrupt(_number: int, _frame: FrameType | None) -> None:
+    parts: Sequence[Part] = ()
+    """What is there to be ended."""
+    is_interrupted: bool = False
+    is_hurried: bool = False
+    """Whether a second signal has come."""
+
+    def take(self, _number: int, _frame: FrameType | None) -> None:
+        """Be a signal handler."""
+        if not self.is_interrupted:
+            self.is_interrupted = True
             raise KeyboardInterrupt
+        # Breaking off what ends the parts would leave some of them running.
+        self.is_hurried = True
+        for part in self.parts:
+            part.kill_without_waiting()
 
-        self._before = signal.signal(signal.SIGTERM, interrupt)
 
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGTERM, self._before)
+@contextmanager
+def _interruptible() -> Iterator[_Interruption]:
+    """Let SIGTERM end as Ctrl-C does, and another one of them kill all parts instead of ending them in order."""
+    interruption = _Interruption()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [(number, signal.signal(number, interruption.take)) for number in numbers]
+    try:
+        yield interruption
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)

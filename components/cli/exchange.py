@@ -77,8 +77,8 @@ def exchange(*, host: str, port: int, rate: int, seed: int, recording: Path | No
         recording=RecordingSettings(path=recording, speed=speed, loop=loop) if recording else None,
     )
     from twisted.internet import reactor
-    from twisted.internet.defer import Deferred, ensureDeferred
 
+    from components.cli.foreground import Foreground
     from components.logs.begin import begin_log
     from components.simulator.listener import ExchangeStartError
     from components.simulator.server import SimulatedExchange
@@ -86,25 +86,17 @@ def exchange(*, host: str, port: int, rate: int, seed: int, recording: Path | No
     loop_reactor: Any = reactor
     begin_log(loop_reactor, "exchange", form)
     simulated = SimulatedExchange(loop_reactor, settings)
-    failures: list[BaseException] = []
 
     async def begin() -> None:
         try:
             await simulated.start()
         except ExchangeStartError as error:
-            failures.append(error)
-            loop_reactor.stop()
-            return
+            raise click.ClickException(str(error)) from error
         click.echo(simulated.url)
 
-    def end() -> Deferred[None]:
-        return ensureDeferred(simulated.stop())
-
-    loop_reactor.callWhenRunning(lambda: ensureDeferred(begin()))
-    loop_reactor.addSystemEventTrigger("before", "shutdown", end)
-    loop_reactor.run()
-    if failures:
-        raise click.ClickException(str(failures[0]))
+    problem = Foreground(loop_reactor, simulated.stop).run(begin)
+    if problem is not None:
+        raise click.ClickException(problem)
 
 
 @click.command(
@@ -147,9 +139,11 @@ def _ask(url: str, request: str) -> dict[str, Any]:
     from twisted.internet import reactor
     from twisted.internet.endpoints import HostnameEndpoint
 
+    from components.cli.foreground import Foreground
+
     answers: list[dict[str, Any]] = []
-    problems: list[str] = []
     loop: Any = reactor
+    foreground = Foreground(loop)
 
     class Client(WebSocketClientProtocol):  # type: ignore[misc]  # Autobahn ships no types
         def onOpen(self) -> None:
@@ -160,23 +154,21 @@ def _ask(url: str, request: str) -> dict[str, Any]:
             self.sendClose(1000)
 
         def onClose(self, wasClean: bool, code: int, reason: str) -> None:
-            if not answers:
-                problems.append(reason)
-            loop.stop()
-
-    def failed(failure: Any) -> None:
-        problems.append(failure.getErrorMessage())
-        loop.stop()
-
-    def late() -> None:
-        problems.append(f"no answer within {FAULT_TIMEOUT_S:g} s")
-        loop.stop()
+            foreground.stop(reason)
 
     factory = WebSocketClientFactory(url)
     factory.protocol = Client
-    HostnameEndpoint(loop, factory.host, factory.port).connect(factory).addErrback(failed)
-    loop.callLater(FAULT_TIMEOUT_S, late)
-    loop.run()
-    if not answers:
-        raise click.ClickException(f"no answer from {url}: {problems[0] if problems else 'interrupted'}")
-    return answers[0]
+
+    async def begin() -> None:
+        try:
+            await HostnameEndpoint(loop, factory.host, factory.port).connect(factory)
+        except Exception as error:
+            raise click.ClickException(str(error)) from error
+
+    loop.callLater(FAULT_TIMEOUT_S, foreground.stop, f"no answer within {FAULT_TIMEOUT_S:g} s")
+    problem = foreground.run(begin)
+    if answers:
+        return answers[0]
+    if foreground.interrupted:
+        raise click.Abort
+    raise click.ClickException(f"no answer from {url}: {problem}")

@@ -48,11 +48,11 @@ def feed(*, port: int, interface: str) -> None:
         )
     from prometheus_client import CollectorRegistry
     from twisted.internet import reactor
-    from twisted.internet.defer import Deferred, ensureDeferred
     from twisted.internet.error import CannotListenError
     from twisted.python.failure import Failure
 
     from components.bus.choice import make_writer
+    from components.cli.foreground import Foreground
     from components.feed.feed import Feed
     from components.feed.web import lag_histogram, make_site
     from components.logs.begin import begin_log
@@ -60,14 +60,15 @@ def feed(*, port: int, interface: str) -> None:
 
     loop: Any = reactor
     begin_log(loop, "feed", settings.log)
-    failures: list[str] = []
 
     def failed(failure: Failure) -> None:
         Feed.log.failure("the feed cannot go on", failure=failure)
-        failures.append(f"the feed cannot go on: {failure.getErrorMessage()}")
-        if loop.running:
-            loop.stop()
+        foreground.stop(f"the feed cannot go on: {failure.getErrorMessage()}")
 
+    async def end() -> None:
+        await alone.stop()
+
+    foreground = Foreground(loop, end)
     registry = CollectorRegistry()
     alone = Feed(
         loop,
@@ -84,12 +85,10 @@ def feed(*, port: int, interface: str) -> None:
         raise click.ClickException(f"port {port} of {interface} cannot be had: {error.socketError}") from error
     click.echo(f"http://{interface}:{listening.getHost().port}")
 
-    def end() -> Deferred[None]:
-        return ensureDeferred(alone.stop())
+    async def begin() -> None:
+        alone.start()
+        lag.start()
 
-    loop.callWhenRunning(alone.start)
-    loop.callWhenRunning(lag.start)
-    loop.addSystemEventTrigger("before", "shutdown", end)
-    loop.run()
-    if failures:
-        raise click.ClickException(failures[0])
+    problem = foreground.run(begin)
+    if problem is not None:
+        raise click.ClickException(problem)

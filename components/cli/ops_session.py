@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import click
 
-from components.uris import OPERATORS_REALM
+from components.cli.refused import why_refused
+from components.uris import ERROR_AUTHENTICATION_FAILED, OPERATORS_REALM
 
 DEFAULT_URL = "ws://127.0.0.1:8080/ws"
 ANSWER_TIMEOUT_S = 15.0
@@ -54,17 +56,20 @@ def _subject(token: str) -> str:
 
 def _talk(url: str, token: str, talk: Callable[[Call], Awaitable[Any]]) -> Any:
     from autobahn.twisted.wamp import ApplicationSession
-    from autobahn.twisted.websocket import WampWebSocketClientFactory
+    from autobahn.twisted.websocket import WampWebSocketClientFactory, WampWebSocketClientProtocol
     from autobahn.wamp import ApplicationError
     from autobahn.wamp.types import CloseDetails, ComponentConfig
     from twisted.internet import reactor
     from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
     from twisted.internet.ssl import optionsForClientTLS
 
+    from components.cli.foreground import Foreground
+
     loop: Any = reactor
     subject = _subject(token)
     answers: list[Any] = []
     problems: list[str] = []
+    foreground = Foreground(loop)
 
     class Operator(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no types
         def onConnect(self) -> None:
@@ -83,31 +88,39 @@ def _talk(url: str, token: str, talk: Callable[[Call], Awaitable[Any]]) -> Any:
             self.leave()
 
         def onLeave(self, details: CloseDetails) -> None:
-            problems.append(details.message or details.reason)
+            problem = details.message or details.reason
+            if details.reason == ERROR_AUTHENTICATION_FAILED:
+                problem += why_refused(token, OPERATORS_REALM, time.time())
+            problems.append(problem)
             self.disconnect()
 
-        def onDisconnect(self) -> None:
-            problems.append("the connection was closed")
-            loop.stop()
-
-    def failed(failure: Any) -> None:
-        problems.append(failure.getErrorMessage())
-        loop.stop()
-
-    def late() -> None:
-        problems.append(f"no answer within {ANSWER_TIMEOUT_S:g} s")
-        loop.stop()
+    class Connection(WampWebSocketClientProtocol):  # type: ignore[misc]
+        def onClose(self, wasClean: bool, code: int, reason: str) -> None:
+            # Also where the handshake fails, of which a session is not told.
+            super().onClose(wasClean, code, reason)
+            foreground.stop(
+                problems[0] if problems else f"{url}: {self.wasNotCleanReason or 'the connection was closed'}"
+            )
 
     try:
         factory = WampWebSocketClientFactory(lambda: Operator(ComponentConfig(realm=OPERATORS_REALM)), url=url)
     except Exception as error:
         raise click.UsageError(f"CROSSTICK_URL must be such as {DEFAULT_URL}, was {url!r}") from error
+    factory.protocol = Connection
     endpoint: Any = HostnameEndpoint(loop, factory.host, factory.port)
     if factory.isSecure:
         endpoint = wrapClientTLS(optionsForClientTLS(factory.host), endpoint)
-    endpoint.connect(factory).addErrback(failed)
-    loop.callLater(ANSWER_TIMEOUT_S, late)
-    loop.run()
-    if not answers:
-        raise click.ClickException(problems[0] if problems else "interrupted")
-    return answers[0]
+
+    async def begin() -> None:
+        try:
+            await endpoint.connect(factory)
+        except Exception as error:
+            raise click.ClickException(f"{url}: {error}") from error
+
+    loop.callLater(ANSWER_TIMEOUT_S, foreground.stop, f"no answer from {url} within {ANSWER_TIMEOUT_S:g} s")
+    problem = foreground.run(begin)
+    if answers:
+        return answers[0]
+    if foreground.interrupted:
+        raise click.Abort
+    raise click.ClickException(problem or "no answer")

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from contextlib import suppress
 from types import TracebackType
 
+import click
 from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Bar
 from twisted.logger import Logger
 
 PLAIN_INTERVAL_S = 10.0
+
+_STANDARD_ERROR = 2
+_CURSOR_ON_A_NEW_LINE = b"\r\n\x1b[?25h"
 
 
 class Progress:
@@ -46,6 +52,19 @@ class Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+    def say(self, line: str) -> None:
+        """Print a line on standard output; above the bar, where both are on a terminal."""
+        if self._bar is not None and sys.stdout.isatty():
+            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        else:
+            click.echo(line)
+
+    def let_go(self) -> None:
+        """Leave the terminal as it was, from a signal handler: without any lock, and without what the bar would still say."""
+        if self._bar is not None:
+            with suppress(OSError):
+                os.write(_STANDARD_ERROR, _CURSOR_ON_A_NEW_LINE)
 
     def show(self, figures: str, done: int = 0) -> None:
         """Say how things stand; ``done`` of ``total`` is behind."""

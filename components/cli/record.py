@@ -67,10 +67,10 @@ def record(*, out: Path, symbols: str | None, minutes: float | None, rotate_minu
     _require_writable(out)
 
     from twisted.internet import reactor
-    from twisted.internet.defer import Deferred, ensureDeferred
     from twisted.internet.task import LoopingCall
     from twisted.python.failure import Failure
 
+    from components.cli.foreground import Foreground
     from components.logs.begin import begin_log
     from components.recorder.files import RecordingFiles
     from components.recorder.recorder import Recorder
@@ -78,19 +78,13 @@ def record(*, out: Path, symbols: str | None, minutes: float | None, rotate_minu
 
     loop: Any = reactor
     begin_log(loop, "record", settings.log)
-    failures: list[str] = []
-
-    def end_with(problem: str) -> None:
-        failures.append(problem)
-        if loop.running:
-            loop.stop()
 
     def disk_failed(error: Exception) -> None:
-        loop.callFromThread(end_with, f"{out} takes no more: {error}; what was written before is complete")
+        loop.callFromThread(foreground.stop, f"{out} takes no more: {error}; what was written before is complete")
 
     def feed_failed(failure: Failure) -> None:
         Recorder.log.failure("the recorder cannot go on", failure=failure)
-        end_with(f"the recorder cannot go on: {failure.getErrorMessage()}")
+        foreground.stop(f"the recorder cannot go on: {failure.getErrorMessage()}")
 
     files = RecordingFiles(out, rotate_after_s=rotate_minutes * 60, max_file_bytes=max_bytes)
     writer = RecordingWriter(files, disk_failed)
@@ -107,21 +101,23 @@ def record(*, out: Path, symbols: str | None, minutes: float | None, rotate_minu
         recorder.look()
         progress.show(figures())
 
+    async def begin() -> None:
+        recorder.start()
+        watch.start(LOOK_INTERVAL_S, now=False)
+
     async def end() -> None:
-        watch.stop()
+        if watch.running:
+            watch.stop()
         await recorder.stop()
 
-    def before_shutdown() -> Deferred[None]:
-        return ensureDeferred(end())
-
     watch = LoopingCall(look)
-    loop.callWhenRunning(recorder.start)
-    loop.callWhenRunning(watch.start, LOOK_INTERVAL_S, now=False)
-    loop.addSystemEventTrigger("before", "shutdown", before_shutdown)
+    foreground = Foreground(
+        loop, end, let_go=progress.let_go, left="; what was written can be read, and may lack the last second"
+    )
     if minutes is not None:
-        loop.callLater(minutes * 60, loop.stop)
+        loop.callLater(minutes * 60, foreground.stop)
     with progress:
-        loop.run()
+        problem = foreground.run(begin)
     missed = recorder.feed.intake.sequencer.counters.missed_trades
     Recorder.log.info(
         "recorded {messages:,} messages in {files} files of {written:,} bytes in all; {dropped:,} could not be written, "
@@ -132,8 +128,8 @@ def record(*, out: Path, symbols: str | None, minutes: float | None, rotate_minu
         dropped=writer.dropped,
         missed=missed,
     )
-    if failures:
-        raise click.ClickException(failures[0])
+    if problem is not None:
+        raise click.ClickException(problem)
 
 
 def _require_writable(directory: Path) -> None:

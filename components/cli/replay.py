@@ -123,12 +123,16 @@ def replay(
         raise click.ClickException(str(error)) from error
     if selection.from_s >= selection.to_s:
         raise click.UsageError("--from must be before --to")
+    if not any(selection.has_symbol(stream) for source in sources for stream in source.streams):
+        raise click.ClickException(
+            "there is nothing to play: the files have no frame of the symbols that were asked for"
+        )
 
     from twisted.internet import reactor
-    from twisted.internet.defer import Deferred, ensureDeferred
     from twisted.internet.task import LoopingCall, deferLater
     from twisted.logger import Logger
 
+    from components.cli.foreground import Foreground
     from components.logs.begin import begin_log
     from components.simulator.listener import ExchangeStartError
     from components.simulator.server import SimulatedExchange
@@ -136,14 +140,13 @@ def replay(
     reactor_loop: Any = reactor
     begin_log(reactor_loop, "replay", form)
     log = Logger("components.replay")
-    problems: list[str] = []
+    started: list[bool] = []
     ended: list[bool] = []
 
     def on_end(problem: str) -> None:
-        if problem:
-            problems.append(problem)
         ended.append(True)
-        reactor_loop.callLater(0, reactor_loop.stop)
+        # The last frames are still to be sent.
+        reactor_loop.callLater(0, foreground.stop, problem or None)
 
     played = Replay(sources, selection, on_end, speed=speed, loop=loop, wait=wait)
     settings = SimulatorSettings(host=host, port=port, rate_per_s=1, seed=1, recording=None)
@@ -154,11 +157,10 @@ def replay(
         try:
             await exchange.start()
         except ExchangeStartError as error:
-            problems.append(str(error))
-            reactor_loop.stop()
-            return
-        click.echo(exchange.url)
-        click.echo(_hint(exchange.url, selection, sources))
+            raise click.ClickException(str(error)) from error
+        started.append(True)
+        progress.say(exchange.url)
+        progress.say(_hint(exchange.url, selection, sources))
         watch.start(LOOK_INTERVAL_S, now=False)
 
     def look() -> None:
@@ -168,18 +170,16 @@ def replay(
         if watch.running:
             watch.stop()
         look()
-        while ended and exchange.is_held_up:
+        while ended and exchange.is_held_up and not foreground.interrupted:
             await deferLater(reactor_loop, END_LOOK_INTERVAL_S, lambda: None)
-        await (exchange.finish("the replay has ended") if ended else exchange.stop())
-
-    def before_shutdown() -> Deferred[None]:
-        return ensureDeferred(end())
+        await (exchange.finish("the replay has ended") if ended and not foreground.interrupted else exchange.stop())
 
     watch = LoopingCall(look)
-    reactor_loop.callWhenRunning(lambda: ensureDeferred(begin()))
-    reactor_loop.addSystemEventTrigger("before", "shutdown", before_shutdown)
+    foreground = Foreground(reactor_loop, end, let_go=progress.let_go)
     with progress:
-        reactor_loop.run()
+        problem = foreground.run(begin)
+    if problem is not None and not started:
+        raise click.ClickException(problem)
     _tell_findings(log, sources)
     log.info(
         "played {played:,} frames, {sent:,} of them to subscribers, in {seconds:.1f} s",
@@ -187,8 +187,8 @@ def replay(
         sent=played.sent,
         seconds=0.0 if played.began_ms is None else (played.now_ms - played.began_ms) / 1000,
     )
-    if problems:
-        raise click.ClickException(problems[0])
+    if problem is not None:
+        raise click.ClickException(problem)
     if not played.player.played and ended:
         raise click.ClickException(
             "nothing was played: the files have no frame of the times and symbols that were asked for"

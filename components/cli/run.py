@@ -20,8 +20,8 @@ from pathlib import Path
 from types import FrameType
 
 import click
-import yaml
 
+from components.cli.node_directory import read_configuration
 from components.cli.options import log_level_option, node_directory_option
 from components.cli.sections import examples
 from components.settings import LOG_JSON, Settings, SettingsError, load_settings
@@ -32,6 +32,8 @@ LIVE_EXCHANGE_URL = "wss://data-stream.binance.vision"
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 4.0
 PAGE_TOKEN_TTL_S = 7 * 86_400
+
+_CROSSTICK = str(Path(sys.executable).with_name("crosstick"))
 
 
 class _Interrupted(Exception):
@@ -77,7 +79,7 @@ def run(feed: str, cbdir: Path, log_level: str) -> None:
     with _signals_as_exceptions():
         # A session of its own, so that Ctrl-C reaches this process only and the node gets one orderly request to end.
         node = subprocess.Popen(
-            _node_command(cbdir, log_level, json_log=settings.log == LOG_JSON),
+            [_CROSSTICK, "node", "--cbdir", str(cbdir), "--log-level", log_level],
             env=environment,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
@@ -111,14 +113,6 @@ def _symbols(settings: Settings, cbdir: Path) -> tuple[str, ...]:
     return chosen or settings.feed.symbols
 
 
-def _node_command(cbdir: Path, log_level: str, *, json_log: bool) -> list[str]:
-    programs = Path(sys.executable)
-    if json_log:
-        # Crossbar's own command prints text alone.
-        return [str(programs.with_name("crosstick")), "node", "--cbdir", str(cbdir), "--log-level", log_level]
-    return [str(programs.with_name("crossbar")), "start", "--cbdir", str(cbdir), "--loglevel", log_level]
-
-
 def _page_token(authority: TokenAuthority, role: str, realm: str) -> str:
     if authority.signing_key is None:
         # Only the issuer of the configured keys can mint.
@@ -143,16 +137,15 @@ def _signals_as_exceptions() -> Iterator[None]:
 
 
 def _public_endpoint(cbdir: Path) -> tuple[str, int]:
-    path = cbdir / "config.yaml"
-    if not path.is_file():
-        raise click.ClickException(f"{cbdir} is no node directory: it has no config.yaml")
-    config = yaml.safe_load(path.read_text())
-    for worker in config["workers"]:
-        for transport in worker.get("transports", ()):
-            if transport["type"] == "web":
-                endpoint = transport["endpoint"]
-                return endpoint.get("interface", "127.0.0.1"), endpoint["port"]
-    raise click.ClickException(f"{path} has no web transport")
+    try:
+        for worker in read_configuration(cbdir)["workers"]:
+            for transport in worker.get("transports", ()):
+                if transport["type"] == "web":
+                    endpoint = transport["endpoint"]
+                    return endpoint.get("interface", "127.0.0.1"), int(endpoint["port"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise click.ClickException(f"{cbdir} has a configuration that cannot be; see crosstick doctor") from error
+    raise click.ClickException(f"the configuration in {cbdir} has no web transport")
 
 
 def _require_free(interface: str, port: int) -> None:

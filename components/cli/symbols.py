@@ -151,5 +151,5 @@ def _show(answer: dict[str, Any], *, as_json: bool) -> None:
     for symbol in answer["symbols"]:
         reason = answer["rejected"].get(symbol) or ("nothing has come yet" if symbol in answer["awaited"] else "")
         click.echo(f"{symbol}  {reason}" if reason else symbol)
-    by = f", chosen by {answer['by']}" if answer["source"] == "operator" else ""
-    click.echo(f"{len(answer['symbols'])} symbols of the feed's {answer['source']}{by}", err=True)
+    whose = f"chosen by {answer['by']}" if answer["source"] == "operator" else "of the feed's environment"
+    click.echo(f"{len(answer['symbols'])} symbols, {whose}", err=True)

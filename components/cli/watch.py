@@ -11,6 +11,7 @@ import re
 import sys
 import time
 from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,17 @@ from typing import Any
 import click
 
 from components.cli.ops_session import DEFAULT_URL
+from components.cli.refused import why_refused
 from components.cli.sections import examples
 from components.cli.token import DEFAULT_NODE_DIRECTORY
 from components.core.log_text import escaped
+from components.uris import ERROR_AUTHENTICATION_FAILED
 
 ONCE_TIMEOUT_S = 15.0
 EXIT_REFUSED = 2
+PLAIN_REALM = "market"
+"""The realm that plain JSON is spoken for."""
+
 _UNITS_MS = {"ms": 1, "s": 1000}
 
 
@@ -126,7 +132,12 @@ def watch(
     try:
         asyncio.run(_watch(order, tokens, wish))
     except Refused as error:
-        _say(f"refused: {error}")
+        why = ""
+        if ERROR_AUTHENTICATION_FAILED in str(error):
+            # A file of tokens may have gone meanwhile.
+            with suppress(NoToken):
+                why = why_refused(tokens.get(), PLAIN_REALM, time.time())
+        _say(f"refused: {error}{why}")
         sys.exit(EXIT_REFUSED)
     except _ReaderGone:
         # A reader that has gone, as in `… | head`, is an ordinary end; keep the interpreter from flushing into it.

@@ -113,6 +113,10 @@ class Part:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
+    def kill_without_waiting(self) -> None:
+        """Do the same from a signal handler: somebody else waits for it."""
+        self._signal_all(signal.SIGKILL)
+
     def pause(self) -> None:
         """Stop it and all that it started, as a machine without time would."""
         self._signal_all(signal.SIGSTOP)
@@ -222,6 +226,8 @@ class Cluster:
         Raises:
             ClusterError: a part does not start.
         """
+        if _listens(self.port):
+            raise ClusterError(f"port {self.port} is taken")
         self.redis.start()
         self._wait_for(self.redis, lambda: _listens(self.redis_port))
         self.exchange.start()

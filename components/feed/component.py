@@ -44,7 +44,7 @@ class FeedComponent(ApplicationSession):  # type: ignore[misc]  # Autobahn ships
         super().__init__(config)
         from twisted.internet import reactor
 
-        safe_log.install_if_crossbar_logs(reactor)
+        safe = safe_log.install_if_crossbar_logs(reactor)
         self._environment = NodeEnvironment.load(config)
         self._feed: Feed | None = None
         self._choice_file: ChoiceFile | None = None
@@ -58,7 +58,7 @@ class FeedComponent(ApplicationSession):  # type: ignore[misc]  # Autobahn ships
             except ChoiceFileError as error:
                 refuse_to_start(str(error))
         self._choice = choice
-        self._stays = StaysWithRouter()
+        self._stays = StaysWithRouter(safe.expect_end if safe is not None else lambda: None)
 
     def onConnect(self) -> None:
         self.join(self.config.realm, ["ticket"], "feed")

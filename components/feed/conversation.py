@@ -216,6 +216,8 @@ class ExchangeProtocol(BulkWebSocketClient):
     def give_up(self, reason: str) -> None:
         """Drop the connection for a reason that the status is to tell."""
         self._gave_up = reason
+        # Autobahn warns of what is not clean; this is meant, and ``closed`` is told why.
+        self.wasClean = True
         self.dropConnection(abort=True)
 
     def pause_reading(self) -> None:

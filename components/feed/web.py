@@ -153,6 +153,8 @@ def make_site(feed: Feed, registry: CollectorRegistry, loop_lag: LoopLag | None 
 class _QuietSite(Site):
     """Logs no requests: who asks for health and metrics does so every few seconds."""
 
+    noisy = False
+
     def log(self, request: http.Request) -> None:
         """Leave it."""
 

@@ -22,13 +22,34 @@ MAX_TRACEBACK_CHARS = 6000
 _WORKER_ENDED = "Node worker {worker.id} ended"
 """The one line of Crossbar's at level info that is wanted."""
 
+_ORDINARY = {
+    "Controller received SIGINT [signal={signal}]: shutting down node [shutdown_was_clean={shutdown_was_clean}] ..",
+    "Native worker received SIGTERM - shutting down ..",
+}
+"""Of which Crossbar warns though somebody has asked for it; by their formats."""
+
+_PRINTED = "{log_io}"
+"""The format of what a program prints where standard output is logged, as it is in Crossbar's controller."""
+
 _TRACEBACK = "Traceback (most recent call last):"
 
 
 def is_logged(event: Event, level: str) -> bool:
     """Tell whether an event is as grave as ``level``."""
-    name = event.get("log_level", LogLevel.info).name
+    name = _level(event).name
     return name in LEVELS and LEVELS.index(name) <= LEVELS.index(level)
+
+
+def _level(event: Event) -> Any:
+    """Return how grave an event is, whatever Crossbar takes it for."""
+    if event.get("log_format") in _ORDINARY and not is_own(str(event.get("log_namespace", ""))):
+        return LogLevel.info
+    return event.get("log_level", LogLevel.info)
+
+
+def is_printed(event: Event) -> bool:
+    """Tell whether an event is a text that the program has printed, such as why Crossbar's command does not start a node."""
+    return event.get("log_format") == _PRINTED and bool(str(event.get("log_io", "")).strip())
 
 
 def is_chatter(event: Event, level: str) -> bool:
@@ -36,7 +57,7 @@ def is_chatter(event: Event, level: str) -> bool:
 
     Crossbar alone says some two hundred such lines while a node starts.
     """
-    if event.get("log_level", LogLevel.info) > LogLevel.info or level in ("debug", "trace"):
+    if _level(event) > LogLevel.info or level in ("debug", "trace"):
         return False
     namespace = str(event.get("log_namespace", ""))
     if (event.get("log_format") or "").startswith(_WORKER_ENDED):

@@ -33,6 +33,9 @@ REPORT_AFTER_S = 5.0
 MADE = "crosstick_line"
 """In an event: that its text is a whole line of JSON."""
 
+_LOST = "Lost connection to component '{id}' uncleanly"
+"""What a container says when its component's router has ended before it, by its format."""
+
 _CROSSBARS_OBSERVER = "make_JSON_observer.<locals>._make_json"
 _NAMESPACE = "components.logs"
 
@@ -61,11 +64,18 @@ class SafeLog:
         self._worker = worker
         self._kinds: dict[object, _Kind] = {}
         self._report: Any = None
+        self._expects_end = False
+
+    def expect_end(self) -> None:
+        """Take it for ordinary from here on that the router goes; may be called by a signal's handler."""
+        self._expects_end = True
 
     def __call__(self, event: Event) -> None:
         """Log an event, or count it."""
         wanted = txaio.get_global_log_level()
         if not is_logged(event, wanted) or (self._worker is not None and is_chatter(event, wanted)):
+            return
+        if self._expects_end and event.get("log_format") == _LOST:
             return
         level = event.get("log_level", LogLevel.info)
         kind = self._kind((event.get("log_namespace"), level.name, event.get("log_format")))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -34,6 +35,7 @@ class Recorder:
         rules: UpstreamRules | None = None,
     ) -> None:
         """Record ``settings.symbols``; ``on_failed`` is told of an error after which the feed cannot go on."""
+        self._reactor = reactor
         self._writer = writer
         self._wall_clock_s = wall_clock_s
         self._told_dropped = 0
@@ -55,7 +57,8 @@ class Recorder:
     async def stop(self) -> None:
         """Leave the exchange, and write what has come."""
         await self.feed.stop()
-        self._writer.close()
+        # A disk may take its time, and holds nobody up.
+        await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._writer.close)
 
     def look(self) -> None:
         """Say in the log that messages were dropped since the last look; to be called every few seconds."""

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, ClassVar
 
-from autobahn.twisted.wamp import ApplicationSession
 from autobahn.wamp import ApplicationError
 from autobahn.wamp.types import CallDetails, PublishOptions, SessionDetails
 from twisted.internet.defer import ensureDeferred
@@ -35,6 +34,7 @@ from components.logs import safe_log
 from components.loop_lag import LoopLag
 from components.router import runtime
 from components.router.buffer_usage import BufferMeasure
+from components.router.component import RouterComponent
 from components.router.engine.fanout import MadeMs, no_time
 from components.router.fanout_settings import FanOutSettings, FanOutSettingsError
 from components.router.fault_watch import FaultWatch
@@ -57,7 +57,7 @@ from components.uris import AUTHORIZE, ERROR_NOT_READY, MARKET_STATUS
 _RETAINED = PublishOptions(retain=True)
 
 
-class Gateway(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no types
+class Gateway(RouterComponent):
     """Turns batches of the bus into events, and answers for the market."""
 
     life_log: ClassVar[Logger] = Logger()

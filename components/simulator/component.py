@@ -29,10 +29,10 @@ class SimulatedExchangeComponent(ApplicationSession):  # type: ignore[misc]  # A
         super().__init__(config)
         from twisted.internet import reactor
 
-        safe_log.install_if_crossbar_logs(reactor)
+        safe = safe_log.install_if_crossbar_logs(reactor)
         self._environment = NodeEnvironment.load(config)
         self._exchange: SimulatedExchange | None = None
-        self._stays = StaysWithRouter()
+        self._stays = StaysWithRouter(safe.expect_end if safe is not None else lambda: None)
 
     def onConnect(self) -> None:
         """Join as one of the node's own components."""

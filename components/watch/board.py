@@ -27,6 +27,10 @@ FEED_IS_LIVE = frozenset({"live", "stale"})
 """States of ``market.status`` in which what comes is current."""
 
 
+AHEAD = "ahead"
+"""The reason of a gap that is none yet: who resumes is ahead of the gateway."""
+
+
 class Line(Enum):
     """The connection to the gateway."""
 
@@ -79,6 +83,8 @@ class Row:
     """As far as it is known: see ``lost_epochs``."""
     lost_epochs: int = 0
     """How many of the gaps are the end of an epoch, of which nobody can tell how far it went."""
+    behind: int = 0
+    """How often a gateway did not have yet what had been shown, and went on from what it had."""
     merged: int = 0
     """Ticks that came within another one."""
     dropped: int = 0
@@ -108,7 +114,11 @@ class Row:
         self._age_s, self._age_at_s = max(0.0, (gateway_ms - tick.ts) / 1000), now_s
 
     def miss(self, gap: Message) -> None:
-        """Take note that ticks will not come."""
+        """Take note that ticks will not come, or that what comes begins before what has come."""
+        if gap.reason == AHEAD:
+            # The same epoch goes on: the next tick says by its number whether any are missing.
+            self.behind += 1
+            return
         self.gaps += 1
         if gap.to_seq is None:
             self.follows = None

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from components.core.log_text import escaped
-from components.watch.board import Board, Row
+from components.watch.board import AHEAD, Board, Row
 from components.watch.messages import Message, digits
 from components.watch.terminal import BoardFollower
 
@@ -50,8 +50,7 @@ class Lines(BoardFollower):
 
     def _line(self, message: Message) -> str:
         if message.type == "gap":
-            end = "?" if message.to_seq is None else message.to_seq
-            self._say(f"gap: {message.symbol} {message.from_seq} to {end}: {message.reason}")
+            self._say(gap_line(message))
         elif message.type == "status":
             self._say(f"feed {message.state}")
         elif not message.type:
@@ -85,6 +84,14 @@ class JsonLines(Lines):
 def shown(line: str) -> str:
     """Return a line of which a terminal obeys nothing: a part of it is a gateway's."""
     return escaped(line, len(line))
+
+
+def gap_line(gap: Message) -> str:
+    """Return what a gap is about as one line."""
+    if gap.reason == AHEAD:
+        return f"behind: {gap.symbol}: the gateway has not had {gap.from_seq - 1} yet, and goes on from what it has"
+    end = "nobody knows where" if gap.to_seq is None else gap.to_seq
+    return f"gap: {gap.symbol} {gap.from_seq} to {end}: {gap.reason}"
 
 
 def tick_line(tick: Message) -> str:

@@ -263,12 +263,14 @@ def _totals(board: Board, now_s: float) -> StyledLine:
     missed, gaps = sum(row.missed for row in rows), sum(row.gaps for row in rows)
     more = "+" if any(row.lost_epochs for row in rows) else ""
     merged, dropped = sum(row.merged for row in rows), sum(row.dropped for row in rows)
+    behind = sum(row.behind for row in rows)
     return [
         (f"{len(board.rows)} symbols  {rate_text(board.rate.per_s(now_s))} ticks/s  {board.ticks:,} ticks  ", ""),
         (f"gaps {gaps}  missed {missed:,}{more}", "red" if gaps else ""),
         (f"  merged {merged:,}  ", ""),
         (f"dropped {dropped:,}", "yellow" if dropped else ""),
         (f"  epochs {board.epochs}" if board.epochs > 1 else "", ""),
+        (f"  gateway behind {behind:,}×" if behind else "", "yellow"),
     ]
 
 

@@ -101,6 +101,43 @@ async def test_what_a_killed_recorder_has_written_is_played_as_it_came(
     assert f"CROSSTICK_EXCHANGE_URL={player.url} CROSSTICK_SYMBOLS=BTCUSDT,ETHUSDT crosstick run" in (player.printed)
 
 
+def signalled(command: Command, *numbers: signal.Signals) -> int:
+    """Send a process signals that it sees all at once, whatever it does between them; return its exit code."""
+    command.process.send_signal(signal.SIGSTOP)
+    for number in numbers:
+        command.process.send_signal(number)
+    command.process.send_signal(signal.SIGCONT)
+    return command.process.wait(20)
+
+
+@pytest_twisted.ensureDeferred
+async def test_one_signal_ends_in_order_and_another_one_at_once_without_a_traceback(
+    tmp_path: Path, make_exchange: MakeExchange, start: Callable[..., Command]
+) -> None:
+    recording = tmp_path / "20270115T080000Z.jsonl.gz"
+    line = '{"t":1800000000.5,"msg":"{\\"stream\\":\\"btcusdt@trade\\",\\"data\\":{\\"e\\":\\"trade\\"}}"}\n'
+    recording.write_bytes(gzip.compress(line.encode()))
+    exchange = await make_exchange(rate_per_s=3000)
+    outs = [tmp_path / "once", tmp_path / "twice"]
+    recorders = [start("record", "--out", str(out), CROSSTICK_EXCHANGE_URL=exchange.url) for out in outs]
+    player = start("replay", str(recording), "--port", "0")
+    await until(lambda: "\n" in player.printed)
+    await until(lambda: all(out.is_dir() and messages_of(out) for out in outs))
+
+    assert signalled(recorders[0], signal.SIGTERM) == 0
+    [recorded] = outs[0].iterdir()
+    # All of it, and the file has been ended.
+    lines = gzip.decompress(recorded.read_bytes()).splitlines()
+    assert f"recorded {len(lines):,} messages in 1 files" in recorders[0].log
+
+    assert signalled(recorders[1], signal.SIGINT, signal.SIGTERM) == 128 + signal.SIGTERM
+    assert "Ended at once, by another signal (SIGTERM); what was written can be read" in recorders[1].log
+    assert messages_of(outs[1])
+    assert signalled(player, signal.SIGINT, signal.SIGTERM) == 128 + signal.SIGTERM
+    assert player.log.endswith("Ended at once, by another signal (SIGTERM).\n")
+    assert [command.log for command in (*recorders, player) if "Traceback" in command.log] == []
+
+
 def record_on_small_disk(out: Path, url: str) -> subprocess.Popen[str]:
     """Record on a disk that is full: no file may grow beyond 64 KiB."""
     crosstick = Path(sys.executable).with_name("crosstick")
@@ -138,11 +175,16 @@ async def test_a_full_disk_ends_the_recorder_with_a_word_and_leaves_what_was_wri
         (["record", "--out", "/dev/null/x"], "/dev/null/x cannot be written to: Not a directory"),
         (["record", "--out", ".", "--symbols", "btc"], "must be upper-case symbols such as BTCUSDT, had 'btc'"),
         (["replay", __file__], "test_record_replay.py:1: neither a recording"),
+        (["replay", "empty.jsonl"], "there is nothing to play"),
         (["replay", __file__, "--speed", "0"], "must be a number from 0.001 to 10000, or max, was '0'"),
         (["replay", __file__, "--from", "noon"], "must be a time such as 2026-07-01T12:30:00, was 'noon'"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_one_line(words: list[str], says: str) -> None:
+def test_what_cannot_be_done_is_said_in_one_line(
+    words: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty.jsonl").touch()
     done = CliRunner().invoke(main, words)
     assert done.exit_code in (1, 2)
     assert says in done.output

@@ -48,11 +48,15 @@ def test_wrong_use_is_told_in_a_line_that_quotes_no_token(
 def test_what_the_gateway_refuses_or_does_not_answer_is_told(node: Node) -> None:
     environ = {"CROSSTICK_URL": node.ws_url, "CROSSTICK_TOKEN": node.token("alice")}
     refused = revoke("--sub", "mallory", **environ)
-    assert (refused.returncode, refused.stderr) == (1, "Error: token not accepted\n")
+    told = "Error: token not accepted: it is for realm 'market', and this takes one for 'ops'\n"
+    assert (refused.returncode, refused.stderr) == (1, told)
     operator = node.token("olga", "operator", realm="ops")
     wrong = revoke("--sub", "x" * 300, **environ | {"CROSSTICK_TOKEN": operator})
     assert wrong.returncode == 1
     assert "wamp.error.invalid_argument" in wrong.stderr
+    no_door = revoke("--sub", "mallory", **environ | {"CROSSTICK_URL": f"{node.ws_url}/nowhere"})
+    assert no_door.returncode == 1
+    assert f"{node.ws_url}/nowhere: WebSocket connection upgrade failed [404]" in no_door.stderr
     nobody = revoke("--sub", "mallory", CROSSTICK_TOKEN=operator, CROSSTICK_URL=f"ws://127.0.0.1:{free_port()}/ws")
     assert nobody.returncode == 1
     assert "refused" in nobody.stderr

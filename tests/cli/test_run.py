@@ -18,6 +18,8 @@ import pytest
 from components.free_ports import free_port
 from components.tokens import DEVELOPMENT_KEY_NAME
 from tests.harness.node import Node
+from tests.harness.plain import PlainClient
+from tests.harness.wire import Wire
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -75,17 +77,32 @@ def test_it_makes_a_key_prints_the_page_and_ends_cleanly(make_node: Callable[...
     claims = node.authority.verify(operators[1])
     assert (claims.role, claims.realm) == ("operator", "ops")
     assert (node.directory / DEVELOPMENT_KEY_NAME).stat().st_mode & 0o777 == 0o600
-    assert "with 1" in "".join(lines)
-    # Nothing but the address: a first start has nothing to warn of.
-    assert [line for line in lines if "WARN" in line or "Traceback" in line] == []
+    # Nothing but the addresses: a first start has nothing to warn of.
+    assert [line.partition("http")[0] for line in lines] == [
+        "\n",
+        "Crosstick is ready, with 121 symbols from the simulated exchange.\n",
+        "Open ",
+        "For operators: ",
+        "Ctrl-C stops it.\n",
+    ]
     status, headers, _ = node.get("/")
     assert (status, headers["content-type"]) == (200, "text/html")
 
     family = psutil.Process(process.pid).children(recursive=True)
     assert len(family) >= 4
     began = time.monotonic()
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=10)
+    with Wire(node) as wire, PlainClient(node) as plain:
+        wire.upgrade()
+        wire.join("page", address[2])
+        wire.say(32, 1, {}, "market.BTCUSDT")
+        assert wire.message()[0] == 33
+        plain.open(f"token={address[2]}")
+        plain.ask("subscribe", symbols=["ETHUSDT"])
+        plain.messages()
+        process.send_signal(signal.SIGINT)
+        # Whoever is there, and whichever of its processes is the first to go.
+        rest, _ = process.communicate(timeout=10)
+    assert rest.strip() == "Stopping …"
     assert process.returncode == 0
     assert time.monotonic() - began < 5.0
     assert psutil.wait_procs(family, timeout=1)[1] == []

@@ -14,7 +14,7 @@ import { chosenTheme } from "../../clients/browser/theme.js";
 const tick = (ts, price, more = {}) => ({ symbol: "BTCUSDT", ts, price, volume: 1, ...more });
 
 test("changes, sums and delays are short figures that say no more than is known", () => {
-  assert.deepEqual([0.0123, -0.5, 0.00001, -0.00001, 12.3456].map(formatChange), ["+1.23 %", "−50.00 %", "0.00 %", "0.00 %", "+1,234.56 %"]);
+  assert.deepEqual([0.0123, -0.5, 0.00001, -0.00001, 12.3456].map(formatChange), ["+1.23 %", "−50.00 %", "0.00 %", "0.00 %", "+1,235 %"]);
   assert.deepEqual([0, 950, 12_345.6, 1_234_567_890].map(formatCompact), ["0.000", "950.0", "12.35K", "1.235B"]);
   assert.deepEqual([0.42, 9.96, 999, 1_234, 120_000].map(formatDelay), ["0.4 ms", "10 ms", "999 ms", "1.2 s", "2 min"]);
 });
@@ -136,9 +136,9 @@ test("symbols are sorted by what a column shows, those without it last, equal on
   const market = new MarketState();
   market.list(["A", "B", "C", "D"]);
   market.takeTick(tick(1, 5, { symbol: "B" }), 0);
-  market.takeTick(tick(1, 7, { symbol: "D" }), 0);
+  market.takeTick(tick(9, 7, { symbol: "D" }), 0); // which came no later, but happened later
   const by = (key, direction) => sorted(market.listed, { key, direction }).map(({ symbol }) => symbol).join("");
-  assert.deepEqual([by("price", "descending"), by("price", "ascending"), by("symbol", "descending"), by(null, "none")], ["DBAC", "BDAC", "DCBA", "ABCD"]);
+  assert.deepEqual([by("price", "descending"), by("price", "ascending"), by("symbol", "descending"), by(null, "none"), by("age", "ascending")], ["DBAC", "BDAC", "DCBA", "ABCD", "DBAC"]);
 });
 
 test("a column's head goes through its directions and then to the gateway's order", () => {
@@ -161,9 +161,33 @@ test("merged, dropped and lost trades are counted apart, by symbol and in all", 
   market.takeGap({ symbol: "BTCUSDT", from_seq: 5, to_seq: 9 });
   market.takeTick(tick(2, 11, { merged: 2, dropped: 3, seq: 14 }), 0);
   market.takeGap({ symbol: "BTCUSDT", from_seq: 15, to_seq: null });
-  assert.deepEqual(market.totals, { trades: 6, merged: 4, dropped: 3, lost: 5 });
+  assert.deepEqual(market.totals, { trades: 6, merged: 4, dropped: 3, lost: 5, unheard: 0 });
   const { merged, dropped, missed, direction } = market.of("BTCUSDT");
   assert.deepEqual([merged, dropped, missed, direction], [4, 3, 8, "up"]);
+});
+
+test("trades that no feed got are known by ids that jump while seq does not, and are nobody's missed ones", () => {
+  const market = new MarketState();
+  const bars = new Bars(1);
+  const take = (more) => {
+    market.takeTick(tick(more.id * 1_000, 10, more), 0);
+    bars.take(tick(more.id * 1_000, 10, more));
+  };
+  const gap = (count) => {
+    market.takeGap({ symbol: "BTCUSDT", from_seq: 1, to_seq: count });
+    bars.takeGap(count);
+  };
+  take({ id: 100, seq: 1 });
+  take({ id: 104, seq: 2 }); // 101 to 103
+  gap(2); // what this client alone has missed both count
+  take({ id: 107, seq: 5 });
+  take({ id: 112, seq: 9, merged: 3, dropped: 1 }); // one of 108 to 112
+  take({ id: 7, seq: 10 }); // the exchange numbers afresh
+  gap(null); // and so does the feed
+  take({ id: 90, seq: 2 });
+  const { unheard, missed } = market.of("BTCUSDT");
+  assert.deepEqual([unheard, market.totals.unheard, missed], [4, 4, 3]);
+  assert.deepEqual([100, 104, 107, 112, 7, 90].map((time) => bars.at(time).missing), [0, 3, 2, 2, 0, null]);
 });
 
 test("of trades that were lost with an epoch nobody knows the number, and the counts say that there are more", () => {
@@ -175,7 +199,8 @@ test("of trades that were lost with an epoch nobody knows the number, and the co
   market.takeGap({ symbol: "BTCUSDT", from_seq: 1, to_seq: 2 });
   assert.deepEqual([market.lostUnknown, market.of("BTCUSDT").lostUnknown, market.of("ETHUSDT").lostUnknown], [true, true, false]);
   const { missed, lostUnknown } = market.of("BTCUSDT");
-  assert.deepEqual([formatLeast(missed, lostUnknown), formatLeast(1_234, false)], ["4+", "1,234"]);
+  const texts = [formatLeast(missed, lostUnknown), formatLeast(1_234, false), formatLeast(123_456, true)];
+  assert.deepEqual(texts, ["4+", "1,234", "123.5K+"]);
 });
 
 test("without statistics of the day there is no change, and with them it is last over open", () => {
@@ -206,6 +231,10 @@ test("silent symbols are told by what has changed, and symbols no longer listed 
   market.list(["B"]);
   assert.deepEqual(market.listed, [kept]);
   assert.notEqual(market.of("A").silent, true);
+  // What is told of before it is listed, as at a join, is not forgotten.
+  market.markSilent(["B", "C"]);
+  market.list(["B", "C", "D"]);
+  assert.deepEqual(market.listed.map(({ silent }) => silent), [true, true, false]);
 });
 
 test("a theme that there is not is the system's", () => {

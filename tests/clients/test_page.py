@@ -11,7 +11,8 @@ from tests.clients.chromium import Chromium, Page
 from tests.clients.line import Line
 from tests.harness.node import Node
 
-LIVE = "document.getElementById('connection').textContent === 'Live'"
+# On a busy machine trades may be late, which is said behind it.
+LIVE = "document.getElementById('connection').textContent.startsWith('Live')"
 PRICES = "[...document.querySelectorAll('.ticker .price .value')].map(cell => cell.textContent)"
 PRICED = f"{PRICES}.filter(price => price !== '–' && price !== '').length"
 CONNECTION = "document.getElementById('connection').textContent"
@@ -48,10 +49,10 @@ async def test_the_page_shows_moving_prices_of_a_hundred_symbols(node: Node, chr
 @pytest_twisted.ensureDeferred
 async def test_the_token_leaves_the_address_bar_and_survives_a_reload(node: Node, chromium: Chromium) -> None:
     page = await chromium.open_page(f"{node.url}/#token={node.token('alice')}")
-    await page.wait_for(f"{CONNECTION} === 'Live'")
+    await page.wait_for(LIVE)
     assert await page.evaluate("location.href") == f"{node.url}/"
     await page.reload()
-    await page.wait_for(f"{CONNECTION} === 'Live'")
+    await page.wait_for(LIVE)
 
 
 @pytest_twisted.ensureDeferred
@@ -110,11 +111,13 @@ async def test_a_refused_token_is_shown_and_not_tried_again(node: Node, chromium
 
 @pytest_twisted.ensureDeferred
 async def test_a_viewer_of_some_symbols_sees_those(node: Node, chromium: Chromium) -> None:
-    page = await chromium.open_page(f"{node.url}/#token={node.token('alice', symbols=['BTC*'])}")
-    await page.wait_for(f"{CONNECTION} === 'Live' && {PRICED} >= 1")
+    page = await chromium.open_page(f"{node.url}/#token={node.token('alice', ttl_s=240, symbols=['BTC*'])}")
+    await page.wait_for(f"{LIVE} && {PRICED} >= 1")
     symbols = await page.evaluate("[...document.querySelectorAll('.ticker tbody tr')].map(row => row.dataset.symbol)")
     assert symbols
     assert all(symbol.startswith("BTC") for symbol in symbols)
+    await page.wait_for("!document.getElementById('token-ends').hidden")
+    assert (await page.text_of("#token-ends-in")).startswith("in ")
 
 
 @pytest_twisted.ensureDeferred

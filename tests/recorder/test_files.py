@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
-import resource
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from components.core.recording import Findings, read_recording
 from components.recorder.files import RecordingFiles
 from components.recorder.writer import RecordingWriter
+from tests.harness.node import REPOSITORY
+from tests.recorder import full_disk
 
 START_S = 1_800_000_000.25
 
@@ -116,36 +115,15 @@ def test_what_a_slow_disk_does_not_take_is_counted_and_the_recording_says_so(tmp
     assert writer.messages == 6
 
 
-@pytest.fixture
-def small_disk() -> Iterator[None]:
-    """Let no file of this process grow beyond 4 KiB: a write that goes past is cut off there, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-@pytest.mark.usefixtures("small_disk")
 def test_a_full_disk_is_told_once_and_what_was_written_is_whole(tmp_path: Path) -> None:
-    errors: list[Exception] = []
-    told = threading.Event()
-
-    def failed(error: Exception) -> None:
-        errors.append(error)
-        told.set()
-
-    writer = RecordingWriter(files_in(tmp_path), failed)
-    writer.start()
-    messages = [b'{"stream":"a@trade","data":"%b"}' % os.urandom(500).hex().encode() for _ in range(20)]
-    sizes = 0
-    while not told.is_set():
-        sizes += len(messages)
-        writer.take(START_S, messages)
-        told.wait(0.05)
-    writer.take(START_S, messages)
-    writer.close()
-    assert len(errors) == 1
-    assert writer.messages + writer.dropped == sizes + len(messages)
+    done = subprocess.run(
+        [sys.executable, "-m", full_disk.__name__, str(tmp_path)],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        timeout=60,
+        check=True,
+    )
+    assert json.loads(done.stdout) == {"errors": ["[Errno 27] File too large"], "messages": 1, "dropped": 2}
     [path] = tmp_path.iterdir()
-    whole = gzip.decompress(path.read_bytes())
-    assert whole.count(b"\n") == writer.messages
+    assert path.stat().st_size < full_disk.MAX_FILE_BYTES
+    assert gzip.decompress(path.read_bytes()).count(b"\n") == 1

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from typing import Any
 
 import pytest
 import txaio
-from crossbar._logging import cb_logging_aware, make_JSON_observer, record_separator
+from crossbar._logging import cb_logging_aware, make_JSON_observer, make_stdout_observer, record_separator
 from crossbar.node.worker import WorkerProcess
 from twisted.internet.task import Clock
 from twisted.logger import Logger, LogLevel, LogPublisher, globalLogPublisher
@@ -132,6 +133,19 @@ def test_a_json_line_is_made_by_the_worker_and_printed_as_it_is() -> None:
     assert (line["worker"], line["component"], line["level"]) == ("router", "part", "warn")
     assert (line["message"], line["what"]) == ("client said 'x\\r\\n{0}\\x1b[2J'", "x\\r\\n{0}\\x1b[2J")
     assert line["authid"] == "alice"
+
+
+@pytest.mark.parametrize(("logformat", "before"), [("none", r""), ("standard", r"\S+ \[Worker +41\] ")])
+def test_under_plain_crossbar_an_object_is_a_line_behind_what_crossbar_puts_there(logformat: str, before: str) -> None:
+    worker, controller = Worker("router"), Controller()
+    out = io.StringIO()
+    observer = make_stdout_observer(format=logformat, _file=out)
+    controller.process._logger = txaio.make_logger(observer=observer)
+    worker.log.info("client said {what!r}", what="x\r\n{0}\x1b[2J")
+    controller.process.log(2, worker.out.getvalue())
+    found = re.fullmatch(before + r"(\{.*\})\n", out.getvalue())
+    assert found is not None, out.getvalue()
+    assert json.loads(found[1])["message"] == "client said 'x\\r\\n{0}\\x1b[2J'"
 
 
 def test_a_traceback_is_a_field_of_its_own() -> None:

@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 
 from components.watch.board import Board, Line, Rate
+from components.watch.lines import gap_line
 from components.watch.messages import Message, decode, digits
 from components.watch.screen import Screen, StyledLine
 
@@ -90,6 +91,55 @@ def test_a_gap_without_an_end_is_not_resumed_from() -> None:
     assert (row.gaps, row.missed, row.lost_epochs) == (1, 0, 1)
     [line] = [each for each in texts(Screen().lines(board, 102.0, 200, 20)) if each.startswith("BTC")]
     assert line.split()[-2:] == ["1/0+", "-"]
+
+
+@pytest.mark.parametrize(
+    ("seqs", "gaps", "missed"),
+    [
+        # It catches up: everything comes, some of it once more.
+        ([3, 4, 5, 6, 7], 0, 0),
+        # It has caught up before it was subscribed to, and what came meanwhile nobody has got.
+        ([9, 10], 1, 3),
+    ],
+)
+def test_a_gateway_that_is_behind_ends_no_epoch_and_loses_only_what_does_not_come(
+    seqs: list[int], gaps: int, missed: int
+) -> None:
+    board = live_board()
+    board.take(tick(5), 101.0)
+    board.take(Message(type="gap", symbol="BTCUSDT", from_seq=6, to_seq=None, reason="ahead"), 101.0)
+    assert board.resume_from() == (7, {"BTCUSDT": 5})
+    for seq in seqs:
+        board.take(tick(seq), 101.0)
+    row = board.rows["BTCUSDT"]
+    assert (row.behind, row.lost_epochs, row.gaps, row.missed) == (1, 0, gaps, missed)
+    said = texts(Screen().lines(board, 102.0, 200, 20))
+    [totals] = [line for line in said if "ticks/s" in line]
+    assert f"gaps {gaps}  missed {missed}  " in totals
+    assert totals.endswith("gateway behind 1×")
+    [line] = [each for each in said if each.startswith("BTC")]
+    assert line.split()[-2] == (f"{gaps}/{missed}" if gaps else "-")
+
+
+def test_an_epoch_that_ended_is_not_shown_as_a_gateway_that_is_behind() -> None:
+    board = live_board()
+    board.take(tick(5), 101.0)
+    board.take(Message(type="gap", symbol="BTCUSDT", from_seq=6, to_seq=None, reason="epoch"), 101.0)
+    [totals] = [line for line in texts(Screen().lines(board, 102.0, 200, 20)) if "ticks/s" in line]
+    assert "gaps 1  missed 0+" in totals
+    assert "behind" not in totals
+
+
+@pytest.mark.parametrize(
+    ("to_seq", "reason", "line"),
+    [
+        (9, "gone", "gap: BTCUSDT 6 to 9: gone"),
+        (None, "epoch", "gap: BTCUSDT 6 to nobody knows where: epoch"),
+        (None, "ahead", "behind: BTCUSDT: the gateway has not had 5 yet, and goes on from what it has"),
+    ],
+)
+def test_a_line_says_what_a_gap_is(to_seq: int | None, reason: str, line: str) -> None:
+    assert gap_line(Message(type="gap", symbol="BTCUSDT", from_seq=6, to_seq=to_seq, reason=reason)) == line
 
 
 def test_ages_grow_and_prices_are_not_live_while_the_line_is_down() -> None:

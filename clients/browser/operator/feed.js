@@ -30,6 +30,12 @@ export function showFeed(feed) {
     ["Rotations", known(exchange.rotations), "", "Connections that were relieved before the exchange ended them"],
     ["Paused", exchange.paused ? "yes" : "no", exchange.paused ? "waiting" : "", "Whether the exchange is not read, since the gateway is too slow"],
     ["Last error", exchange.last_error || "none"],
+    [
+      "Trades no feed got",
+      known(feed.counters?.missed_trades),
+      feed.counters?.missed_trades > 0 ? "waiting" : "",
+      "Since this feed began: made by the exchange, and in nobody's sequence; clients do not count them as missed",
+    ],
     ["Batches missed here", known(feed.missed_batches), feed.missed_batches > 0 ? "waiting" : ""],
   ]);
   showPairs(

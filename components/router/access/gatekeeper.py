@@ -10,7 +10,6 @@ import os
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
-from autobahn.twisted.wamp import ApplicationSession
 from autobahn.wamp import ApplicationError
 from autobahn.wamp.types import SessionDetails
 from twisted.internet.defer import ensureDeferred
@@ -26,13 +25,14 @@ from components.router.access.live_tokens import LiveTokens
 from components.router.access.procedures import TokenProcedures
 from components.router.access.revocation_store import RevocationStoreError
 from components.router.access.shared_tokens import when_tokens_are_known
+from components.router.component import RouterComponent
 from components.router.seam.gateway_router import install_limits
 from components.settings import load_settings
 from components.tokens import CLIENT_ROLES
 from components.uris import OPERATORS_REALM
 
 
-class Gatekeeper(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no types
+class Gatekeeper(RouterComponent):
     """Holds a realm's limits, from before the first client may come."""
 
     life_log: ClassVar[Logger] = Logger()

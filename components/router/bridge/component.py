@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import msgspec
-from autobahn.twisted.wamp import ApplicationSession
 from autobahn.wamp.types import SessionDetails
 from twisted.logger import Logger
 
@@ -21,6 +20,7 @@ from components.router import runtime
 from components.router.bridge.desk import BridgeDesk
 from components.router.bridge.requests import bridge_grants
 from components.router.bridge.signing import SignedRequests
+from components.router.component import RouterComponent
 from components.tokens import TokenKeyError, load_bridge_secret
 
 
@@ -46,7 +46,7 @@ class BridgeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return checked(mapping(extra.get("bridge", {}), "bridge"), cls, "bridge")
 
 
-class Bridge(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no types
+class Bridge(RouterComponent):
     """Is there for ``/bridge`` while it has joined."""
 
     life_log: ClassVar[Logger] = Logger()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar
 
 import msgspec
-from autobahn.twisted.wamp import ApplicationSession
 from autobahn.wamp import ApplicationError
 from autobahn.wamp.types import CallDetails, SessionDetails
 from msgspec import Meta
@@ -15,6 +14,7 @@ from twisted.python.failure import Failure
 from components.core.entries import InvalidEntry
 from components.environment import refuse_to_start
 from components.router.checked_procedures import register_checked
+from components.router.component import RouterComponent
 from components.router.drain.draining import FLUSH_TIME_S, LAST_WORDS_S, Draining
 from components.router.drain.node_link import NodeLink, set_hard_bound
 from components.router.drain.settings import parse_drain
@@ -30,7 +30,7 @@ class _Wanted(msgspec.Struct):
     over_s: Annotated[float, Meta(ge=0, le=3600)] | None = None
 
 
-class Drain(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no types
+class Drain(RouterComponent):
     """Knows how this worker's clients are let go, and is asked to do so."""
 
     life_log: ClassVar[Logger] = Logger()

@@ -4,7 +4,7 @@ Twisted's ``write`` keeps bytes until the socket is reported writable: for every
 of the reactor and a deregistration, which cost more than sending it. A socket with nothing waiting takes the block
 directly; only what it does not take is left to Twisted, with its buffer, its producer and its errors. Leans on Twisted's
 ``FileDescriptor`` keeping unsent bytes in ``dataBuffer`` and ``_tempDataBuffer``, and on its TLS keeping what it has not
-encrypted in ``_appSendBuffer``; ``tests/router/test_sockets.py`` checks it.
+encrypted in ``_appSendBuffer``; ``tests/router/engine/test_sockets.py`` checks it.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import msgspec
-from autobahn.twisted.wamp import ApplicationSession
 from autobahn.wamp import ApplicationError
 from autobahn.wamp.types import CallDetails, SessionDetails
 from twisted.logger import Logger
@@ -21,6 +20,7 @@ from components.core.symbol_choice import SymbolChoice, Symbols, Version, repeat
 from components.environment import refuse_to_start
 from components.router import runtime
 from components.router.checked_procedures import register_checked
+from components.router.component import RouterComponent
 from components.router.feed_symbols.ways import WayToFeeds
 from components.uris import (
     ERROR_INVALID_ARGUMENT,
@@ -47,7 +47,7 @@ class ResetSymbols(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     if_version: Version | None = None
 
 
-class FeedSymbols(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no types
+class FeedSymbols(RouterComponent):
     """One per router worker."""
 
     life_log: ClassVar[Logger] = Logger()

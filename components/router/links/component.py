@@ -14,7 +14,6 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, ClassVar
 
-from autobahn.twisted.wamp import ApplicationSession
 from autobahn.wamp import ApplicationError, message
 from autobahn.wamp.types import RegisterOptions, SessionDetails
 from crossbar.common.twisted.endpoint import create_connecting_endpoint_from_config
@@ -35,6 +34,7 @@ from components.core.link_offers import (
 from components.core.payload import EncodedPayload, is_plain_value
 from components.environment import INTERNAL_TOKEN_TTL_S, refuse_to_start
 from components.router import runtime
+from components.router.component import RouterComponent
 from components.router.engine.requests import is_plain_json
 from components.router.engine.serializers import WrappingJsonSerializer
 from components.router.links.link import Link
@@ -57,7 +57,7 @@ _DETAILS = "crosstick_link_details"
 [_PEER_ROLE] = LINK_ROLES
 
 
-class Links(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no types
+class Links(RouterComponent):
     """All links of a router, for one realm."""
 
     life_log: ClassVar[Logger] = Logger()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-from autobahn.twisted.wamp import ApplicationSession
 from autobahn.wamp.types import SessionDetails
 from twisted.logger import Logger
 
 from components.core.entries import InvalidEntry
 from components.environment import refuse_to_start
+from components.router.component import RouterComponent
 from components.router.listeners.listener import registry
 from components.router.listeners.listening import install_listeners
 from components.router.listeners.open_files import raise_limit, too_few
@@ -18,7 +18,7 @@ from components.router.listeners.settings import check_ids, parse_listeners
 from components.router.listeners.transports import transport_ids
 
 
-class Listeners(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no types
+class Listeners(RouterComponent):
     """Holds the settings of the worker's listeners."""
 
     life_log: ClassVar[Logger] = Logger()

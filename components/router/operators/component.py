@@ -11,7 +11,6 @@ from importlib.metadata import version
 from typing import Any, ClassVar
 
 import msgspec
-from autobahn.twisted.wamp import ApplicationSession
 from autobahn.wamp import ApplicationError
 from autobahn.wamp.types import CallDetails, SessionDetails
 from twisted.logger import Logger
@@ -20,6 +19,7 @@ from twisted.python.failure import Failure
 from components.core.arguments import NoArguments
 from components.environment import refuse_to_start
 from components.router.checked_procedures import register_checked
+from components.router.component import RouterComponent
 from components.router.operators.questions import (
     Closing,
     Followed,
@@ -47,7 +47,7 @@ QUESTION = "operators"
 """The last part of the procedure's URI by which a router worker is asked, in the node's own realm."""
 
 
-class Operators(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no types
+class Operators(RouterComponent):
     """Answers for the node, whichever of its router workers is asked."""
 
     life_log: ClassVar[Logger] = Logger()

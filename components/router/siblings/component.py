@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from autobahn.twisted.wamp import ApplicationSession
 from autobahn.wamp.types import SessionDetails
 from twisted.logger import Logger
 
 from components.core.entries import InvalidEntry
 from components.environment import refuse_to_start
 from components.router import runtime
+from components.router.component import RouterComponent
 from components.router.siblings.asking import Siblings
 from components.router.siblings.settings import parse_siblings
 
 
-class SiblingWorkers(ApplicationSession):  # type: ignore[misc]  # Autobahn ships no types
+class SiblingWorkers(RouterComponent):
     """Lets the worker ask the others."""
 
     life_log: ClassVar[Logger] = Logger()

@@ -10,10 +10,14 @@ import pytest_twisted
 from twisted.internet import reactor
 
 from components.bus.redis import RedisBusReader, RedisBusWriter, RedisLink
+from components.bus.redis.choice import CHOICE
 from components.core.redis_address import parse_redis_url
+from components.router.feed_symbols.ways import FeedsOnRedis
 from tests.bus.brokers import HeardBatches, WritingFeed
 from tests.harness.client import until
 from tests.harness.redis import RedisServer
+
+VERSION = ("HGET", CHOICE.decode(), "version")
 
 
 @pytest.fixture
@@ -42,11 +46,12 @@ def servers(tmp_path: Path) -> Iterator[tuple[RedisServer, RedisServer, RedisSer
 
 
 @pytest_twisted.ensureDeferred
-async def test_after_a_failover_that_lost_writes_nothing_is_missing(
+async def test_after_a_failover_that_lost_writes_and_an_operators_choice_nothing_is_missing(
     servers: tuple[RedisServer, RedisServer, RedisServer],
 ) -> None:
     master, replica, sentinel = servers
-    address = parse_redis_url(f"redis+sentinel://:secret@127.0.0.1:1,127.0.0.1:{sentinel.port}/ticks")
+    url = f"redis+sentinel://:secret@127.0.0.1:1,127.0.0.1:{sentinel.port}/ticks"
+    address, operators = parse_redis_url(url), FeedsOnRedis(reactor, url)
     heard, reader = HeardBatches(), RedisBusReader(reactor, RedisLink(reactor, address))
     feed = WritingFeed(RedisBusWriter(reactor, RedisLink(reactor, address)))
     await reader.start(heard)
@@ -60,7 +65,8 @@ async def test_after_a_failover_that_lost_writes_nothing_is_missing(
         await until(reactor, lambda: len(sentinel.command("SENTINEL", "REPLICAS", "ticks")) == 1)
         replica.pause()
         feed.write(10)
-        await until(reactor, lambda: len(heard.batches) == 20)
+        chosen = await operators.choose(["BTCUSDT"], "olga", None)
+        await until(reactor, lambda: len(heard.batches) == 20 and feed.choice == chosen)
         master.kill()
         replica.resume()
         feed.write(10)
@@ -68,6 +74,9 @@ async def test_after_a_failover_that_lost_writes_nothing_is_missing(
         assert heard.numbers == list(range(1, 31))
         assert replica.command("XLEN", "{crosstick}:batches", password="secret") == 30
         assert feed.told == [None]
+        await until(reactor, lambda: replica.command(*VERSION, password="secret") == b"%d" % chosen.version)
+        later = await operators.choose(None, "olga", chosen.version)
+        await until(reactor, lambda: feed.choice == later)
     finally:
         await feed.bus.stop()
         await reader.stop()
