@@ -34,11 +34,16 @@ def free_ports(count: int) -> list[int]:
     """Return different ports that are free at this moment.
 
     Raises:
-        NoFreePortError: see ``free_ports_in_a_row``.
+        NoFreePortError: as often as ``free_ports_in_a_row`` tries, one was drawn that there is already.
     """
     found: set[int] = set()
+    drawn_before = 0
     while len(found) < count:
-        found.add(free_port())
+        port = free_port()
+        drawn_before += port in found
+        if drawn_before == TRIES:
+            raise NoFreePortError(f"no {count} ports found free between {FIRST} and {BEYOND}, only {len(found)}")
+        found.add(port)
     return list(found)
 
 

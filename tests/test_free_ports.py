@@ -28,3 +28,5 @@ def test_a_port_that_is_taken_is_none_of_them(monkeypatch: pytest.MonkeyPatch) -
         assert sorted(free_ports.free_ports(2)) == [around[0], around[2]]
         with pytest.raises(NoFreePortError, match="no 2 ports in a row found free"):
             free_ports.free_ports_in_a_row(2)
+        with pytest.raises(NoFreePortError, match="only 2"):
+            free_ports.free_ports(3)

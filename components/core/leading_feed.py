@@ -6,6 +6,9 @@ A feed counts from its own start, and says besides what it has counted since it 
 - Of one that takes over, what it has counted since it took the lead. What it had counted before that in a lead of its own was
   heard then; what it found to be missing when it was cut off from the bus, and did not know that it led no more, the one that
   took over from it has made good, or counted as well. One that was started anew, be it under the same name, has taken over.
+- Of one that has lost the lead and leads again, and nobody was heard in between, the same of trades: it goes on from what had
+  arrived, and finds missing again what it had found besides. Of connections, what it has counted since it was last heard.
+- A lead that was heard of before, as when a bus has lost the last status, is counted on from where it was.
 - Of the first one that is heard, nothing of the past: a gateway that has just started was not there.
 - A feed of an earlier version says neither when it started nor what it has counted since it leads. Each counts what it has
   counted since it was last heard, then, whoever led meanwhile; what it had counted before it was first heard is not known to
@@ -17,7 +20,7 @@ What a feed counts between its last word and the end of its lead, a second at mo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 MAX_KNOWN_FEEDS = 16
@@ -52,6 +55,20 @@ class _Process:
     """``None`` where it does not say so: then all of this name are taken for one."""
 
 
+@dataclass(slots=True)
+class _Heard:
+    """What is known of a feed."""
+
+    counts: dict[str, int]
+    """Since its start."""
+
+    lead: int = 0
+    """The last of its leads that was heard of, from 1; 0 where it does not say so."""
+
+    in_lead: dict[str, int] = field(default_factory=dict)
+    """Counted in that one."""
+
+
 class LeadingFeed:
     """What has been seen since this gateway's start; each count only grows."""
 
@@ -67,8 +84,8 @@ class LeadingFeed:
         """That was heard."""
 
         self._epoch = 0
-        self._counts: dict[_Process, dict[str, int]] = {}
-        """Of each feed; the one heard last stands last."""
+        self._heard: dict[_Process, _Heard] = {}
+        """The one heard last stands last."""
 
     def look(self, status: Mapping[str, Any]) -> FeedChanges:
         """Take a status as ``market.status`` answers it; what is missing in it, or is of another type, is passed over."""
@@ -102,18 +119,40 @@ class LeadingFeed:
         counts |= {name: _number(counters.get(name)) for name in _COUNTED}
         process = _Process(str(status.get("feed")), _number(status.get("started")) or None)
         last, self._last = self._last, process
-        before = self._counts.pop(process, None)
-        self._counts[process] = counts
-        if len(self._counts) > MAX_KNOWN_FEEDS:
-            del self._counts[next(iter(self._counts))]
+        before = self._heard.pop(process, None)
+        heard = self._heard[process] = before or _Heard(counts)
+        if len(self._heard) > MAX_KNOWN_FEEDS:
+            del self._heard[next(iter(self._heard))]
+        since_start = _grown_since(heard.counts, counts, falls=process.started_ms is None)
+        in_this_lead = _grown_in_lead(heard, _mapping(status.get("since_lead")))
         if last is None:
             return dict.fromkeys(counts, 0)
-        in_this_lead = status.get("since_lead")
-        if process != last and isinstance(in_this_lead, Mapping):
-            return {name: _number(in_this_lead.get(name)) for name in counts}
-        if before is None:
-            return dict.fromkeys(counts, 0)
-        return {name: count - before[name] if count >= before[name] else count for name, count in counts.items()}
+        if in_this_lead is None:
+            return since_start
+        return in_this_lead if process != last else since_start | {name: in_this_lead[name] for name in _COUNTED}
+
+
+def _grown_since(known: dict[str, int], counts: Mapping[str, int], *, falls: bool) -> dict[str, int]:
+    """Return by how much counts are more than is known, and know them; where one ``falls`` it has begun anew."""
+    grown = {}
+    for name, count in counts.items():
+        before = 0 if falls and count < known[name] else known[name]
+        grown[name] = max(count - before, 0)
+        known[name] = before + grown[name]
+    return grown
+
+
+def _grown_in_lead(heard: _Heard, said: Mapping[str, Any]) -> dict[str, int] | None:
+    """Return what is new of a feed's counts in a lead; ``None`` where it does not say what these are."""
+    lead = _number(said.get("lead"))
+    if not lead:
+        return None
+    counts = {name: _number(said.get(name)) for name in heard.counts}
+    if lead < heard.lead:
+        return dict.fromkeys(counts, 0)
+    if lead > heard.lead:
+        heard.lead, heard.in_lead = lead, dict.fromkeys(counts, 0)
+    return _grown_since(heard.in_lead, counts, falls=False)
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

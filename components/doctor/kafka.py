@@ -42,6 +42,11 @@ def judge_keeping(address: KafkaAddress, topic: str, settings: Mapping[str, str 
     if topic == address.standing_topic and retention_ms != "-1":
         text = f"topic {topic} has retention.ms={retention_ms}: what operators chose is lost when no feed leads for so long"
         return warn(text, "set retention.ms=-1, and bound it by retention.bytes")
+    if retention_ms == settings.get("retention.bytes") == "-1":
+        text = f"topic {topic} has retention.ms=-1 and retention.bytes=-1: it grows until the brokers' disks are full"
+        return warn(
+            text, "set retention.bytes, to which whole segments are deleted: segment.bytes is to be a part of it"
+        )
     return ok(f"topic {topic} has cleanup.policy={policy} and retention.ms={retention_ms}")
 
 

@@ -91,6 +91,7 @@ class Feed:
             Reports(self._state_changed, self._connection_lost, self._symbols_refused),
             rules or UpstreamRules(),
         )
+        self._leads = 0
         self._counted_before_lead = self._counted()
         self._ticker = LoopingCall(self._every_second)
         self._ticker.clock = reactor
@@ -172,6 +173,7 @@ class Feed:
             return
         if not self.intake.leading:
             # What is found to be missing as soon as this feed leads belongs to this lead.
+            self._leads += 1
             self._counted_before_lead = self._counted()
         self.intake.lead(since)
         self.log.info(
@@ -238,7 +240,8 @@ class Feed:
     def status(self) -> dict[str, Any]:
         """Return the status as ``market.status`` shows it, all times in ms since 1970.
 
-        ``counters`` are since the feed's start; ``since_lead`` is what of it came in this lead, ``None`` while it stands by.
+        ``counters`` are since the feed's start; ``since_lead`` is what of it came in this lead, which is the
+        feed's ``lead``-th, ``None`` while it stands by.
         """
         intake = self.intake
         counters = intake.sequencer.counters
@@ -281,7 +284,8 @@ class Feed:
         }
 
     def _counted_in_this_lead(self) -> dict[str, int]:
-        return {name: count - self._counted_before_lead[name] for name, count in self._counted().items()}
+        counted = {name: count - self._counted_before_lead[name] for name, count in self._counted().items()}
+        return {"lead": self._leads} | counted
 
     def _choice_status(self) -> dict[str, Any]:
         choice, unheard = self.choice, self.intake.recent.unheard()

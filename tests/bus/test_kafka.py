@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from components.bus.kafka.log import Kind, LogReading, encode_record
 from components.core.batch import Batch, encode_batch
 from components.core.kafka_address import KafkaAddress, parse_kafka_url
 from components.core.symbol_choice import SymbolChoice
+from components.free_ports import free_port
 from tests.bus.kafka_parts import LIMITS, PATIENT, NotingFeed, NotingListener, Parts, let_topics_be_made, until
 from tests.harness.certificates import write_pair
 from tests.harness.kafka import KafkaBroker
@@ -395,6 +397,25 @@ async def test_a_feed_that_knows_a_choice_that_the_topics_have_lost_tells_them(p
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_gateway_that_finds_nothing_of_what_stands_overrides_it_or_refuses_and_never_says_what_is_not_so(
+    parts: Parts,
+) -> None:
+    feed = await parts.leading_feed(replace(LIMITS, snapshot_every_s=1000))
+    chosen = await parts.way().choose(["BTCUSDT"], "olga", 0)
+    await until(lambda: feed.choice == chosen)
+    for topic in (parts.address.log_topic, parts.address.standing_topic):
+        parts.broker.forget_before(topic, parts.end_of_log(topic))
+    for version in (0, chosen.version):
+        with pytest.raises(ApplicationError, match="what stands is not known") as raised:
+            await parts.way().choose(["ETHUSDT"], "olga", version)
+        assert raised.value.error == "crosstick.error.bus_unavailable"
+    later = await parts.way().choose(["XRPUSDT"], "olga", None)
+    await until(lambda: feed.choice == later)
+    last = await parts.way().choose(None, "olga", later.version)
+    await until(lambda: feed.choice == last)
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_choice_that_is_in_force_and_not_confirmed_to_be_kept_is_told_so(
     parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -411,6 +432,22 @@ async def test_a_choice_that_is_in_force_and_not_confirmed_to_be_kept_is_told_so
         await parts.way().choose(["ETHUSDT"], "olga", None)
     assert raised.value.error == "crosstick.error.not_kept"
     await until(lambda: feed.choice.version == raised.value.kwargs["version"])
+
+
+def test_a_change_that_is_given_up_leaves_nothing_behind() -> None:
+    address = KafkaAddress(f"127.0.0.1:{free_port()}")
+    writing = _Writing(address, PATIENT, Contact(address))
+    told: list[KafkaError | None] = []
+
+    def tell(error: KafkaError | None, _message: object) -> None:
+        told.append(error)
+
+    left = weakref.ref(tell)
+    writing._producer.produce(address.log_topic, b"x", partition=0, on_delivery=tell)
+    del tell
+    writing.close()
+    assert left() is None
+    assert [error.code() for error in told if error is not None] == [KafkaError._PURGE_QUEUE]
 
 
 @pytest_twisted.ensureDeferred

@@ -22,8 +22,10 @@ def status(feed: str = "one", epoch: int = 7, reconnects: int = 0, gaps: int = 0
     }
 
 
-def later_status(feed: str = "one", started: int = 1, missed: int = 0, since_lead: int = 0) -> dict[str, Any]:
-    counted = {"reconnects": 0, "gaps": since_lead, "missed_trades": since_lead}
+def later_status(
+    feed: str = "one", started: int = 1, missed: int = 0, since_lead: int = 0, lead: int = 1
+) -> dict[str, Any]:
+    counted = {"lead": lead, "reconnects": 0, "gaps": since_lead, "missed_trades": since_lead}
     return status(feed, gaps=missed, missed=missed) | {"started": started, "since_lead": counted}
 
 
@@ -35,7 +37,7 @@ def test_what_a_feed_misses_as_it_takes_over_is_counted_and_nothing_that_it_miss
     )
     assert feed.look(later_status("two", missed=73, since_lead=53)) == FeedChanges(gaps=3, missed_trades=3)
     # What it found to be missing while it was cut off, and another one led already, that one has counted.
-    assert feed.look(later_status("one", missed=60, since_lead=1)).missed_trades == 1
+    assert feed.look(later_status("one", missed=60, since_lead=1, lead=2)).missed_trades == 1
     assert feed.missed_trades == 54
 
 
@@ -61,15 +63,52 @@ def test_a_feed_of_an_earlier_version_beside_a_later_one() -> None:
     assert feed.look(status("old", missed=2)).missed_trades == 2
 
 
+def test_of_a_feed_that_leads_again_trades_count_as_of_its_new_lead_and_connections_as_of_the_last_look() -> None:
+    def heard(lead: int, reconnects: int, missed: int, since_lead: int) -> FeedChanges:
+        said = later_status(missed=missed, since_lead=since_lead, lead=lead)
+        said["exchange"]["reconnects"] = reconnects
+        return feed.look(said)
+
+    feed = LeadingFeed()
+    heard(1, reconnects=0, missed=3, since_lead=3)
+    # It has counted five that never arrived, and then the same again; meanwhile it had a connection made anew.
+    assert heard(2, reconnects=1, missed=13, since_lead=5) == FeedChanges(reconnects=1, gaps=5, missed_trades=5)
+    assert heard(2, reconnects=1, missed=14, since_lead=6) == FeedChanges(gaps=1, missed_trades=1)
+
+
+def test_a_lead_that_is_heard_of_again_is_counted_on_from_where_it_was() -> None:
+    """As after a failover to a Redis that has not got the last status: what that one says is older than what was heard."""
+
+    def heard(name: str, lead: int, since_lead: int) -> int:
+        return feed.look(later_status(name, missed=99 * lead, since_lead=since_lead, lead=lead)).missed_trades
+
+    feed = LeadingFeed()
+    heard("zero", 1, since_lead=0)
+    assert heard("one", 1, since_lead=9) == 9
+    assert heard("two", 4, since_lead=50) == 50
+    assert heard("one", 1, since_lead=7) == 0
+    assert heard("two", 4, since_lead=53) == 3
+    assert heard("one", 1, since_lead=10) == 1
+    assert heard("one", 2, since_lead=5) == 5
+    assert heard("one", 1, since_lead=10) == 0
+    assert heard("one", 2, since_lead=6) == 1
+    assert feed.missed_trades == 9 + 50 + 3 + 1 + 5 + 1
+
+
 class Process:
     """A feed, from its start to its end."""
 
     def __init__(self, name: str, started: int) -> None:
         self.name, self.started = name, started
-        self.missed = self.missed_before_lead = 0
+        self.missed = self.missed_before_lead = self.leads = 0
+
+    def take_lead(self) -> None:
+        self.missed_before_lead = self.missed
+        self.leads += 1
 
     def status(self) -> dict[str, Any]:
-        return later_status(self.name, self.started, self.missed, self.missed - self.missed_before_lead)
+        since_lead = self.missed - self.missed_before_lead
+        return later_status(self.name, self.started, self.missed, since_lead, self.leads)
 
 
 @given(
@@ -86,7 +125,7 @@ def test_whoever_leads_what_is_missed_from_the_first_look_on_is_counted_once(
         if starts_anew:
             feeds[name] = Process(name, feeds[name].started + 1)
         feed = feeds[name]
-        feed.missed_before_lead = feed.missed
+        feed.take_lead()
         # What is missing when it takes over, and then more of it; each time it is heard, once the gateway is there.
         for first, more in enumerate([*misses, 0]):
             feed.missed += more
@@ -141,6 +180,7 @@ def test_what_the_last_one_said_is_no_news_when_none_is_heard() -> None:
         {"feed": 1, "epoch": "x", "exchange": {"reconnects": -1}},
         {"started": "x", "since_lead": 5},
         {"started": 5, "since_lead": {"missed_trades": "x", "gaps": -1}},
+        {"started": 5, "since_lead": {"lead": 3, "missed_trades": "x", "gaps": -1}},
     ],
 )
 def test_a_status_that_says_nothing_changes_nothing(odd: dict[str, Any]) -> None:

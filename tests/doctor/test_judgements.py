@@ -294,19 +294,21 @@ def test_kafka_needs_both_topics(replicas: dict[str, int], brokers: int, expecte
 
 
 @pytest.mark.parametrize(
-    ("topic", "policy", "retention_ms", "expected"),
+    ("topic", "policy", "retention_ms", "retention_bytes", "expected"),
     [
-        ("t.batches", "delete", "3600000", OK),
-        ("t.standing", "delete", "-1", OK),
-        ("t.standing", "delete", "604800000", WARN),
-        ("t.batches", "compact", "-1", FAIL),
-        ("t.standing", "compact,delete", "-1", FAIL),
+        ("t.batches", "delete", "3600000", "-1", OK),
+        ("t.batches", "delete", "-1", "-1", WARN),
+        ("t.standing", "delete", "-1", "134217728", OK),
+        ("t.standing", "delete", "-1", "-1", WARN),
+        ("t.standing", "delete", "604800000", "-1", WARN),
+        ("t.batches", "compact", "-1", "-1", FAIL),
+        ("t.standing", "compact,delete", "-1", "134217728", FAIL),
     ],
 )
-def test_kafkas_topics_must_take_what_feeds_write_and_keep_what_operators_chose(
-    topic: str, policy: str, retention_ms: str, expected: Level
+def test_kafkas_topics_must_take_what_feeds_write_keep_what_operators_chose_and_not_grow_for_ever(
+    topic: str, policy: str, retention_ms: str, retention_bytes: str, expected: Level
 ) -> None:
-    settings = {"cleanup.policy": policy, "retention.ms": retention_ms}
+    settings = {"cleanup.policy": policy, "retention.ms": retention_ms, "retention.bytes": retention_bytes}
     assert kafka.judge_keeping(parse_kafka_url("kafka://one/t"), topic, settings).level is expected
 
 

@@ -34,12 +34,14 @@ class FakeLine:
         self._refuses = refuses
 
     def start(self) -> None:
+        assert not self.stopped, "nobody would ever stop it again"
         self._reports.state()
 
     async def stop(self) -> None:
         self.stopped = True
 
     def set_symbols(self, symbols: Sequence[str]) -> None:
+        assert symbols, "one that has nothing to bring ends"
         self.symbols = self.asked = tuple(symbols)
         refused = [symbol for symbol in self._refuses(self) if symbol in self.asked]
         if refused:

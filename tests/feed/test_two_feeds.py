@@ -185,6 +185,33 @@ async def test_what_the_next_leader_finds_missing_is_counted_by_who_sees_it_take
     await until(reactor, lambda: one.status()["counters"]["missed_trades"] == 10)
     assert (gateway.hear(one.status()), late.hear(one.status())) == ((2, 10), (1, 2))
     assert [status["since_lead"] for status in (one.status(), other.status())] == [
-        {"reconnects": 0, "gaps": 1, "missed_trades": 2},
+        {"lead": 2, "reconnects": 0, "gaps": 1, "missed_trades": 2},
         None,
     ]
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_a_feed_finds_missing_again_when_it_leads_again_is_counted_once(
+    make_exchange: MakeExchange, make_feed: MakeFeed
+) -> None:
+    exchange = await make_exchange(rate_per_s=2000)
+    feed, bus = make_feed(exchange)
+    await until(reactor, lambda: feed.status()["state"] == "live" and len(bus.events()) > 100)
+    gateway = Gateway()
+    assert gateway.hear(feed.status()) == (0, 0)
+    await exchange.inject(Fault(FaultKind.GAP, symbol="BTCUSDT", count=3))
+    await until(reactor, lambda: feed.status()["counters"]["missed_trades"] == 3)
+    assert gateway.hear(feed.status()) == (0, 3)
+    # What it writes is lost, and it goes on from what stands when it leads again.
+    bus.writers[0].cut_off = True
+    await exchange.inject(Fault(FaultKind.GAP, symbol="BTCUSDT", count=5))
+    await until(reactor, lambda: feed.status()["counters"]["missed_trades"] == 8)
+    feed.follow("the bus did not take what was written")
+    bus.writers[0].cut_off = False
+    bus.give_lead(bus.writers[0])
+    assert feed.status()["since_lead"]["missed_trades"] == 5
+    assert gateway.hear(bus.statuses[-1]) == (0, 3 + 5)
+    await exchange.inject(Fault(FaultKind.GAP, symbol="BTCUSDT", count=2))
+    await until(reactor, lambda: feed.status()["since_lead"]["missed_trades"] == 7)
+    assert gateway.hear(feed.status()) == (0, 3 + 5 + 2)
+    bus.assert_gap_free()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from types import SimpleNamespace
 from typing import Any
 
@@ -169,3 +171,19 @@ def test_what_a_token_grants_besides_costs_what_a_subscription_does(talk: Talk) 
         ("error", "messages_per_s"),
     ]
     assert talk.subscriptions == ["market.BTCUSDT"]
+
+
+def test_a_conversation_that_has_waited_for_a_moment_refers_to_itself_no_more(talk: Talk) -> None:
+    left = weakref.ref(talk.conversation)
+    talk.ask(type="resume", epoch=EPOCH, last={"BTCUSDT": 9})
+    assert [said["type"] for said in talk.run()] == ["resumed"]
+    assert talk.conversation.is_held
+    talk.clock.advance(resume.BEHIND_S)
+    assert [said["type"] for said in talk.run()] == ["gap"]
+    talk.conversation.close()
+    gc.disable()
+    try:
+        del talk.conversation
+        assert left() is None
+    finally:
+        gc.enable()

@@ -46,7 +46,11 @@ QUERIES: dict[str, str] = {
 }
 """What is answered with a problem."""
 
-PROBLEMS = frozenset({"http 400", "http 404", "http 414", "http 431", EOF, RESET})
+MAX_LINE_BYTES = 8_000
+"""Of a request's first line, about. Who sends a longer one may be dropped while he does."""
+
+PROBLEMS = frozenset({"http 400", "http 404"})
+TOO_LONG = frozenset({"http 414", "http 431", EOF, RESET})
 METHODS = ("POST", "PUT", "DELETE", "TRACE", "CONNECT", "BREW")
 
 
@@ -222,7 +226,10 @@ ATTACKS: tuple[Attack, ...] = (
         Attack(f"sse token in a header: {name}", Refused(name, in_header=True), frozenset({UNAUTHORIZED}), 1, ANSWER_S)
         for name in ("expired", "another key")
     ),
-    *(Attack(f"sse query: {name}", Asked(query), PROBLEMS, 1, ANSWER_S) for name, query in QUERIES.items()),
+    *(
+        Attack(f"sse query: {name}", Asked(query), TOO_LONG if len(query) > MAX_LINE_BYTES else PROBLEMS, 1, ANSWER_S)
+        for name, query in QUERIES.items()
+    ),
     *(
         Attack(f"sse method: {name}", Asked("symbols=*", name), frozenset({"http 405", "http 501"}), 1, ANSWER_S)
         for name in METHODS

@@ -37,7 +37,8 @@ def change_choice(
     Raises:
         ChangedMeanwhile: ``if_version`` is given and not the version that stands, or others change it all the time.
         ChoiceNotKept: it counts, but was not written down beside the log as well.
-        LogUnavailable: the brokers did not do, or did not confirm, what they were asked.
+        LogUnavailable: the brokers did not do, or did not confirm, what they were asked; or ``if_version`` is given, and the
+            topics have nothing by which to tell what stands.
     """
     contact = Contact(address)
     try:
@@ -45,14 +46,15 @@ def change_choice(
             closing(LogConsumer(address, limits, contact)) as consumer,
             closing(_Writing(address, limits, contact)) as writing,
         ):
-            reading = _what_stands(consumer)
+            reading = _what_stands(consumer, if_version)
             for _ in range(CHANGE_TRIES):
                 stands = reading.choice.version
                 if if_version is not None and stands != if_version:
                     break
                 choice = next_choice(stands, symbols, by, time.time_ns() // 1_000_000)
                 token = secrets.token_bytes(TOKEN_BYTES)
-                writing.write(address.log_topic, encode_record(Kind.CHANGE, token, encode_change(choice, stands)))
+                # Where any may stand, feeds may also know of one that the topics have lost: it is overridden with the rest.
+                writing.write(address.log_topic, encode_record(Kind.CHANGE, token, encode_change(choice, if_version)))
                 if _counted(consumer, reading, token):
                     _keep(writing, address.standing_topic, choice)
                     return choice
@@ -61,9 +63,12 @@ def change_choice(
         raise LogUnavailable(str(error)) from error
 
 
-def _what_stands(consumer: LogConsumer) -> LogReading:
+def _what_stands(consumer: LogConsumer, if_version: int | None) -> LogReading:
     first, end = consumer.bounds()
-    reading = consumer.kept(end).reading(first, end)
+    kept = consumer.kept(end)
+    if if_version is not None and not kept.tells_choice(first):
+        raise LogUnavailable("what stands is not known: the feed that leads writes it down within seconds")
+    reading = kept.reading(first, end)
     consumer.read_until(reading, end)
     return reading
 
@@ -109,6 +114,8 @@ class _Writing:
     def close(self) -> None:
         """Give up what was not confirmed, and end the producer's own threads: this one waits for them, and not the reactor."""
         self._producer.purge()
+        # It holds what is to be told of a record until it has told it.
+        self._producer.poll(0)
         del self._producer
 
     def write(self, topic: str, value: bytes) -> None:

@@ -8,9 +8,9 @@ nothing but those before it:
 - What a feed writes carries its token. A record whose token is not in force is void, for every reader alike: a feed that was
   stopped for a minute and goes on writing is refused by all, whatever it believes, and no clock is asked.
 - A batch that counts is the one after the last one that counted, or the first of another epoch.
-- A change of the symbols that operators want needs no lead. It names the version that it follows, and is void where that one
+- A change of the symbols that operators want needs no lead. It may name the version that it follows, and is void where that one
   does not stand; so of two changes of the same choice the first in the log counts. One that names none counts where it is later
-  than what stands: so who knows of a choice that the log has lost writes it again.
+  than what stands: that of an operator who does not mind what stands, and of who writes again what the log has lost.
 
 What came of a prefix of the log is a `Snapshot`: it is true whoever wrote it and whenever. The latest choice is kept beside it,
 and may be later than the snapshot: whoever knows it too early finds void what led to it, and has the same in the end.
@@ -265,6 +265,10 @@ class Kept(NamedTuple):
     def goes_on_in(self, first: int) -> bool:
         """Tell whether a log that begins at ``first`` has all that came after the snapshot."""
         return self.snapshot is not None and self.snapshot.offset >= first
+
+    def tells_choice(self, first: int) -> bool:
+        """Tell whether the choice that stands can be known of a log that begins at ``first``."""
+        return first == 0 or self.choice.version > 0 or self.goes_on_in(first)
 
     def reading(self, first: int, end: int, *, keeps_newest: bool = False) -> LogReading:
         """Return a reading that knows of a log from ``first`` to ``end`` what can be known."""

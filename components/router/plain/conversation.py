@@ -147,8 +147,13 @@ class Conversation:
 
     def _hold(self, step: Step) -> None:
         self.is_held = True
-        if step is Step.WAITS and (self._look_again is None or not self._look_again.active()):
-            self._look_again = self._clock.callLater(LOOK_AGAIN_S, self.released)
+        if step is Step.WAITS and self._look_again is None:
+            self._look_again = self._clock.callLater(LOOK_AGAIN_S, self._moment_passed)
+
+    def _moment_passed(self) -> None:
+        # A call that was made refers to this for ever.
+        self._look_again = None
+        self.released()
 
     def released(self) -> None:
         """Be told that the connection takes bytes again."""
@@ -165,8 +170,9 @@ class Conversation:
         """Be told that the connection closes, or has gone."""
         self._work.clear()
         self.is_held = False
-        if self._look_again is not None and self._look_again.active():
+        if self._look_again is not None:
             self._look_again.cancel()
+            self._look_again = None
         if self._market is not None:
             self._market.leave(self)
 
