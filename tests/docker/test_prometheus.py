@@ -98,6 +98,79 @@ def test_each_fault_has_its_name_by_the_rules(tmp_path: Path) -> None:
 
 
 @needs_promtool
+def test_one_cause_is_one_page(tmp_path: Path) -> None:
+    def state(bus: tuple[str, str], heard: str) -> list[dict[str, Any]]:
+        gateways = zip("ab", bus, strict=True)
+        return [
+            {"series": 'up{job="gateways",instance="a"}', "values": "1x40"},
+            *(
+                {"series": f'crosstick_bus_connected{{job="gateways",instance="{name}"}}', "values": values}
+                for name, values in gateways
+            ),
+            {"series": 'crosstick_leading_feed_heard{job="gateways",instance="a"}', "values": heard},
+            {
+                "series": 'crosstick_fault_active{job="gateways",instance="b",fault="realm_closed"}',
+                "values": "0 1x40" if "1x40" not in bus else "0x40",
+            },
+        ]
+
+    def group(series: list[dict[str, Any]], pages: dict[str, str | None]) -> dict[str, Any]:
+        """``pages``: by alert's name ``None``, or of which instance it is fired, "" for one without."""
+        return {
+            "interval": "5s",
+            "input_series": series,
+            "promql_expr_test": [
+                {
+                    "expr": f'count by (alertname, instance) (ALERTS{{alertname="{name}",alertstate="firing"}})',
+                    "eval_time": "120s",
+                    "exp_samples": []
+                    if of is None
+                    else [
+                        {
+                            "labels": f'{{alertname="{name}"' + (f',instance="{of}"' if of else "") + "}",
+                            "value": 1,
+                        }
+                    ],
+                }
+                for name, of in pages.items()
+            ],
+        }
+
+    bus_for_all, lost, closed, bus = (
+        f"Crosstick{name}" for name in ("BusAwayForAll", "FeedLost", "RealmClosed", "BusAway")
+    )
+    away, back = "1 0x40", "1 0x11 1x28"
+    test = {
+        "rule_files": [str(CONFIGURATION / "rules.yml")],
+        "evaluation_interval": "5s",
+        "tests": [
+            group(state((away, away), "1 0x40"), {bus_for_all: "", lost: None, closed: None, bus: None}),
+            group(state((away, "1x40"), "1 0x40"), {bus_for_all: None, lost: "", bus: "a"}),
+            # What is still so when the bus is back has a cause of its own.
+            group(state((back, back), "1 0x40"), {bus_for_all: None, lost: "", closed: "b", bus: None}),
+        ],
+    }
+    path = tmp_path / "test.yml"
+    path.write_text(yaml.safe_dump(test))
+    tested = promtool("test", "rules", str(path))
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+
+
+def test_alerts_do_not_promise_what_is_not_so() -> None:
+    said = {alert["alert"]: alert["annotations"]["description"] for alert in alerts()}
+    # Trades that no feed got have no number, so there is no gap to tell of.
+    assert "clients see no gap" in said["CrosstickTradesMissed"]
+    assert "told" not in said["CrosstickTradesMissed"]
+    assert said["CrosstickFeedDown"].startswith("If another one answers, ")
+    for metric in (
+        "crosstick_refusals_total",
+        "crosstick_refused_connections_total",
+        "crosstick_refused_tickets_total",
+    ):
+        assert metric in said["CrosstickClientsRefused"]
+
+
+@needs_promtool
 def test_the_dashboard_asks_what_prometheus_understands(tmp_path: Path) -> None:
     asked = [{"record": f"panel:number:{number}", "expr": query} for number, query in enumerate(dashboard_queries())]
     assert len(asked) > 50
