@@ -85,8 +85,11 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Seconds that a session may stay blocked; ``null``: the fan-out's ``stall_timeout``."""
 
 
+SESSION_LIMITS = ("max_sessions", "max_sessions_per_authid", "max_sessions_per_address")
+"""Those by which a join is refused."""
+
 LIMIT_NAMES = (
-    *("max_sessions", "max_sessions_per_authid", "max_sessions_per_address"),
+    *SESSION_LIMITS,
     *("max_subscriptions", "max_pattern_subscriptions", "max_registrations", "max_concurrent_calls"),
     *("messages_per_s", "publishes_per_s", "calls_per_s", "max_message_bytes"),
 )

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from typing import ClassVar
+
+from twisted.logger import Logger
 
 from components.core.closing import CloseReason
 from components.core.faults import Fault
 from components.core.leading_feed import LeadingFeed
+from components.core.limits import SESSION_LIMITS
 from components.core.market import Market
+from components.core.refusals import MAX_NAMED, RefusalLines, Told, by_cause
 from components.router import runtime
 from components.router.listeners.listener import Listener
 from components.router.runtime import Runtime
@@ -33,6 +39,8 @@ LINK_PATIENCE_LOOKS = 3
 class FaultWatch:
     """One per router worker with a gateway."""
 
+    log: ClassVar[Logger] = Logger()
+
     def __init__(
         self,
         realm: str,
@@ -40,10 +48,12 @@ class FaultWatch:
         feed: LeadingFeed,
         listeners: Callable[[], Iterable[Listener]],
         unix_s: Callable[[], float] = time.time,
+        seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         """Watch the gateway of a ``realm``.
 
-        ``feed`` takes each look at the status; ``listeners`` returns those that clients connect to.
+        ``feed`` takes each look at the status; ``listeners`` returns those that clients connect to; ``seconds``
+        never goes back.
         """
         self._realm = realm
         self._worker = worker
@@ -51,6 +61,9 @@ class FaultWatch:
         self._feed = feed
         self._listeners = listeners
         self._unix_s = unix_s
+        self._seconds = seconds
+        self._refusal_lines: defaultdict[str, RefusalLines] = defaultdict(RefusalLines)
+        """Of each realm's sessions."""
         self._counted: dict[str, int] = {}
         self._looks_down: dict[str, int] = {}
         self._looks_at_start = 0
@@ -144,14 +157,38 @@ class FaultWatch:
         told = ", ".join(f"{times} by {reason.value}" for reason, times in cut.items() if times)
         self._faults.tell(Fault.CLIENTS_CUT, told, times=sum(cut.values()))
         self._faults.tell(Fault.CLIENTS_VANISHED, times=self._grown("pings", worker.ping_failures))
-        refused = worker.refused_tickets.total() + sum(
-            seats.refused.total() for seats in runtime.gatekeepers().values()
-        )
+        self._look_at_refusals()
+
+    def _look_at_refusals(self) -> None:
+        refused: Counter[str] = Counter()
+        for cause, number in self._worker.refused_tickets.items():
+            refused[f"ticket ({cause})"] += number
+        for realm, seats in runtime.gatekeepers().items():
+            refused.update(seats.refused)
+            self._log_refused_sessions(realm, seats.refused)
         for listener in self._listeners():
-            refused += listener.refused.total() + listener.http_policy.refused.total()
-        grown = self._grown("refused", refused)
-        if grown >= MANY_REFUSALS:
-            self._faults.tell(Fault.CLIENTS_REFUSED, f"{grown} in a second", times=grown)
+            refused.update(listener.refused)
+            refused.update(listener.http_policy.refused)
+            listener.log_refusals()
+        grown = {cause: self._grown(f"refused by {cause}", number) for cause, number in refused.items()}
+        total = sum(grown.values())
+        if total >= MANY_REFUSALS:
+            self._faults.tell(Fault.CLIENTS_REFUSED, f"{total} in a second: {by_cause(grown, MAX_NAMED)}", times=total)
+
+    def _log_refused_sessions(self, realm: str, refused: Mapping[str, int]) -> None:
+        """Log those whom the realm had no room for. What sessions may not do is theirs to know, and in the metrics."""
+        sessions = {limit: refused.get(limit, 0) for limit in SESSION_LIMITS}
+        told = self._refusal_lines[realm].due(sum(sessions.values()), self._seconds())
+        if told is Told.REFUSES:
+            self.log.warn(
+                "realm {realm} has refused sessions since its start: {refused}", realm=realm, refused=by_cause(sessions)
+            )
+        elif told is Told.OVER:
+            self.log.warn(
+                "realm {realm} refuses none for now; it has refused sessions since its start: {refused}",
+                realm=realm,
+                refused=by_cause(sessions),
+            )
 
     def _say(self, fault: Fault, because: Iterable[str]) -> None:
         """Say that a condition is as long as there is something to say of it."""

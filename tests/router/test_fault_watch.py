@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from twisted.logger import Logger, formatEvent
 
 from components.bus import ReaderFigures
 from components.core.closing import CloseReason
@@ -61,9 +62,15 @@ class Worker:
         self.runtime.bus = bus
         certificates = SimpleNamespace(stale=False, not_after_s=NOW_S + 2 * EXPIRES_SOON_S)
         self.listener: Any = SimpleNamespace(
-            name="public", certificates=certificates, refused=Counter(), http_policy=SimpleNamespace(refused=Counter())
+            name="public",
+            certificates=certificates,
+            refused=Counter(),
+            http_policy=SimpleNamespace(refused=Counter()),
+            log_refusals=lambda: None,
         )
-        self.watch = FaultWatch("market", self.runtime, LeadingFeed(), lambda: [self.listener], lambda: self.now_s)
+        self.watch = FaultWatch(
+            "market", self.runtime, LeadingFeed(), lambda: [self.listener], lambda: self.now_s, lambda: self.now_s
+        )
         self.status: dict[str, Any] = {
             "feed": "one",
             "epoch": 7,
@@ -253,5 +260,33 @@ def test_clients_that_are_closed_vanish_or_are_refused(worker: Worker) -> None:
         "clients_vanished": (4, ""),
     }
     worker.listener.refused["max_connections"] += 40
-    worker.runtime.refused_tickets["forged"] += MANY_REFUSALS - 40
-    assert worker.happened()["clients_refused"] == (MANY_REFUSALS, f"{MANY_REFUSALS} in a second")
+    worker.runtime.refused_tickets["revoked"] += MANY_REFUSALS - 40
+    told = f"{MANY_REFUSALS} in a second: 60 by ticket (revoked), 40 by max_connections"
+    assert worker.happened()["clients_refused"] == (MANY_REFUSALS, told)
+
+
+def test_sessions_that_a_realm_has_no_room_for_are_logged_and_counted_at_the_end(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[str] = []
+    monkeypatch.setattr(FaultWatch, "log", Logger(observer=lambda event: lines.append(formatEvent(event))))
+    refused = runtime.gatekeepers()["market"].refused
+    # What a session may not do is no line: clients would write the log.
+    refused["calls_per_s"] += 500
+    worker.watch.look()
+    assert lines == []
+    for _ in range(20):
+        refused["max_sessions_per_authid"] += 10
+        worker.watch.look()
+        worker.now_s += 1
+    refused["max_sessions"] += 1
+    for _ in range(200):
+        worker.watch.look()
+        worker.now_s += 1
+    assert lines == [
+        "realm market has refused sessions since its start: 10 by max_sessions_per_authid",
+        (
+            "realm market refuses none for now; it has refused sessions since its start: "
+            "200 by max_sessions_per_authid, 1 by max_sessions"
+        ),
+    ]

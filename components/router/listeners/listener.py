@@ -14,6 +14,7 @@ from components.core.admission import Admission, Bound, Refused
 from components.core.client_address import client_address, header_values, network_key
 from components.core.entries import InvalidEntry
 from components.core.origins import OriginPolicy
+from components.core.refusals import RefusalLines, Told, by_cause
 from components.router.listeners.http_channel import HttpLimits, HttpPolicy
 from components.router.listeners.settings import ListenerSettings
 from components.router.listeners.tls import Certificates
@@ -21,8 +22,6 @@ from components.router.listeners.tls import Certificates
 SPARE_SOCKETS = 1_024
 SPARE_SOCKETS_PER_ADDRESS = 64
 """So many sockets more than connections may be open: those that load a page, are in a handshake or about to be refused."""
-
-LOG_INTERVAL_S = 60.0
 
 MAX_CONNECTIONS = "max_connections"
 MAX_CONNECTIONS_PER_ADDRESS = "max_connections_per_address"
@@ -80,7 +79,7 @@ class Listener:
         )
         self.certificates: Certificates | None = None
         """What its TLS uses; ``None`` without TLS."""
-        self._logged_s: float | None = None
+        self._lines = RefusalLines()
         self.has_stopped = False
         """Whether it takes no new connections, for good."""
         self._port: Any = None
@@ -128,13 +127,22 @@ class Listener:
     def count_refusal(self, cause: str) -> None:
         """Count, and log now and then what has been counted."""
         self.refused[cause] += 1
-        now_s = self.seconds()
-        if self._logged_s is None or now_s - self._logged_s >= LOG_INTERVAL_S:
-            self._logged_s = now_s
+        self.log_refusals()
+
+    def log_refusals(self) -> None:
+        """Log what has been counted, if that is due; to be called now and then, so that the end of a flood is logged."""
+        told = self._lines.due(self.refused.total(), self.seconds())
+        if told is Told.REFUSES:
             self.log.warn(
                 "listener {name} has refused connections since its start: {refused}",
                 name=self.name,
-                refused=", ".join(f"{number} by {cause}" for cause, number in self.refused.items()),
+                refused=by_cause(self.refused),
+            )
+        elif told is Told.OVER:
+            self.log.warn(
+                "listener {name} refuses none for now; it has refused connections since its start: {refused}",
+                name=self.name,
+                refused=by_cause(self.refused),
             )
 
 
