@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from string import Formatter
 from typing import Any
 
 import txaio
@@ -115,10 +116,22 @@ class SafeLog:
                     "log_namespace": namespace,
                     "log_format": "{left_out} more lines were left out that are like: {like}",
                     "left_out": kind.left_out,
-                    "like": form,
+                    "like": _readable(form),
                 }
                 kind.left_out = 0
                 self._log(event, text_line(event) if self._worker is None else json_line(event, self._worker))
+
+
+def _readable(form: str | None) -> str:
+    """Return what lines of a format have in common, with an ellipsis for what differs."""
+    if not form:
+        return "without a text"
+    try:
+        parts = [f"{literal}…" if field is not None else literal for literal, field, _, _ in Formatter().parse(form)]
+    except ValueError:
+        # No format, but a text that has braces.
+        return form
+    return "".join(parts)
 
 
 def install(clock: Any) -> SafeLog:

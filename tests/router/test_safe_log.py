@@ -85,7 +85,7 @@ def test_lines_that_are_alike_are_counted_when_they_are_many() -> None:
     worker.log.warn("something else")
     assert len(worker.texts) == LINES_BURST + 1
     worker.clock.advance(5)
-    assert worker.texts[-1] == "50 more lines were left out that are like: client said {what}"
+    assert worker.texts[-1] == "50 more lines were left out that are like: client said …"
     worker.log.warn("client said {what}", what="again")
     assert worker.texts[-1] == "client said again"
     worker.clock.advance(100)
@@ -180,7 +180,26 @@ def test_json_lines_that_are_alike_are_counted_when_they_are_many() -> None:
     assert len(controller.printed(worker)) == LINES_BURST
     worker.clock.advance(5)
     [line] = controller.printed(worker)
-    assert (line["left_out"], line["like"], line["level"]) == (50, "client said {what}", "warn")
+    assert (line["left_out"], line["like"], line["level"]) == (50, "client said …", "warn")
+
+
+@pytest.mark.parametrize(
+    ("form", "like"),
+    [
+        ("ticket refused: {cause}, for authid {authid!r}, peer {peer}", "ticket refused: …, for authid …, peer …"),
+        ("{{braces}} of {session.id:>5}{more}", "{braces} of ……"),
+        ("no { format", "no { format"),
+        ("", "without a text"),
+    ],
+)
+def test_lines_that_are_left_out_are_named_as_they_read(form: str, like: str) -> None:
+    worker, controller = Worker("router"), Controller()
+    for _ in range(LINES_BURST + 1):
+        worker.log.emit(LogLevel.warn, form, cause=1, authid=2, peer=3, session=LogLevel.warn, more=4)
+    controller.printed(worker)
+    worker.clock.advance(5)
+    [line] = controller.printed(worker)
+    assert (line["left_out"], line["like"]) == (1, like)
 
 
 def test_a_library_is_heard_in_json_when_it_warns() -> None:
