@@ -15,7 +15,16 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from components.router import runtime
-from components.tokens import CLIENT_ROLES, INTERNAL_ROLES, LINK_ROLES, Claims, TokenAuthority, TokenCause, TokenError
+from components.tokens import (
+    CLIENT_ROLES,
+    INTERNAL_ROLES,
+    LINK_ROLES,
+    Claims,
+    TokenAuthority,
+    TokenCause,
+    TokenError,
+    claimed_sub,
+)
 from components.uris import ERROR_AUTHENTICATION_FAILED
 
 _log = Logger()
@@ -94,9 +103,11 @@ def _authenticator(
     ) -> ApplicationError:
         node.refused_tickets[str(error)] += 1
         # Of who asks no more is known than what it says; the log escapes it, and bounds how many such lines there are.
+        # Who shows a token alone says by it who it is, as others do by their authid.
+        said = claimed_sub(details.get("ticket")) if by_token_alone else authid
         peer = (details.get("transport") or {}).get("peer")
         _log.info(
-            "ticket refused: {cause}, for authid {authid!r}, peer {peer}", cause=str(error), authid=authid, peer=peer
+            "ticket refused: {cause}, for authid {authid!r}, peer {peer}", cause=str(error), authid=said, peer=peer
         )
         return refusal()
 

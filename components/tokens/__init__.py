@@ -3,7 +3,7 @@
 Never logs a token and never says to the outside why one was refused.
 """
 
-from components.tokens.authority import TokenAuthority
+from components.tokens.authority import TokenAuthority, claimed_sub
 from components.tokens.claims import CLIENT_ROLES, INTERNAL_ROLES, LINK_ROLES, Claims, TokenRules
 from components.tokens.errors import TokenCause, TokenError, TokenKeyError
 from components.tokens.keys import ALGORITHMS, KeySet, SigningKey, StaticKeys, VerificationKey
@@ -38,6 +38,7 @@ __all__ = [
     "TokenKeyError",
     "TokenRules",
     "VerificationKey",
+    "claimed_sub",
     "create_development_key",
     "load_authority",
     "load_bridge_secret",

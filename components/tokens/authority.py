@@ -13,7 +13,15 @@ import jwt
 from jwt.utils import base64url_decode
 from twisted.internet.defer import Deferred
 
-from components.tokens.claims import Claims, TokenRules, check_claims, is_service_name, json_object, read_claims
+from components.tokens.claims import (
+    Claims,
+    TokenRules,
+    check_claims,
+    is_name,
+    is_service_name,
+    json_object,
+    read_claims,
+)
 from components.tokens.errors import TokenCause, TokenError, TokenKeyError
 from components.tokens.keys import ALGORITHMS, KeySource, SigningKey, StaticKeys, secret_key
 
@@ -176,6 +184,17 @@ class TokenAuthority:
                 raise TokenError(TokenCause.MALFORMED) from None
             return payload
         raise TokenError(TokenCause.SIGNATURE)
+
+
+def claimed_sub(token: object) -> str | None:
+    """Return the ``sub`` that a token claims, genuine or not, to name it in a log by; ``None`` where there is no valid one."""
+    if not isinstance(token, str) or len(token) > MAX_TOKEN_CHARS or _COMPACT_JWS.fullmatch(token) is None:
+        return None
+    try:
+        sub = json_object(base64url_decode(token.split(".")[1])).get("sub")
+    except ValueError:
+        return None
+    return sub if is_name(sub) else None
 
 
 def _header(token: str) -> tuple[str | None, str]:

@@ -35,6 +35,7 @@ MAX_TIME_S = 2**53
 _Value = TypeVar("_Value")
 
 _SERVICE_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_NAME = re.compile(r"[!-~]+")
 
 _Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARS, pattern=r"^[!-~]+\Z")]
 _Issuer = Annotated[str, Meta(min_length=1, max_length=MAX_ISSUER_CHARS, pattern=r"^[!-~]+\Z")]
@@ -145,6 +146,11 @@ def check_claims(claims: Mapping[str, Any], rules: TokenRules, now_s: float) -> 
         jti=_given(said.jti),
         iat=_given(said.iat),
     )
+
+
+def is_name(value: object) -> bool:
+    """Tell whether a value could be a token's ``sub``: printable, without spaces, of bounded length."""
+    return isinstance(value, str) and len(value) <= MAX_NAME_CHARS and _NAME.fullmatch(value) is not None
 
 
 def is_service_name(sub: str) -> bool:

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from twisted.internet import reactor
 from twisted.internet.defer import gatherResults
 from twisted.internet.threads import deferToThread
 
 from components.free_ports import free_port
-from tests.harness.client import Client, Clients, Peer
+from tests.harness.client import Client, Clients, Peer, until
 from tests.harness.node import Node
 from tests.harness.plain import PlainClient
 from tests.node.test_drain import alive, with_second_worker
@@ -67,6 +68,17 @@ async def test_nobody_but_operators_is_answered(pair: Pair, clients: Clients) ->
     for role in ("viewer", "service"):
         with pytest.raises(Exception, match="authentication_failed"):
             await clients.join(node.ws_url, realm="ops", authid="eve", ticket=node.token("eve", role=role, realm="ops"))
+
+
+@pytest_twisted.ensureDeferred
+async def test_that_an_operator_joins_is_no_line_of_the_log(pair: Pair, clients: Clients) -> None:
+    begin = len(pair.node.log)
+    await pair.operator(clients)
+    # What is logged later has come, so what was logged before has, too.
+    with pytest.raises(Exception, match="authentication_failed"):
+        await clients.join(pair.node.ws_url, realm="ops", authid="late", ticket="forged")
+    await until(reactor, lambda: "for authid 'late'" in pair.node.log)
+    assert "session attached" not in pair.node.log[begin:]
 
 
 @pytest_twisted.ensureDeferred

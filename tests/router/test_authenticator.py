@@ -9,11 +9,17 @@ import pytest
 from autobahn.wamp import ApplicationError
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import Logger, formatEvent
 
 from components.core.replay import ReplaySettings, TickHistory
 from components.environment import NodeEnvironment
+from components.router import authenticator as authenticator_module
 from components.router import runtime
-from components.router.authenticator import create_client_authenticator, create_internal_authenticator
+from components.router.authenticator import (
+    create_bearer_authenticator,
+    create_client_authenticator,
+    create_internal_authenticator,
+)
 from components.settings import load_settings
 from components.tokens import INTERNAL_ROLES, TokenAuthority, TokenCause, TokenRules
 from components.tokens.jwks_url import EARLY_WAIT_S, JwksUrl
@@ -102,6 +108,34 @@ def test_what_no_key_could_mend_does_not_wait(node: runtime.Runtime, issuer: Iss
         authenticate("old", 1)
     assert dict(node.refused_tickets) == {TokenCause.SIGNATURE: 1}
     assert len(issuer.requests) == 1
+
+
+def test_who_shows_a_token_alone_is_named_by_what_it_says(
+    node: runtime.Runtime, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[str] = []
+    monkeypatch.setattr(authenticator_module, "_log", Logger(observer=lambda event: lines.append(formatEvent(event))))
+    issuer.requests[0].callback(jwks(public_jwk("ES256", 0, kid="old")))
+    bearer = create_bearer_authenticator(REALMS)
+    genuine, another = signing_key("ES256", "old"), signing_key("ES256", "old", 1)
+    for token in (
+        genuine.sign(claims(sub="mallory", exp=1)),
+        another.sign(claims(sub="mallory")),
+        another.sign(claims(sub="x" * 200)),
+        another.sign(claims(sub="two\nlines")),
+        another.sign(claims(sub=["mallory"])),
+        "no.token.",
+        "",
+    ):
+        with pytest.raises(ApplicationError):
+            bearer(token, "market", "192.0.2.7")
+    assert lines == [
+        "ticket refused: expired, for authid 'mallory', peer 192.0.2.7",
+        "ticket refused: signature wrong, for authid 'mallory', peer 192.0.2.7",
+        *["ticket refused: signature wrong, for authid None, peer 192.0.2.7"] * 3,
+        "ticket refused: malformed, for authid None, peer 192.0.2.7",
+        "ticket refused: missing, for authid None, peer 192.0.2.7",
+    ]
 
 
 def test_the_local_socket_takes_the_internal_key_only(node: runtime.Runtime, issuer: Issuer) -> None:

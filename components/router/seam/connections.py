@@ -118,7 +118,8 @@ def _log_no_sessions() -> None:
 
     So does marking up the arguments of lines that are not written. Warnings and errors are logged as ever, without markup.
     """
-    for logged in (GatewayWebSocketProtocol, GatewaySession, GatewayRouter):
+    # Realms without the fan-out, such as the operators', have Crossbar's own router.
+    for logged in (GatewayWebSocketProtocol, GatewaySession, GatewayRouter, crossbar_router.Router):
         logged.log = _warnings
     for module in (
         crossbar_protocol,
