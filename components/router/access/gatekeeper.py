@@ -67,7 +67,8 @@ class Gatekeeper(RouterComponent):
         if at_once:
             await self._opened
         else:
-            self.life_log.warn("realm {realm} is closed until what is revoked is known", realm=details.realm)
+            # So it begins wherever that is read from Redis. Where it lasts, what keeps the node from being ready says so.
+            self.life_log.info("realm {realm} is closed until what is revoked is known", realm=details.realm)
 
     async def _register(self, procedures: TokenProcedures) -> None:
         realm = self.config.realm
