@@ -209,3 +209,6 @@ class BusReader(Protocol):
 
     def warnings(self) -> list[str]:
         """Return what in the bus's settings may do harm and has done none, a line each as of ``troubles``."""
+
+    def shortage(self) -> list[str]:
+        """Return what keeps feeds from writing to a bus that can be read, a line each as of ``troubles``."""

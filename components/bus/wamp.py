@@ -251,3 +251,7 @@ class WampBusReader:
     def warnings(self) -> list[str]:
         """See ``BusReader.warnings``: nothing is known to do harm."""
         return []
+
+    def shortage(self) -> list[str]:
+        """See ``BusReader.shortage``: there is none."""
+        return []

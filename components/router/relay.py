@@ -159,7 +159,8 @@ class Relay:
         self._bus_troubles()
         if self._market.feed_lost is not self._feed_was_lost:
             if self._market.feed_lost:
-                self.log.warn("no feed has been heard for a while")
+                text = ": ".join(["no feed has been heard for a while", *self._shortage()])
+                self.log.warn("{text}", text=text)
             else:
                 self.log.info("feed {feed} is heard", feed=self._market.status().get("feed", ""))
             self._tell_status()
@@ -171,7 +172,8 @@ class Relay:
         degraded = self._bus_troubles()
         if self._market.feed_lost:
             if not degraded and self._goes_on_without_feed():
-                degraded = [f"no feed writes to the bus, for {self._market.feed_silent_s or 0.0:.0f} s"]
+                silent = f"no feed writes to the bus, for {self._market.feed_silent_s or 0.0:.0f} s"
+                degraded = [": ".join([silent, *self._shortage()])]
         elif self._goes_on_without_exchange() and (trouble := self._feed_trouble()) is not None:
             degraded.append(trouble)
         return degraded if self._bus is None else [*degraded, *self._bus.warnings()]
@@ -184,6 +186,9 @@ class Relay:
                 self._bus_troubled_since_s = now_s
             self._bus_troubled_s = now_s
         return [f"bus: {trouble}" for trouble in troubles]
+
+    def _shortage(self) -> list[str]:
+        return [] if self._bus is None else self._bus.shortage()
 
     def _goes_on_without_feed(self) -> bool:
         return self._served and self._bus is not None and self._bus.shared
@@ -222,7 +227,7 @@ class Relay:
                 goes_on = self._served and now_s - self._bus_troubled_since_s < BUS_AWAY_GRACE_S
             else:
                 goes_on = self._goes_on_without_feed()
-            return [] if goes_on else ["no feed has reported", *troubles]
+            return [] if goes_on else ["no feed has reported", *troubles, *self._shortage()]
         trouble = self._feed_trouble()
         return [] if trouble is None or self._goes_on_without_exchange() else [trouble]
 

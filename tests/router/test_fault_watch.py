@@ -32,12 +32,16 @@ class Bus:
         self.figures = ReaderFigures()
         self.trouble: list[str] = []
         self.warning: list[str] = []
+        self.short: list[str] = []
 
     def troubles(self) -> list[str]:
         return self.trouble
 
     def warnings(self) -> list[str]:
         return self.warning
+
+    def shortage(self) -> list[str]:
+        return self.short
 
 
 class Worker:
@@ -187,6 +191,8 @@ def test_a_bus_that_was_away_between_two_looks_is_told_all_the_same(worker: Work
 def test_a_feed_that_is_not_heard_is_lost_but_not_before_it_was_heard(worker: Worker) -> None:
     worker.now_s += 6
     assert worker.active() == {"feed_lost": "for 6 s"}
+    worker.bus.short = ["the bus is full"]
+    assert worker.active() == {"feed_lost": "for 6 s; the bus is full"}
     worker.hear()
     assert worker.active() == {}
     worker.market = worker.runtime.market = Market(lambda: worker.now_s, lambda: worker.now_s)

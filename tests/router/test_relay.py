@@ -32,6 +32,7 @@ class Bus:
         self.figures = ReaderFigures()
         self.trouble: list[str] = []
         self.warning: list[str] = []
+        self.short: list[str] = []
         self.reading_history = False
 
     async def start(self, listener: Any) -> None: ...
@@ -41,6 +42,9 @@ class Bus:
 
     def warnings(self) -> list[str]:
         return self.warning
+
+    def shortage(self) -> list[str]:
+        return self.short
 
 
 class NoRates:
@@ -189,6 +193,8 @@ def test_when_no_feed_writes_to_a_shared_bus_who_has_served_goes_on_and_says_so(
     gateway.after(3600)
     assert gateway.relay.not_ready_because() == []
     assert gateway.relay.degraded() == ["no feed writes to the bus, for 3604 s"]
+    gateway.bus.short = ["it is full"]
+    assert gateway.relay.degraded() == ["no feed writes to the bus, for 3604 s: it is full"]
     assert gateway.statuses[-1]["state"] == "feed_lost"
     gateway.hear()
     assert gateway.relay.degraded() == []

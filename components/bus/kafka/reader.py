@@ -105,6 +105,10 @@ class KafkaBusReader:
         """See ``BusReader.warnings``: nothing is known to do harm."""
         return []
 
+    def shortage(self) -> list[str]:
+        """See ``BusReader.shortage``: Kafka does not say."""
+        return []
+
     def _failed(self, _own_error: bool) -> None:
         self._note_connection()
 

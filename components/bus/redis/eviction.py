@@ -1,4 +1,4 @@
-"""Whether Redis may throw away what the bus keeps in it: asked of Redis now and then, since its settings may change."""
+"""Whether Redis may throw away what the bus keeps in it, or is full: asked of Redis now and then, since both may change."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ KEEPS_ALL = "noeviction"
 Those named ``volatile-…`` delete keys that expire: the lease is one.
 """
 
+FULL = 0.98
+"""Of its memory: it refuses writes at all of it, and uses a little less when it has refused some."""
+
 _POLICY = re.compile(rb"^maxmemory_policy:([a-z-]{1,40})\r?$", re.MULTILINE)
+_MEMORY = re.compile(rb"^(maxmemory|used_memory):(\d{1,20})\r?$", re.MULTILINE)
 
 
 class EvictionWatch:
@@ -28,6 +32,9 @@ class EvictionWatch:
         self._address = address
         self._log = log
         self._policy: str | None = None
+        self._memory = (0, 0)
+        """Bytes that Redis uses, and may use at most; 0 where it does not say, or has no bound."""
+
         self._due_s = 0.0
 
     def warnings(self) -> list[str]:
@@ -36,6 +43,15 @@ class EvictionWatch:
             return []
         harm = "may throw away the lead and the newest prices when memory is short"
         return [f"Redis at {self._address} {harm} (its maxmemory-policy is {self._policy}): set it to {KEEPS_ALL}"]
+
+    def shortage(self) -> list[str]:
+        """Return what ``BusReader.shortage`` does."""
+        used, most = self._memory
+        if not most or used < FULL * most:
+            return []
+        return [
+            f"Redis at {self._address} is full, and refuses what feeds write: it uses {_mb(used)} of {_mb(most)} MB"
+        ]
 
     async def look(self, connection: Connection, *, at_once: bool = False) -> None:
         """Ask Redis, if that is due or to be done ``at_once``, and log what has changed.
@@ -46,7 +62,8 @@ class EvictionWatch:
         if not at_once and self._reactor.seconds() < self._due_s:
             return
         self._due_s = self._reactor.seconds() + LOOK_EVERY_S
-        before, self._policy = self._policy, await _policy(connection)
+        before = self._policy
+        self._policy, self._memory = await _said(connection)
         if self._policy == before:
             return
         if warnings := self.warnings():
@@ -55,11 +72,20 @@ class EvictionWatch:
             self._log.info("Redis at {address} no longer throws away keys", address=str(self._address))
 
 
-async def _policy(connection: Connection) -> str | None:
-    """Return Redis' policy; ``None`` where it does not say, such as to users who may not ask."""
+def _mb(size: int) -> str:
+    return f"{size / 1e6:.1f}"
+
+
+async def _said(connection: Connection) -> tuple[str | None, tuple[int, int]]:
+    """Return Redis' policy, and the bytes that it uses and may use.
+
+    ``None`` and 0 where it does not say, such as to users who may not ask.
+    """
     try:
         said: bytes = await connection.command("INFO", "memory")
     except RedisRefused:
-        return None
+        return None, (0, 0)
     found = _POLICY.search(said)
-    return None if found is None else found[1].decode()
+    memory = {name: int(size) for name, size in _MEMORY.findall(said)}
+    policy = None if found is None else found[1].decode()
+    return policy, (memory.get(b"used_memory", 0), memory.get(b"maxmemory", 0))

@@ -112,6 +112,10 @@ class RedisBusReader:
         """See ``BusReader.warnings``."""
         return self._eviction.warnings()
 
+    def shortage(self) -> list[str]:
+        """See ``BusReader.shortage``."""
+        return self._eviction.shortage()
+
     async def _run(self) -> None:
         while True:
             try:
@@ -139,8 +143,9 @@ class RedisBusReader:
             self.figures.reconnects += self._health.well()
             await self._eviction.look(connection, at_once=True)
             while True:
-                await self._read(connection)
-                await self._eviction.look(connection)
+                came = await self._read(connection)
+                # While nobody writes the reason may be Redis.
+                await self._eviction.look(connection, at_once=not came)
                 await self._read_history(connection)
                 if self._must_look:
                     self._must_look = False
@@ -183,7 +188,8 @@ class RedisBusReader:
                 self._history_end = None
             count = max(1, min(MAX_PORTION_BATCHES, count * 2, count * PORTION_BYTES // max(1, size)))
 
-    async def _read(self, connection: Connection) -> None:
+    async def _read(self, connection: Connection) -> bool:
+        """Hand over what comes; return whether anything has."""
         answer = await connection.command(
             *("XREAD", "COUNT", MAX_PORTION_BATCHES, "BLOCK", int(1000 * BLOCK_S)),
             *("STREAMS", BATCHES, STATUS, self._cursor, self._status_cursor),
@@ -204,6 +210,7 @@ class RedisBusReader:
         else:
             await self._look_for_an_earlier_epoch(connection)
         self._take_statuses(came.get(STATUS, ()))
+        return bool(came)
 
     def _take(self, batch: Batch) -> None:
         step = self._order.take(batch.epoch, batch.number)

@@ -110,11 +110,19 @@ async def test_a_redis_without_memory_is_a_trouble_until_it_has_some(bus: RedisB
     await until(reactor, lambda: any("OOM" in trouble for trouble in feed.bus.troubles()))
     assert heard.numbers == [1, 2, 3, 4, 5]
     assert reader.troubles() == []
+    # Redis itself tells the gateway why nobody writes.
+    await until(reactor, lambda: bool(reader.shortage()), timeout_s=5.0)
+    [shortage] = reader.shortage()
+    assert shortage.startswith(
+        f"Redis at 127.0.0.1:{bus.server.port}, database 0 is full, and refuses what feeds write: "
+    )
+    assert shortage.endswith(" of 0.1 MB")
     bus.server.command("CONFIG", "SET", "maxmemory", "0")
     await until(reactor, lambda: len(heard.batches) == 10, timeout_s=5.0)
     assert heard.numbers == list(range(1, 11))
     await until(reactor, lambda: feed.bus.troubles() == [])
     assert feed.told == [None]
+    await until(reactor, lambda: reader.shortage() == [], timeout_s=5.0)
 
 
 @pytest_twisted.ensureDeferred
