@@ -45,6 +45,8 @@ def generate(base: str, plan: NodePlan, made_by: str, base_directory: str = ".",
         _drop_feed(config)
     router = routers[0]
     _set_up_public(router, plan)
+    if plan.name is not None:
+        by_id(router["components"], "operators")["extra"] = flow(name=plan.name)
     if plan.bridge is not None:
         add_bridge(router, plan)
     _move(config, base_directory, directory)

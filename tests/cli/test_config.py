@@ -79,6 +79,14 @@ def test_workers_share_the_public_port_and_have_a_management_port_each() -> None
         assert (siblings.worker, siblings.management_ports) == (index + 1, [8090, 8091, 8092])
 
 
+def test_operators_are_told_the_nodes_name_by_each_of_its_workers() -> None:
+    workers = by_id(printed("--workers", "2", "--name", "eu-1")["workers"])
+    operators = [by_id(workers[name]["components"])["operators"] for name in ("router", "router_2")]
+    assert [each["extra"] for each in operators] == [{"name": "eu-1"}] * 2
+    unnamed = by_id(printed()["workers"])["router"]
+    assert "extra" not in by_id(unnamed["components"])["operators"]
+
+
 def test_each_router_has_all_others_as_peers() -> None:
     workers = by_id(
         printed("--workers", "2", "--name", "a", "--links-port", "9100", "--peer", "b=h:9100-9101")["workers"]
