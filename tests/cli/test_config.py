@@ -67,6 +67,8 @@ def test_workers_share_the_public_port_and_have_a_management_port_each() -> None
         assert (endpoint["port"], endpoint["shared"]) == (8000, True)
         assert transports["public"]["paths"]["metrics"]["classname"] == "components.router.metrics.NodeMetrics"
         assert transports["management"]["paths"]["metrics"]["classname"] == "components.router.metrics.Metrics"
+        listeners = by_id(workers[name]["components"])["listeners"]["extra"]["listeners"]
+        assert listeners["management"] == {"listens_while_draining": True}
         assert transports["management"]["endpoint"] == {"type": "tcp", "interface": "127.0.0.1", "port": 8090 + index}
         # Feed and exchange join one of them.
         assert ("internal" in transports) == (name == "router")
