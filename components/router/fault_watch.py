@@ -93,7 +93,7 @@ class FaultWatch:
         state = str(status.get("state", ""))
         silent_s = market.feed_silent_s
         # One that has not been heard yet is not lost: the gateway is starting, and says so in what keeps it from being ready.
-        lost = [f"for {silent_s:.0f} s"] if market.feed_lost and silent_s is not None else []
+        lost = [f"none heard for {silent_s:.0f} s"] if market.feed_lost and silent_s is not None else []
         self._say(Fault.FEED_LOST, lost)
         is_heard = bool(state) and not market.feed_lost
         error = str(status.get("exchange", {}).get("last_error", "")) if is_heard else ""
