@@ -132,6 +132,7 @@ async def test_rows_keep_their_places_under_the_pointer_and_errors_have_their_co
     await insert(page, "symbols-add", "no-symbol")
     await page.wait_for("document.getElementById('symbols-apply').disabled")
     assert "NO-SYMBOL is no symbol" in await page.text_of("#symbols-problem")
+    assert await page.text_of("#symbols-change") == ""
     assert page.problems == []
 
 
