@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import warnings
 
 # Warnings are errors in this suite, but not those of the libraries that Crossbar imports: first import it in peace.
@@ -24,6 +25,10 @@ from components.settings import SimulatorSettings
 from components.simulator.server import SimulatedExchange
 from tests.harness.client import Clients
 from tests.harness.node import Node
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell that has the suite run behind it lets it ignore this one, which all that the tests start would inherit.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile("suite", deadline=None)

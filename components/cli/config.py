@@ -70,7 +70,7 @@ BRIDGE_SECRETS = ("CROSSTICK_BRIDGE_SECRET", "CROSSTICK_BRIDGE_SECRET_FILE")
     metavar="GLOB",
     help="Another service that these may call, beside their own; repeatable.",
 )
-@click.option("--name", default="node", show_default=True, help="This node's name among its peers.")
+@click.option("--name", help="This node's name, for operators and among its peers.  [default for peers: node]")
 @click.option(
     "--peer",
     "peers",

@@ -45,6 +45,8 @@ def generate(base: str, plan: NodePlan, made_by: str, base_directory: str = ".",
         _drop_feed(config)
     router = routers[0]
     _set_up_public(router, plan)
+    if plan.name is not None:
+        by_id(router["components"], "operators")["extra"] = flow(name=plan.name)
     if plan.bridge is not None:
         add_bridge(router, plan)
     _move(config, base_directory, directory)
@@ -137,6 +139,9 @@ def _add_management(worker: CommentedMap, port: int) -> None:
             paths=paths,
         )
     )
+    # Who watches a drain, or whether the process lives, asks here to the end of it.
+    listeners = by_id(worker["components"], "listeners")["extra"]["listeners"]
+    listeners["management"] = flow(listens_while_draining=True)
     worker["transports"].yaml_set_comment_before_after_key(
         len(worker["transports"]) - 1, before="For Prometheus and balancers: this worker's own.", indent=6
     )

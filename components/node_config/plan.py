@@ -14,6 +14,7 @@ MAX_WORKERS = 64
 MAX_DRAIN_S = 3600
 LOOPBACK = "127.0.0.1"
 
+UNNAMED = "node"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
 _SERVICE = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _PEER = re.compile(
@@ -72,7 +73,9 @@ class NodePlan:
     bridge_calls: tuple[str, ...] = ()
     """Globs of other services' names, whose procedures these may call."""
 
-    name: str = "node"
+    name: str | None = None
+    """The node's, for operators and its peers; ``None``: these call it ``node``, and those by host and process."""
+
     peers: tuple[PeerNode, ...] = ()
     links_port: int | None = None
     """The first worker's port for other nodes' links; the next ones follow."""
@@ -91,7 +94,7 @@ class NodePlan:
 
     def worker_name(self, index: int) -> str:
         """Return the name of a router worker among its peers; ``index`` is from 0."""
-        return worker_name(self.name, index, self.workers)
+        return worker_name(self.name or UNNAMED, index, self.workers)
 
     def check(self, environ: Mapping[str, str], public_port: int) -> None:
         """See to it that a node can be like this, with this environment and this port.
@@ -124,7 +127,7 @@ class NodePlan:
             )
 
     def _check_names(self) -> None:
-        for option, name in (("--name", self.name), *(("--peer", peer.name) for peer in self.peers)):
+        for option, name in (("--name", self.name or UNNAMED), *(("--peer", peer.name) for peer in self.peers)):
             if not _NAME.fullmatch(name):
                 raise ImpossiblePlan(f"{option} must be up to 60 letters, digits, dots, - and _, was {name!r}")
         if self.peers and self.links_port is None:

@@ -67,6 +67,8 @@ def test_workers_share_the_public_port_and_have_a_management_port_each() -> None
         assert (endpoint["port"], endpoint["shared"]) == (8000, True)
         assert transports["public"]["paths"]["metrics"]["classname"] == "components.router.metrics.NodeMetrics"
         assert transports["management"]["paths"]["metrics"]["classname"] == "components.router.metrics.Metrics"
+        listeners = by_id(workers[name]["components"])["listeners"]["extra"]["listeners"]
+        assert listeners["management"] == {"listens_while_draining": True}
         assert transports["management"]["endpoint"] == {"type": "tcp", "interface": "127.0.0.1", "port": 8090 + index}
         # Feed and exchange join one of them.
         assert ("internal" in transports) == (name == "router")
@@ -77,6 +79,14 @@ def test_workers_share_the_public_port_and_have_a_management_port_each() -> None
         }
         siblings = parse_siblings(components["siblings"]["extra"])
         assert (siblings.worker, siblings.management_ports) == (index + 1, [8090, 8091, 8092])
+
+
+def test_operators_are_told_the_nodes_name_by_each_of_its_workers() -> None:
+    workers = by_id(printed("--workers", "2", "--name", "eu-1")["workers"])
+    operators = [by_id(workers[name]["components"])["operators"] for name in ("router", "router_2")]
+    assert [each["extra"] for each in operators] == [{"name": "eu-1"}] * 2
+    unnamed = by_id(printed()["workers"])["router"]
+    assert "extra" not in by_id(unnamed["components"])["operators"]
 
 
 def test_each_router_has_all_others_as_peers() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -32,6 +33,8 @@ def revoke(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     [
         ([], {"CROSSTICK_TOKEN": "x"}, "name a --jti or a --sub, and not both"),
         (["--jti", "a", "--sub", "b"], {"CROSSTICK_TOKEN": "x"}, "name a --jti or a --sub, and not both"),
+        (["--list", "--sub", "b"], {"CROSSTICK_TOKEN": "x"}, "--list stands alone"),
+        (["--lift", "--sub", "b", "--exp", "5"], {"CROSSTICK_TOKEN": "x"}, "--exp is for what is revoked"),
         (["--jti", "a"], {}, "CROSSTICK_TOKEN is not set"),
         (["--jti", "a"], {"CROSSTICK_TOKEN": "secret"}, "CROSSTICK_TOKEN is not a token"),
     ],
@@ -60,3 +63,15 @@ def test_what_the_gateway_refuses_or_does_not_answer_is_told(node: Node) -> None
     nobody = revoke("--sub", "mallory", CROSSTICK_TOKEN=operator, CROSSTICK_URL=f"ws://127.0.0.1:{free_port()}/ws")
     assert nobody.returncode == 1
     assert "refused" in nobody.stderr
+
+
+def test_what_was_revoked_by_mistake_is_seen_and_taken_back(node: Node) -> None:
+    environ = {"CROSSTICK_URL": node.ws_url, "CROSSTICK_TOKEN": node.token("olga", "operator", realm="ops")}
+    assert revoke("--sub", "malory", **environ).stdout == '{"closed": 0}\n'
+    [listed] = [json.loads(line) for line in revoke("--list", **environ).stdout.splitlines()]
+    assert (listed["sub"], listed["exp"]) == ("malory", None)
+    assert [revoke("--lift", "--sub", "malory", **environ).stdout for _ in range(2)] == [
+        '{"lifted": true}\n',
+        '{"lifted": false}\n',
+    ]
+    assert revoke("--list", **environ).stdout == ""

@@ -62,7 +62,9 @@ def test_a_client_command_goes_live(node: Node, line: str) -> None:
         pytest.skip("no node.js on this machine")
     expected = r"^live$" if "quotes.py" in line else r'^\{"symbol":"(BTC|ETH)USDT","price":'
     if "crosstick revoke" in line:
-        expected = r'^\{"closed": 0\}$'
+        # In the order of the page: one is listed that was revoked before.
+        listed, lifted = r'^\{"sub": "mallory", ', r'^\{"lifted": true\}$'
+        expected = listed if "--list" in line else lifted if "--lift" in line else r'^\{"closed": 0\}$'
     for command in (" python ", " node ", " crosstick revoke "):
         line = line.replace(command, f";{command}")
     with started(["bash", "-c", f"export {line}"], environ_of(node)) as process:

@@ -27,6 +27,28 @@ AT_ONCE_S = 20.0
 """Of a node that would take a minute to drain, with its processes' ends."""
 
 
+def with_management(port: int, **settings: float) -> Callable[[dict[str, Any]], None]:
+    """Return a change of a configuration by which the node leaves so, and is asked on a port of its own."""
+
+    def change(config: dict[str, Any]) -> None:
+        with_drain(**settings)(config)
+        health, metrics = "components.router.health", "components.router.metrics"
+        paths = {"/": f"{health}.NoPage", "healthz": f"{health}.Healthz", "readyz": f"{health}.Readyz"}
+        paths["metrics"] = f"{metrics}.Metrics"
+        config["workers"][0]["transports"].append(
+            {
+                "type": "web",
+                "id": "management",
+                "endpoint": {"type": "tcp", "interface": "127.0.0.1", "port": port},
+                "paths": {path: {"type": "resource", "classname": name} for path, name in paths.items()},
+            }
+        )
+        extra = component(config, "listeners").setdefault("extra", {})
+        extra.setdefault("listeners", {})["management"] = {"listens_while_draining": True}
+
+    return change
+
+
 def with_drain(*, feed: bool = True, **settings: float) -> Callable[[dict[str, Any]], None]:
     """Return a change of a configuration by which the node leaves so; without a ``feed`` it starts sooner."""
 
@@ -79,7 +101,8 @@ def ask(connection: http.client.HTTPConnection, path: str, **headers: str) -> tu
 async def test_sigterm_turns_readiness_then_tells_the_clients_one_by_one_then_ends_with_0(
     make_node: Callable[..., Node], clients: Clients
 ) -> None:
-    node = make_node(change_config=with_drain(notice_s=1.5, over_s=2.0))
+    management = free_port()
+    node = make_node(change_config=with_management(management, notice_s=1.5, over_s=2.0))
     await deferToThread(node.start)
     peers = [await joined(clients, node.ws_url, node, f"alice{number}") for number in range(3)]
     before = [http.client.HTTPConnection("127.0.0.1", node.port, timeout=5) for _ in range(2)]
@@ -110,6 +133,12 @@ async def test_sigterm_turns_readiness_then_tells_the_clients_one_by_one_then_en
     assert await deferToThread(ask, before[0], "/healthz") == (200, {"alive": True}, None)
     status, body, retry_after = await deferToThread(ask, before[0], "/ws", **UPGRADE)
     assert (status, body["type"], retry_after) == (503, DRAINING, "1")
+
+    # Who watches asks elsewhere, to the end.
+    watched = http.client.HTTPConnection("127.0.0.1", management, timeout=5)
+    assert (await deferToThread(ask, watched, "/healthz"))[0] == 200
+    assert (await deferToThread(ask, watched, "/readyz"))[1]["because"][0] == "draining"
+    watched.close()
 
     # The feed goes on for those who are still there.
     await late.hear(36)

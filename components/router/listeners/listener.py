@@ -82,7 +82,7 @@ class Listener:
         """What its TLS uses; ``None`` without TLS."""
         self._logged_s: float | None = None
         self.has_stopped = False
-        """Whether it takes no new connections, for good."""
+        """Whether it takes no new clients, for good."""
         self._port: Any = None
 
     def listens_on(self, port: Any) -> Any:
@@ -91,8 +91,10 @@ class Listener:
         return port
 
     async def stop(self) -> None:
-        """Take no new connections; those that are open stay."""
+        """Take no new clients, and, unless it listens while the node drains, no connections; those that are open stay."""
         self.has_stopped = True
+        if self.settings.listens_while_draining:
+            return
         port, self._port = self._port, None
         if port is not None:
             await maybeDeferred(port.stopListening)
@@ -174,7 +176,7 @@ class ListenerRegistry:
         return listener
 
     async def stop(self) -> None:
-        """Take no new connections, on any of them."""
+        """Take no new clients, on any of them."""
         for listener in self.listeners.values():
             await listener.stop()
 

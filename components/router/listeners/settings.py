@@ -63,6 +63,9 @@ class ListenerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     max_body_bytes: Bytes = 65_536
     """Of one HTTP request's body."""
 
+    listens_while_draining: bool = False
+    """``true``: ``/metrics`` and ``/healthz`` are answered to the end of a drain; for a port that no clients come to."""
+
     tls_min_version: Literal["1.2", "1.3"] = "1.3"
     """The oldest TLS that is spoken; 1.2 with ECDHE and AES-GCM or ChaCha20 only."""
 

@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from components.core.arguments import NoArguments
+from components.core.entries import InvalidEntry
 from components.environment import refuse_to_start
 from components.router.checked_procedures import register_checked
 from components.router.component import RouterComponent
@@ -30,6 +31,7 @@ from components.router.operators.questions import (
     merged_pages,
     merged_status,
 )
+from components.router.operators.settings import parse_operators
 from components.router.operators.worker import WorkerAnswers
 from components.router.seam.node_realm import Answers, NodeRealm
 from components.uris import (
@@ -58,6 +60,10 @@ class Operators(RouterComponent):
 
         if config.realm != OPERATORS_REALM:
             refuse_to_start(f"operators: its component belongs into realm {OPERATORS_REALM}, was in {config.realm}")
+        try:
+            self._name = parse_operators(config.extra).name
+        except InvalidEntry as error:
+            refuse_to_start(str(error))
         self._reactor: Any = reactor
         self._worker = WorkerAnswers(reactor)
         self._versions = {
@@ -87,7 +93,7 @@ class Operators(RouterComponent):
     async def _status(self, _nothing: NoArguments, _details: CallDetails) -> dict[str, Any]:
         """Return how the node and each of its router workers stand."""
         answers = await self._ask("status")
-        node = {"node": self._node.node_name, **self._versions}
+        node = {"node": self._name or self._node.node_name, **self._versions}
         return merged_status(node, self._node.worker_id, answers.by_worker, answers.unanswered)
 
     async def _faults(self, _nothing: NoArguments, _details: CallDetails) -> dict[str, Any]:
