@@ -13,12 +13,10 @@ from components.cli.cluster import page_lines
 from components.cluster.topology import ClusterError, token_authority, token_environ
 from components.tokens import create_development_key
 
-NOW_S = int(time.time())
-
 
 def test_both_pages_addresses_have_tokens_of_the_clusters_key(tmp_path: Path) -> None:
     authority = token_authority(token_environ({}), tmp_path)
-    market, operators = page_lines("http://127.0.0.1:1", authority, NOW_S)
+    market, operators = page_lines("http://127.0.0.1:1", authority, int(time.time()))
     assert market.startswith("Open http://127.0.0.1:1/#token=")
     assert operators.startswith("For operators: http://127.0.0.1:1/operator.html#token=")
     claims = [authority.verify(line.partition("#token=")[2]) for line in (market, operators)]
@@ -31,7 +29,7 @@ def test_a_key_of_the_environment_is_the_clusters(tmp_path: Path, monkeypatch: p
     told = token_environ({"CROSSTICK_TOKEN_KEY_FILE": key.name, "CROSSTICK_TOKEN_ISSUER": "me", "CROSSTICK_BUS": "x"})
     assert told == {"CROSSTICK_TOKEN_KEY_FILE": str(key), "CROSSTICK_TOKEN_ISSUER": "me"}
     mine = token_authority(told, Path("/nowhere"))
-    token = mine.mint(sub="me", role="viewer", realm="market", now_s=NOW_S, ttl_s=60)
+    token = mine.mint(sub="me", role="viewer", realm="market", now_s=int(time.time()), ttl_s=60)
     assert token_authority(told, tmp_path).verify(token).sub == "me"
 
 
