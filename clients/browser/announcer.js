@@ -10,7 +10,7 @@
 const PAUSE_MS = 10_000;
 const EVERYDAY_PAUSE_MS = 300_000;
 
-const EVERYDAY = new Set(["silent", "quiet", "late"]);
+const EVERYDAY = new Set(["silent", "quiet", "late", "ahead"]);
 
 export class Announcer {
   #said = null;

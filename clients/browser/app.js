@@ -3,7 +3,7 @@ import { ClockWatch, localTime_ms } from "./clock.js";
 import { ConnectionView } from "./connection-view.js";
 import { SymbolDetail } from "./detail.js";
 import { FeedMisses } from "./feed-misses.js";
-import { formatAge, formatCount, formatDelay, formatLeast } from "./format.js";
+import { formatAge, formatCount, formatDelay, formatLeast, isAhead } from "./format.js";
 import { choose, chooseNext, listenToKeys } from "./keyboard.js";
 import { ConnectionState } from "./market-connection.js";
 import { MarketTable } from "./market-table.js";
@@ -239,7 +239,7 @@ function paintFigures() {
   const age_ms = ages_ms.sort((one, other) => one - other)[Math.floor(ages_ms.length / 2)];
   write(element("tick-rate"), flowing ? formatCount(perSecond) : NONE);
   write(element("round-trip"), flowing && roundTrip_ms !== null ? formatDelay(roundTrip_ms) : NONE);
-  write(element("tick-age"), flowing && age_ms !== undefined ? formatDelay(Math.max(0, age_ms)) : NONE);
+  write(element("tick-age"), flowing && age_ms !== undefined && !isAhead(age_ms) ? formatDelay(Math.max(0, age_ms)) : NONE);
   view.takeAge(age_ms ?? null);
   write(element("merged-total"), formatCount(merged));
   write(element("dropped-total"), formatCount(dropped));

@@ -88,6 +88,14 @@ export function formatAge(age_ms) {
   return `${Math.floor(age_s / 86_400)} d`;
 }
 
+/** Clocks are wrong by less, most of them: what is dated further ahead is not of now, as in a replay that runs fast. */
+const MOST_AHEAD_MS = 5_000;
+
+/** Whether something is dated so far ahead that its age says nothing. */
+export function isAhead(age_ms) {
+  return age_ms < -MOST_AHEAD_MS;
+}
+
 /** Return a whole number with thousands separators. */
 export function formatCount(count) {
   return formatters[0].format(count);

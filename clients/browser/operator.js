@@ -136,6 +136,8 @@ function onState({ state, reason, retryAt_ms: nextAttempt_ms }) {
     case ConnectionState.WAITING:
       wasLive = true;
       setText(element("interruption-reason"), `No connection: ${reason}.`);
+      // What was done was done on that connection; of a drain it is how it ends.
+      setText(element("outcome"), "");
       element("interruption").hidden = false;
       document.body.classList.add("old");
       break;

@@ -1,5 +1,5 @@
 /** One symbol's row of the table. Values reach the document by text only, and only those that differ from what is there. */
-import { formatAge, formatChange, formatCompact, formatLeast } from "./format.js";
+import { formatAge, formatChange, formatCompact, formatLeast, isAhead } from "./format.js";
 import { drawSpark } from "./spark.js";
 
 export const NONE = "–";
@@ -99,7 +99,7 @@ export class Row {
   /** Paint how old the last trade is. One that was kept for who joins is as old as it is, however lately it came. */
   paintAge(now_ms, exchange_ms) {
     const { ts, moved_ms } = this.#state;
-    write(this.#cells.age, ts === null ? NONE : formatAge(exchange_ms - ts));
+    write(this.#cells.age, ts === null || isAhead(exchange_ms - ts) ? NONE : formatAge(exchange_ms - ts));
     if (this.#shown.moved && now_ms - moved_ms >= HIGHLIGHT_MS) {
       this.#shown.moved = false;
       this.#cells.price.classList.remove("moved");

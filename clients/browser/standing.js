@@ -2,7 +2,7 @@
  * How things stand, for somebody who looks up from elsewhere: whether what is shown is the market as it is, and if not, why.
  * Pure: the line to the gateway and the feed behind it go in, one short text comes out, as `crosstick watch` has it in a terminal.
  */
-import { formatCount, formatDelay } from "./format.js";
+import { formatCount, formatDelay, isAhead } from "./format.js";
 import { ConnectionState } from "./market-connection.js";
 
 /** States of the feed in which what comes is current. */
@@ -31,7 +31,7 @@ export function feedIsLive(feed) {
  * @param known.silent   how many of the symbols shown the exchange is silent about
  * @param known.listed   how many are shown
  * @param known.quiet    whether nothing at all has come for long
- * @param known.age_ms   how old trades are that are painted now, null where none are, or nobody knows
+ * @param known.age_ms   how old trades are that are painted now, null where none are, or nobody knows; negative ahead of now
  */
 export function standingOf({ line, wasLive, feed, silent, listed, quiet, age_ms }) {
   if (line === ConnectionState.CONNECTING) {
@@ -50,6 +50,9 @@ export function standingOf({ line, wasLive, feed, silent, listed, quiet, age_ms 
   }
   if (age_ms !== null && age_ms > LATE_MS) {
     return { kind: "late", tone: "waiting", text: `Live, but ${formatDelay(age_ms)} late`, frozen: false };
+  }
+  if (age_ms !== null && isAhead(age_ms)) {
+    return { kind: "ahead", tone: "waiting", text: `Live, but dated ${formatDelay(-age_ms)} ahead`, frozen: false };
   }
   if (silent > 0) {
     const text = silent < listed ? `Live, ${formatCount(silent)} of ${formatCount(listed)} silent` : "Live, but all silent";

@@ -22,6 +22,8 @@ from components.cluster.faults import IN_TURN, RESTART_AFTER_S, Fault, faults, l
 from components.cluster.prometheus import beside
 from components.cluster.proof import named_late, prove
 from components.cluster.topology import Cluster, ClusterError, Part, Plan
+from components.tokens import TokenAuthority
+from components.uris import OPERATORS_REALM
 
 PAGE_TOKEN_TTL_S = 7 * 86_400
 LONG_MINUTES = 5
@@ -63,30 +65,43 @@ def cluster() -> None:
 
 @cluster.command()
 @_plan
-def run(*, gateways: int, feeds: int, symbols: int, rate: int, with_prometheus: bool, port: int) -> None:
-    """Start a cluster, print the page's address, and stop it all on Ctrl-C."""
+@click.option(
+    "--directory",
+    "kept",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep logs and configurations here, in a new or empty folder.  [default: one that goes with the cluster]",
+)
+def run(
+    *, gateways: int, feeds: int, symbols: int, rate: int, with_prometheus: bool, port: int, kept: Path | None
+) -> None:
+    """Start a cluster, print its pages' addresses, and stop it all on Ctrl-C.
+
+    Its tokens are of the key that CROSSTICK_TOKEN_KEY_FILE or CROSSTICK_TOKEN_KEY names, else of one of its own.
+    """
     plan = Plan(gateways=gateways, feeds=feeds, symbols=symbols, rate_per_s=rate, port=port)
-    with tempfile.TemporaryDirectory(prefix="crosstick-cluster-") as directory, _interruptible() as interruption:
+    with _folder(kept) as directory, _interruptible() as interruption:
         try:
-            laid_out = Cluster(Path(directory), plan)
+            laid_out = Cluster(directory, plan)
             interruption.parts = laid_out.parts
             with (
                 laid_out as running,
-                beside(running, Path(directory), with_prometheus) as prometheus,
+                beside(running, directory, with_prometheus) as prometheus,
             ):
-                now_s = int(time.time())
-                token = running.authority.mint(
-                    sub="page", role="viewer", realm="market", now_s=now_s, ttl_s=PAGE_TOKEN_TTL_S
-                )
-                click.echo(f"\nThe cluster is ready. Open {running.url}/#token={token}")
+                click.echo("\nThe cluster is ready.")
+                for line in page_lines(running.url, running.authority, int(time.time())):
+                    click.echo(line)
                 for part, port in zip(running.parts, running.ports, strict=True):
                     click.echo(f"  {part.name}: port {port}, process {part.pid}, log {part.log}")
                 if prometheus is not None:
                     click.echo(f"  prometheus: http://127.0.0.1:{prometheus.port}/graph?g0.expr=crosstick:fault")
+                if kept is None:
+                    click.echo("The logs are deleted with the cluster; --directory keeps them.")
                 click.echo("Kill what you like: it is started anew after two seconds. Ctrl-C stops it all.\n")
                 with suppress(KeyboardInterrupt):
                     _supervise(running)
                 click.echo("\nStopping …")
+                if kept is not None:
+                    click.echo(f"The logs stay in {directory}.")
         except ClusterError as error:
             raise click.ClickException(str(error)) from error
     if interruption.is_hurried:
@@ -149,6 +164,35 @@ def prove_(
     for problem in report["problems"]:
         click.echo(f"  {problem}", err=True)
     sys.exit(1 if report["problems"] else 0)
+
+
+def page_lines(url: str, authority: TokenAuthority, now_s: int) -> list[str]:
+    """Return where the market page and the operators' are, with tokens that ``authority`` mints."""
+
+    def minted(role: str, realm: str) -> str:
+        return authority.mint(sub="page", role=role, realm=realm, now_s=now_s, ttl_s=PAGE_TOKEN_TTL_S)
+
+    return [
+        f"Open {url}/#token={minted('viewer', 'market')}",
+        f"For operators: {url}/operator.html#token={minted('operator', OPERATORS_REALM)}",
+    ]
+
+
+@contextmanager
+def _folder(kept: Path | None) -> Iterator[Path]:
+    """Yield an empty folder: ``kept``, or one that is deleted afterwards."""
+    if kept is None:
+        with tempfile.TemporaryDirectory(prefix="crosstick-cluster-") as directory:
+            yield Path(directory)
+        return
+    try:
+        kept.mkdir(parents=True, exist_ok=True)
+        is_empty = not any(kept.iterdir())
+    except OSError as error:
+        raise click.ClickException(f"{kept} cannot be used: {error.strerror}") from error
+    if not is_empty:
+        raise click.ClickException(f"{kept} is not empty; name a new folder")
+    yield kept.absolute()
 
 
 def _supervise(running: Cluster) -> None:

@@ -15,7 +15,7 @@ import click
 
 from components.cli.progress import Progress
 from components.cli.sections import examples
-from components.settings import SettingsError, load_settings
+from components.settings import SettingsError, load_settings, parse_symbols
 
 LOOK_INTERVAL_S = 1.0
 
@@ -61,6 +61,8 @@ def record(*, out: Path, symbols: str | None, minutes: float | None, rotate_minu
     if symbols is not None:
         environ["CROSSTICK_SYMBOLS"] = symbols
     try:
+        if symbols is not None:
+            parse_symbols(symbols, "--symbols")
         settings = load_settings(environ)
     except SettingsError as error:
         raise click.ClickException(str(error)) from error

@@ -123,7 +123,11 @@ def replay(
         raise click.ClickException(str(error)) from error
     if selection.from_s >= selection.to_s:
         raise click.UsageError("--from must be before --to")
-    if not any(selection.has_symbol(stream) for source in sources for stream in source.streams):
+    try:
+        is_there = any(source.has_any(selection) for source in sources)
+    except (RecordingError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    if not is_there:
         raise click.ClickException(
             "there is nothing to play: the files have no frame of the symbols that were asked for"
         )
@@ -199,9 +203,12 @@ def _hint(url: str, selection: Selection, sources: Iterable[ReplayFile]) -> str:
     """Return with which environment a node or a feed follows this replay."""
     streams = {stream for source in sources for stream in source.streams if selection.has_symbol(stream)}
     symbols = sorted({stream.partition("@")[0].upper() for stream in streams if not stream.startswith("!")})
+    # One that is seldom traded may come later than was looked.
+    symbols = symbols or sorted(selection.symbols)
     kinds = {stream.partition("@")[2] for stream in streams}
+    chosen = f" CROSSTICK_SYMBOLS={','.join(symbols)}" if symbols else ""
     trades = " CROSSTICK_TRADE_STREAM=aggTrade" if "aggTrade" in kinds and "trade" not in kinds else ""
-    return f"To follow it: CROSSTICK_EXCHANGE_URL={url} CROSSTICK_SYMBOLS={','.join(symbols)}{trades} crosstick run"
+    return f"To follow it: CROSSTICK_EXCHANGE_URL={url}{chosen}{trades} crosstick run"
 
 
 def _figures(played: Replay, clients: int) -> str:

@@ -24,7 +24,7 @@ from types import TracebackType
 from components.free_ports import free_ports
 from components.instruments import DEFAULT_SYMBOLS, INSTRUMENTS
 from components.settings import MAX_RATE_PER_S
-from components.tokens import TokenAuthority, load_authority
+from components.tokens import TokenAuthority, TokenKeyError, load_authority
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 90.0
@@ -154,7 +154,11 @@ class Cluster:
     """All parts; a context manager that starts them, and leaves none behind."""
 
     def __init__(self, directory: Path, plan: Plan) -> None:
-        """Lay out everything in ``directory``, an empty folder."""
+        """Lay out everything in ``directory``, an empty folder.
+
+        Raises:
+            ClusterError: a program is not installed, or the environment's token key cannot be had or cannot mint.
+        """
         self.plan = plan
         self._directory = directory
         self._ports = free_ports(3 + plan.feeds + 2 * plan.gateways)
@@ -163,10 +167,10 @@ class Cluster:
         self.feed_ports, rest = rest[: plan.feeds], rest[plan.feeds :]
         self.gateway_ports, self._link_ports = rest[: plan.gateways], rest[plan.gateways :]
         self.symbols = DEFAULT_SYMBOLS[: plan.symbols]
-        key = secrets.token_hex(32)
-        self.authority: TokenAuthority = load_authority({"CROSSTICK_TOKEN_KEY": key}, directory)
+        tokens = token_environ(os.environ)
+        self.authority: TokenAuthority = token_authority(tokens, directory)
         environ = {name: value for name, value in os.environ.items() if not name.startswith("CROSSTICK_")} | {
-            "CROSSTICK_TOKEN_KEY": key,
+            **tokens,
             "CROSSTICK_LINK_KEY": secrets.token_hex(32),
             "CROSSTICK_BUS": f"redis://127.0.0.1:{self.redis_port}",
             "CROSSTICK_EXCHANGE_URL": f"ws://127.0.0.1:{self.exchange_port}",
@@ -330,6 +334,35 @@ class Cluster:
             if time.monotonic() > deadline:
                 raise ClusterError(f"{part.name} did not start within {START_TIMEOUT_S:g} s: {part.last_words()}")
             time.sleep(0.1)
+
+
+def token_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what all parts are told of tokens: what ``environ`` says, with a key of the cluster's own where it names none."""
+    told = {name: value for name, value in environ.items() if name.startswith("CROSSTICK_TOKEN_")}
+    if path := told.get("CROSSTICK_TOKEN_KEY_FILE"):
+        # The parts run elsewhere.
+        told["CROSSTICK_TOKEN_KEY_FILE"] = str(Path(path).absolute())
+    if not any(told.get(name) for name in ("CROSSTICK_TOKEN_KEY", "CROSSTICK_TOKEN_KEY_FILE", "CROSSTICK_TOKEN_JWKS")):
+        told["CROSSTICK_TOKEN_KEY"] = secrets.token_hex(32)
+    return told
+
+
+def token_authority(environ: Mapping[str, str], directory: Path) -> TokenAuthority:
+    """Return the authority of the key that ``environ`` names.
+
+    Raises:
+        ClusterError: it cannot be had, or cannot mint: the cluster needs tokens itself.
+    """
+    try:
+        authority = load_authority(environ, directory)
+    except TokenKeyError as error:
+        raise ClusterError(str(error)) from error
+    if authority.signing_key is None:
+        raise ClusterError(
+            "the token key of the environment cannot mint, and a cluster needs tokens of its own: name a private key or a"
+            " secret by CROSSTICK_TOKEN_KEY_FILE, or leave CROSSTICK_TOKEN_KEY_FILE and CROSSTICK_TOKEN_JWKS unset"
+        )
+    return authority
 
 
 def status(port: int, path: str) -> tuple[int, dict[str, object]]:

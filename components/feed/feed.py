@@ -101,15 +101,25 @@ class Feed:
 
     def start(self) -> None:
         """Connect to the exchange and the bus, and go on until ``stop``."""
+        self.tell_start()
+        self.lines.start()
+        self._bus.start(self)
+        self._ticker.start(STATUS_INTERVAL_S).addErrback(self._on_failed)
+
+    def tell_start(self) -> None:
+        """Say in the log what begins."""
         self.log.info(
             "feed {name} starts: {symbols} symbols from {url}",
             name=self.settings.name,
             symbols=len(self.symbols),
             url=self.settings.exchange_url,
         )
-        self.lines.start()
-        self._bus.start(self)
-        self._ticker.start(STATUS_INTERVAL_S).addErrback(self._on_failed)
+
+    def tell_lead(self, how: str) -> None:
+        """Say in the log that this feed leads, and ``how`` it comes to its epoch."""
+        self.log.info(
+            "feed {name} leads: {how} epoch {epoch}", name=self.settings.name, how=how, epoch=self.intake.epoch
+        )
 
     async def stop(self) -> None:
         """Write what was taken, give up the lead, and leave the exchange."""
@@ -176,12 +186,7 @@ class Feed:
             self._leads += 1
             self._counted_before_lead = self._counted()
         self.intake.lead(since)
-        self.log.info(
-            "feed {name} leads: {how} epoch {epoch}",
-            name=self.settings.name,
-            how="begins" if since is None or since.epoch != self.intake.epoch else "goes on with",
-            epoch=self.intake.epoch,
-        )
+        self.tell_lead("begins" if since is None or since.epoch != self.intake.epoch else "goes on with")
         self._since_ms = self._wall_clock_ms()
         if self._ticker.running:
             self._write_status()

@@ -228,6 +228,9 @@ class Upstream:
         self.waiting = False
 
     def _not_connected(self, failure: Failure) -> None:
+        if self.state is UpstreamState.STOPPED:
+            # The attempt was broken off by ``stop``, and nothing is wrong.
+            return
         error = f"not connected: {failure.getErrorMessage()}"
         if error != self.last_error:
             self.log.warn("exchange {url} {error}; trying again", url=self.url, error=error)

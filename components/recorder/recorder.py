@@ -20,6 +20,21 @@ from components.recorder.writer import RecordingWriter
 from components.settings import FeedSettings
 
 
+class _RecordedFeed(Feed):
+    """A feed that nobody follows: that it leads, and its epoch, are nothing to whoever records."""
+
+    log = Logger("components.recorder")
+
+    def tell_start(self) -> None:
+        """Say in the log what is recorded."""
+        self.log.info(
+            "recording {symbols} symbols from {url}", symbols=len(self.symbols), url=self.settings.exchange_url
+        )
+
+    def tell_lead(self, how: str) -> None:
+        """Say nothing."""
+
+
 class Recorder:
     """One feed and one writer."""
 
@@ -39,7 +54,7 @@ class Recorder:
         self._writer = writer
         self._wall_clock_s = wall_clock_s
         self._told_dropped = 0
-        self.feed = Feed(
+        self.feed = _RecordedFeed(
             reactor,
             settings,
             IdleBus(),

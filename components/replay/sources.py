@@ -35,6 +35,10 @@ class Selection:
         """Tell whether a stream is of one of the symbols; those of the whole market are of all."""
         return not self.symbols or stream.startswith("!") or stream.partition("@")[0].upper() in self.symbols
 
+    def names(self, stream: str) -> bool:
+        """Tell whether a stream is of one of the symbols, and not of the whole market."""
+        return not stream.startswith("!") and self.has_symbol(stream)
+
 
 class ReplayFile:
     """A file that can be read any number of times, once at a time."""
@@ -94,6 +98,25 @@ class ReplayFile:
                     break
                 if time_s >= from_s and (all_symbols or selection.has_symbol(frame.stream)):
                     yield frame
+
+    def has_any(self, selection: Selection) -> bool:
+        """Tell whether there is a frame of the symbols that are selected; a recording is read until there is one.
+
+        Raises:
+            RecordingError: the file is damaged; the text begins with file and line.
+            OSError: it cannot be read.
+        """
+        if not selection.symbols:
+            return bool(self.streams)
+        if any(selection.names(stream) for stream in self.streams):
+            return True
+        if self.dump is not None:
+            return False
+        try:
+            with closing(self._frames()) as frames:
+                return any(selection.names(frame.stream) for frame in frames)
+        finally:
+            self.findings, self._read_whole = Findings(), False
 
     def _frames(self) -> Generator[RecordedFrame, None, None]:
         try:

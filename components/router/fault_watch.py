@@ -108,7 +108,7 @@ class FaultWatch:
         # One that has not been heard yet is not lost: the gateway is starting, and says so in what keeps it from being ready.
         is_lost = market.feed_lost and silent_s is not None
         shortage = [] if self._worker.bus is None else self._worker.bus.shortage()
-        self._say(Fault.FEED_LOST, [f"for {silent_s:.0f} s", *shortage] if is_lost else [])
+        self._say(Fault.FEED_LOST, [f"none heard for {silent_s:.0f} s", *shortage] if is_lost else [])
         is_heard = bool(state) and not market.feed_lost
         error = str(status.get("exchange", {}).get("last_error", "")) if is_heard else ""
         # One that is stopped has nothing to follow.

@@ -88,6 +88,8 @@ async def test_what_a_killed_recorder_has_written_is_played_as_it_came(
     recorded = messages_of(out)
     assert recorded == sent[: len(recorded)]
     assert {json.loads(line)["worker"] for line in recorder.log.splitlines()} == {"record"}
+    assert f"recording 2 symbols from {exchange.url}" in recorder.log
+    assert "leads" not in recorder.log
 
     player = start("replay", *map(str, sorted(out.iterdir())), "--speed", "max", "--port", "0")
     await until(lambda: "\n" in player.printed)
@@ -99,6 +101,10 @@ async def test_what_a_killed_recorder_has_written_is_played_as_it_came(
     assert [text.decode() for text in client.texts.drain()] == recorded
     assert f"played {len(recorded):,} frames, {len(recorded):,} of them to subscribers" in player.log
     assert f"CROSSTICK_EXCHANGE_URL={player.url} CROSSTICK_SYMBOLS=BTCUSDT,ETHUSDT crosstick run" in (player.printed)
+
+
+def recorded_line(stream: str) -> str:
+    return json.dumps({"t": 1_800_000_000.5, "msg": json.dumps({"stream": stream, "data": {"e": "trade"}})}) + "\n"
 
 
 def signalled(command: Command, *numbers: signal.Signals) -> int:
@@ -173,9 +179,16 @@ async def test_a_full_disk_ends_the_recorder_with_a_word_and_leaves_what_was_wri
     ("words", "says"),
     [
         (["record", "--out", "/dev/null/x"], "/dev/null/x cannot be written to: Not a directory"),
-        (["record", "--out", ".", "--symbols", "btc"], "must be upper-case symbols such as BTCUSDT, had 'btc'"),
+        (
+            ["record", "--out", ".", "--symbols", "btc"],
+            "Error: --symbols must be upper-case symbols such as BTCUSDT, had 'btc'",
+        ),
         (["replay", __file__], "test_record_replay.py:1: neither a recording"),
         (["replay", "empty.jsonl"], "there is nothing to play"),
+        (
+            ["replay", "market.jsonl", "--symbols", "XRPUSDT"],
+            "there is nothing to play: the files have no frame of the",
+        ),
         (["replay", __file__, "--speed", "0"], "must be a number from 0.001 to 10000, or max, was '0'"),
         (["replay", __file__, "--from", "noon"], "must be a time such as 2026-07-01T12:30:00, was 'noon'"),
     ],
@@ -185,6 +198,8 @@ def test_what_cannot_be_done_is_said_in_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("empty.jsonl").touch()
+    # What is of the whole market is of no symbol alone.
+    Path("market.jsonl").write_text("".join(map(recorded_line, ("btcusdt@trade", "!ticker@arr"))))
     done = CliRunner().invoke(main, words)
     assert done.exit_code in (1, 2)
     assert says in done.output

@@ -1,6 +1,7 @@
 /** The pure parts of the operators' page. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { over, partsOf } from "../../clients/browser/operator/faults.js";
 import { verdict } from "../../clients/browser/operator/health.js";
 import { readSymbols } from "../../clients/browser/operator/symbols.js";
 import { formatBytes, formatMoment, formatSpan, words } from "../../clients/browser/operator/units.js";
@@ -47,4 +48,13 @@ test("the verdict is the worst that is known, with every reason", () => {
   assert.deepEqual(silent, { word: "Not ready", tone: "bad", why: ["b does not answer", "a: bus: away"] });
   const draining = status([worker("a", { ready: false, because: ["draining"] })], { draining: true });
   assert.equal(verdict(draining, []).word, "Draining");
+});
+
+test("what is stands once, and not among what was", () => {
+  const [is, was] = [{ fault: "feed_lost", until_ms: null }, { fault: "feed_took_over", until_ms: 0 }];
+  assert.deepEqual(over([is, was]), [was]);
+});
+
+test("names of machines are told from words", () => {
+  assert.deepEqual(partsOf("`because` of `/readyz` says"), [["because", true], [" of ", false], ["/readyz", true], [" says", false]]);
 });

@@ -19,6 +19,9 @@ test("only a live line with a live feed behind it is live, and what is silent is
   assert.equal(text({ feed: { state: "stale" }, silent: 2 }), "Live, 2 of 121 silent");
   assert.equal(text({ feed: { state: "stale" }, silent: 121 }), "Live, but all silent");
   assert.equal(text({ age_ms: 4_480, silent: 2 }), "Live, but 4.5 s late");
+  assert.equal(text({ age_ms: -158_000, silent: 2 }), "Live, but dated 2 min ahead");
+  // That much clocks may differ.
+  assert.equal(text({ age_ms: -4_900 }), "Live");
   assert.equal(text({ age_ms: null }), "Live");
   // Of symbols that are not shown here nobody need know.
   assert.equal(text({ feed: { state: "stale" } }), "Live");

@@ -132,6 +132,7 @@ async def test_rows_keep_their_places_under_the_pointer_and_errors_have_their_co
     await insert(page, "symbols-add", "no-symbol")
     await page.wait_for("document.getElementById('symbols-apply').disabled")
     assert "NO-SYMBOL is no symbol" in await page.text_of("#symbols-problem")
+    assert await page.text_of("#symbols-change") == ""
     assert page.problems == []
 
 
@@ -186,12 +187,37 @@ async def test_after_a_cut_the_page_says_so_and_goes_on_by_itself(node: Node, li
     await page.wait_for(f"{CONNECTION} === 'Connected, not refreshed'")
     await page.evaluate(click("#follow"))
     await page.wait_for(f"{CONNECTION} === 'Live'")
+    await page.evaluate("document.getElementById('outcome').textContent = 'Draining: listening ends in 2 s', null")
     await line.cut()
     await page.wait_for(f"{CONNECTION} === 'Disconnected' && document.body.classList.contains('old')")
+    assert await page.text_of("#outcome") == ""
     line.mend()
     await page.wait_for(f"{CONNECTION} === 'Live' && !document.body.classList.contains('old')")
     await page.evaluate("document.getElementById('refreshed').textContent = ''")
     await page.wait_for("document.getElementById('refreshed').textContent !== ''")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_fault_that_is_stands_once_with_its_meaning_and_what_to_do(node: Node, chromium: Chromium) -> None:
+    page = await chromium.open_page(f"{node.url}/operator.html")
+    fault = {
+        "worker": "router",
+        "fault": "bus_away",
+        "since_ms": 1,
+        "until_ms": None,
+        "count": 1,
+        "detail": "<b>no</b>",
+    }
+    fault |= {"help": "The bus is away.", "remedy": "See `because` of `/readyz`."}
+    past = fault | {"fault": "feed_lost", "until_ms": 2}
+    answer = json.dumps({"active": [fault], "recent": [fault, past], "unanswered": []})
+    await page.evaluate(f"import('/operator/faults.js').then(({{ showFaults }}) => showFaults({answer}, false))")
+    shown = "[...document.querySelectorAll('#active-faults li p')].slice(1).map(part => part.textContent)"
+    assert await page.evaluate(shown) == ["The bus is away.", "<b>no</b>", "See because of /readyz."]
+    assert await page.evaluate("document.querySelector('#active-faults code').textContent") == "because"
+    lately = "[...document.querySelectorAll('#recent-faults th')].map(name => name.textContent)"
+    assert await page.evaluate(lately) == ["Feed lost"]
+    assert page.problems == []
 
 
 @pytest_twisted.ensureDeferred

@@ -270,6 +270,14 @@ async def test_a_thousand_symbols_are_painted_where_they_are_seen_and_hostile_on
     )
     await page.wait_for(f"{first}.querySelector('.value').textContent === '1.5'")
     assert await page.evaluate(f"{first}.querySelector('img') === null && window.injected === undefined")
+    assert await page.evaluate(f"{first}.querySelector('.age').textContent") != "–"
+    # Of a trade that is dated ahead of now nobody can say how old it is.
+    await page.evaluate(
+        f"market.takeTick({{ symbol: {json.dumps(hostile)}, price: 2.5, volume: 1, ts: Date.now() + 60000, seq: 2 }}, 2);"
+        f"table.changed({json.dumps(hostile)})"
+    )
+    await page.wait_for(f"{first}.querySelector('.value').textContent === '2.5'")
+    assert await page.evaluate(f"{first}.querySelector('.age').textContent") == "–"
     assert page.problems == []
 
 

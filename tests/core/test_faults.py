@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from components.core.faults import CONDITIONS, MOMENTS, Fault, FaultKind, FaultReach
+from components.core.remedies import REMEDIES
+
+MANUAL = Path(__file__).parents[2] / "docs" / "how-to" / "monitor.md"
 
 
 def test_every_fault_has_a_name_fit_for_a_label_and_a_sentence() -> None:
@@ -21,3 +26,10 @@ def test_what_comes_from_outside_is_of_the_nodes_reach_and_what_is_the_clients_o
     assert {Fault.CLIENTS_CUT, Fault.CLIENTS_VANISHED, Fault.CLIENTS_REFUSED, Fault.LOOP_BLOCKED} <= {
         fault for fault in Fault if fault.reach is FaultReach.WORKER
     }
+
+
+def test_the_manual_says_of_each_condition_what_the_operators_page_says() -> None:
+    assert tuple(REMEDIES) == CONDITIONS
+    manual = MANUAL.read_text()
+    for fault, remedy in REMEDIES.items():
+        assert f"\n### {fault}\n\n{fault.help} {remedy}\n" in manual, fault

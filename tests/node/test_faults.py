@@ -13,6 +13,8 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
 
+from components.core.faults import Fault
+from components.core.remedies import REMEDIES
 from components.simulator.server import SimulatedExchange
 from tests.harness.client import Clients, follows, until
 from tests.harness.node import Node
@@ -49,6 +51,12 @@ async def test_a_killed_and_restarted_exchange_is_but_a_pause(
     assert (status_code, said["ready"], said["because"]) == (200, True, [])
     assert said["degraded"][0].startswith("the feed is connecting: ")
     await until(reactor, lambda: node.metrics()["crosstick_fault_active", "exchange_unreachable"] == 1)
+    active = (await operator.call("node.faults"))["active"]
+    said = {fault["fault"]: (fault["help"], fault["remedy"]) for fault in active}
+    assert said["exchange_unreachable"] == (
+        Fault.EXCHANGE_UNREACHABLE.help,
+        REMEDIES[Fault.EXCHANGE_UNREACHABLE],
+    )
 
     before = len(events)
     await make_exchange(port=port, rate_per_s=500)

@@ -169,3 +169,19 @@ def test_a_loop_goes_on(tmp_path: Path) -> None:
     assert len(played.numbers(SETTLE_MS)) == 1
     assert len(played.numbers(SETTLE_MS + 20)) == 20
     assert played.ends == []
+
+
+def test_a_symbol_that_trades_late_is_found_and_one_that_never_does_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("components.replay.sources.FRAMES_LOOKED_AT", 2)
+    path = tmp_path / "a.jsonl"
+    streams = ("btcusdt@trade", "!ticker@arr", "ethusdt@trade")
+    path.write_bytes(
+        b"".join(recording_line(START_S, b'{"stream":"%b","data":{}}' % stream.encode()) for stream in streams)
+    )
+    file = ReplayFile(path)
+    assert file.streams == set(streams[:2])
+    found = [file.has_any(Selection(symbols=frozenset(names))) for names in ({"ETHUSDT"}, {"XRPUSDT"}, set())]
+    assert found == [True, False, True]
+    assert len(list(file.frames(ALL))) == 3

@@ -190,9 +190,9 @@ def test_a_bus_that_was_away_between_two_looks_is_told_all_the_same(worker: Work
 
 def test_a_feed_that_is_not_heard_is_lost_but_not_before_it_was_heard(worker: Worker) -> None:
     worker.now_s += 6
-    assert worker.active() == {"feed_lost": "for 6 s"}
+    assert worker.active() == {"feed_lost": "none heard for 6 s"}
     worker.bus.short = ["the bus is full"]
-    assert worker.active() == {"feed_lost": "for 6 s; the bus is full"}
+    assert worker.active() == {"feed_lost": "none heard for 6 s; the bus is full"}
     worker.hear()
     assert worker.active() == {}
     worker.market = worker.runtime.market = Market(lambda: worker.now_s, lambda: worker.now_s)

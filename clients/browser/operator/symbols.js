@@ -66,6 +66,8 @@ export function wireSymbols({ call, describe, onDone }) {
       showProblem(element("symbols-problem"), wanted.length === 0 ? "A feed needs a symbol." : null);
     } catch (error) {
       apply.disabled = true;
+      // What stood there before is not what is typed now, and nothing of it would be applied.
+      setText(element("symbols-change"), "");
       showProblem(element("symbols-problem"), error.message);
     }
     const found = element("symbols-find").value.trim().toUpperCase();

@@ -16,6 +16,7 @@ from components.core.closing import CloseReason
 from components.core.fault_log import FaultEntry
 from components.core.log_text import escaped
 from components.core.paging import PageBuilder
+from components.core.remedies import REMEDIES
 from components.router import runtime
 from components.router.access.lifetimes import Lifetime, Lifetimes
 from components.router.listeners.listener import registry
@@ -128,7 +129,8 @@ class WorkerAnswers:
         node = runtime.current()
         if node is None:
             return {"active": [], "recent": []}
-        return {"active": _told(node.faults.active()), "recent": _told(node.faults.recent())}
+        active = [_told(entry) | {"remedy": REMEDIES[entry.fault]} for entry in node.faults.active()]
+        return {"active": active, "recent": [_told(entry) for entry in node.faults.recent()]}
 
     def status(self) -> dict[str, Any]:
         """Return how this worker stands."""
@@ -153,8 +155,8 @@ class WorkerAnswers:
         }
 
 
-def _told(faults: list[FaultEntry]) -> list[dict[str, Any]]:
-    return [entry.as_dict() | {"help": entry.fault.help} for entry in faults]
+def _told(entry: FaultEntry) -> dict[str, Any]:
+    return entry.as_dict() | {"help": entry.fault.help}
 
 
 def memory_bytes() -> int | None:
