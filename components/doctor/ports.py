@@ -13,10 +13,16 @@ from typing import Any
 
 import psutil
 
+from components.core.leading_feed import NO_FEED_WRITES, NO_FEED_YET
 from components.doctor.findings import Finding, fail, ok, warn
 from components.doctor.node_setup import Setup
 
 READYZ_TIMEOUT_S = 2.0
+
+NO_PRICES = (
+    "nobody has new prices: start a feed, or see what the feeds' logs and their /readyz say; "
+    "a bus that is full refuses what they write (see redis and kafka here)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +70,18 @@ def _judge_node(port: Port) -> Finding:
     answer = port.readiness or {}
     node = f"a node runs on {port.where}"
     if not answer.get("ready"):
+        because = answer.get("because", ["it does not say why"])
         return fail(
-            f"{node} and is not ready: {'; '.join(answer.get('because', ['it does not say why']))}", "see its log"
+            f"{node} and is not ready: {'; '.join(because)}", NO_PRICES if _lacks_feed(because) else "see its log"
         )
-    if answer.get("degraded"):
-        return warn(f"{node}, ready but degraded: {'; '.join(answer['degraded'])}", "see its log")
+    if degraded := answer.get("degraded"):
+        text = f"{node}, ready but degraded: {'; '.join(degraded)}"
+        return fail(text, NO_PRICES) if _lacks_feed(degraded) else warn(text, "see its log")
     return ok(f"{node} and is ready")
+
+
+def _lacks_feed(lines: Sequence[str]) -> bool:
+    return any(line.startswith((NO_FEED_WRITES, NO_FEED_YET)) for line in lines)
 
 
 def look(setup: Setup) -> list[Finding]:

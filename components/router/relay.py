@@ -14,6 +14,7 @@ from twisted.logger import Logger
 
 from components.bus import BusReader
 from components.core.batch import Batch, Standing
+from components.core.leading_feed import NO_FEED_WRITES, NO_FEED_YET
 from components.core.market import Market
 from components.core.payload import EncodedPayload
 from components.core.replay import TickHistory
@@ -171,7 +172,7 @@ class Relay:
         degraded = self._bus_troubles()
         if self._market.feed_lost:
             if not degraded and self._goes_on_without_feed():
-                degraded = [f"no feed writes to the bus, for {self._market.feed_silent_s or 0.0:.0f} s"]
+                degraded = [f"{NO_FEED_WRITES}, for {self._market.feed_silent_s or 0.0:.0f} s"]
         elif self._goes_on_without_exchange() and (trouble := self._feed_trouble()) is not None:
             degraded.append(trouble)
         return degraded if self._bus is None else [*degraded, *self._bus.warnings()]
@@ -222,7 +223,7 @@ class Relay:
                 goes_on = self._served and now_s - self._bus_troubled_since_s < BUS_AWAY_GRACE_S
             else:
                 goes_on = self._goes_on_without_feed()
-            return [] if goes_on else ["no feed has reported", *troubles]
+            return [] if goes_on else [NO_FEED_YET, *troubles]
         trouble = self._feed_trouble()
         return [] if trouble is None or self._goes_on_without_exchange() else [trouble]
 

@@ -301,6 +301,17 @@ def test_a_real_redis_is_well_and_one_with_another_password_refuses(tmp_path: Pa
     assert SECRET not in said(wrong)
 
 
+def test_a_real_redis_without_memory_refuses_what_feeds_write(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path / "redis", "maxmemory-policy noeviction", "maxmemory 100kb")
+    server.start()
+    try:
+        findings = redis.look(read(tmp_path, CROSSTICK_BUS=server.url))
+    finally:
+        server.kill()
+    assert worst(findings) is FAIL
+    assert "it refuses what feeds write" in said(findings)
+
+
 def test_a_kafka_without_its_topics_or_that_is_not_there_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
