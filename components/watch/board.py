@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
 
+from components.watch.feed_misses import FeedMisses
 from components.watch.messages import Message
 
 RATE_WINDOW_S = 5
@@ -148,6 +149,8 @@ class Board:
         """Times that the line has been live."""
         self.round_trip_s: float | None = None
         self.status: Message | None = None
+        self.feed_misses = FeedMisses()
+        """What is in nobody's sequence, and so in no row."""
         self.note = ""
         self._line_down_ms: float | None = wall_ms
         self._wall_offset_ms = wall_ms - now_s * 1000
@@ -211,6 +214,7 @@ class Board:
         elif message.type in ("status", "subscribed", "resumed"):
             if message.type == "status":
                 self.status = message
+                self.feed_misses.take(message)
             self._enter(message.epoch)
 
     def sample(self, now_s: float) -> None:

@@ -31,6 +31,9 @@ RETRY_CEILING_S = 30.0
 OPEN_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 15.0
 PING_EVERY_S = 2.0
+STATUS_EVERY_S = 5.0
+"""The feed's counts come with what its state does, and change without that."""
+
 SILENT_S = 10.0
 """A line from which nothing has come for so long, pings being sent, is taken for dead."""
 
@@ -265,9 +268,13 @@ class _Session:
         await self._ping()
         self._backoff.succeeded()
         self._follower.live()
+        asked_s = self._loop.time()
         while True:
             await asyncio.sleep(PING_EVERY_S)
             await self._ping()
+            if self._loop.time() - asked_s >= STATUS_EVERY_S:
+                asked_s = self._loop.time()
+                await self._ask_status()
             if self._listed != self._followed_of:
                 await self._subscribe_listed()
 
@@ -280,6 +287,15 @@ class _Session:
             if self._loop.time() - max(asked_s, self._heard_s) >= SILENT_S:
                 raise _Lost(f"nothing has come for {SILENT_S:g} s")
         self._follower.answered(answer.result(), asked_s, self._loop.time())
+
+    async def _ask_status(self) -> None:
+        """Have the status come, which whoever is told takes like any other."""
+        try:
+            await self._ask(type="status")
+        except RequestRefused as error:
+            # The next one will do.
+            if error.code not in NOT_NOW:
+                raise
 
     async def _begin(self) -> None:
         listed, symbols = await self._symbols()

@@ -50,6 +50,10 @@ class Message(msgspec.Struct, frozen=True):
     feed: str | None = None
     state: str = ""
     since: int | None = None
+    started: int | None = None
+    """When the feed was, ms; feeds of an earlier version do not say."""
+    counters: Any = None
+    since_lead: Any = None
     stale: int = 0
     exchange: Exchange = Exchange()
     expires: int = 0

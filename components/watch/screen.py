@@ -264,9 +264,11 @@ def _totals(board: Board, now_s: float) -> StyledLine:
     more = "+" if any(row.lost_epochs for row in rows) else ""
     merged, dropped = sum(row.merged for row in rows), sum(row.dropped for row in rows)
     behind = sum(row.behind for row in rows)
+    lost, lost_more = board.feed_misses.total or 0, "+" if board.feed_misses.more else ""
     return [
         (f"{len(board.rows)} symbols  {rate_text(board.rate.per_s(now_s))} ticks/s  {board.ticks:,} ticks  ", ""),
         (f"gaps {gaps}  missed {missed:,}{more}", "red" if gaps else ""),
+        (f"  feed missed {lost:,}{lost_more}" if lost or lost_more else "", "red"),
         (f"  merged {merged:,}  ", ""),
         (f"dropped {dropped:,}", "yellow" if dropped else ""),
         (f"  epochs {board.epochs}" if board.epochs > 1 else "", ""),

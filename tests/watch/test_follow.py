@@ -38,6 +38,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nobody wait for what a gateway would be given time for."""
     monkeypatch.setattr(follow_module, "FIRST_RETRY_CEILING_S", 0.02)
     monkeypatch.setattr(follow_module, "PING_EVERY_S", 0.05)
+    monkeypatch.setattr(follow_module, "STATUS_EVERY_S", 0.05)
     monkeypatch.setattr(follow_module, "AGAIN_S", 0.02)
 
 
@@ -309,3 +310,24 @@ async def test_json_has_the_gateways_objects_and_the_lines(gateway: SmallGateway
     assert [each.get("type") for each in objects] == ["status", None, "connection", None]
     assert objects[2] == {"type": "connection", "state": "live", "url": gateway.url}
     task.cancel()
+
+
+@with_gateway
+async def test_what_no_feed_got_is_told_though_nothing_is_pushed(gateway: SmallGateway) -> None:
+    gateway.missed_trades = 5
+    written: list[str] = []
+    said: list[str] = []
+    as_json = JsonLines(Board(0.0, 0.0), written.append, pytest.fail)
+    as_text = Lines(Board(0.0, 0.0), lambda line: None, said.append)
+    tasks = [
+        asyncio.ensure_future(follow([gateway.url], FIXED, Wish((), batched=False), as_json)),
+        asyncio.ensure_future(follow([gateway.url], FIXED, Wish(()), as_text)),
+    ]
+    await as_json.is_live.wait()
+    await as_text.is_live.wait()
+    gateway.missed_trades = 1170
+    await until(lambda: json.loads(written[-1]) == {"type": "feed_missed", "trades": 1165, "more": False})
+    await until(lambda: "feed missed: 1165 trades since the beginning, which nobody has" in said)
+    assert len([line for line in written if '"status"' in line]) == 1
+    for task in tasks:
+        task.cancel()
