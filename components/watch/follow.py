@@ -25,6 +25,7 @@ from components.core.globs import any_matches
 from components.uris import ERROR_LIMIT_EXCEEDED, ERROR_NOT_READY
 from components.watch.messages import Message, decode
 from components.watch.tokens import NoToken, TokenSource, is_loopback, renewal_delay_s
+from components.watch.unknown import unknown_symbols
 
 FIRST_RETRY_CEILING_S = 1.0
 RETRY_CEILING_S = 30.0
@@ -81,6 +82,9 @@ class Follower(Protocol):
 
     def begin(self, symbols: Iterable[str]) -> None:
         """Be told which symbols are going to be subscribed to."""
+
+    def listed(self, symbols: Sequence[str], unknown: Sequence[str]) -> None:
+        """Be told which symbols of those wished for there are now, and what is wished for that there is not, a line each."""
 
     def live(self) -> None:
         """Be told that all of them are."""
@@ -225,10 +229,10 @@ class _Session:
         self._requests = 0
         self._answers: dict[int, asyncio.Future[Message]] = {}
         self._subscribed: set[str] = set()
-        self._listed: int | None = None
-        """How many symbols the feed has, as the last status says."""
-        self._followed_of: int | None = None
-        """How many there were when the list was asked for."""
+        self._listed: tuple[Any, Any] | None = None
+        """How many symbols the feed has, as the last status says, and the version of that choice."""
+        self._followed_of: tuple[Any, Any] | None = None
+        """Those when the list was asked for."""
 
     async def run(self) -> None:
         """Go on until something ends it, which is raised."""
@@ -259,7 +263,7 @@ class _Session:
                     if answer is not None and not answer.done():
                         answer.set_result(message)
                 if message.type == "status":
-                    self._listed = message.symbols
+                    self._listed = (message.symbols, message.symbols_version)
 
     async def _live(self) -> None:
         await self._ping()
@@ -302,9 +306,11 @@ class _Session:
         if not listed:
             # So it is, too, until a gateway that has just started hears of its feed.
             raise _Lost("the gateway lists no symbol that this token grants")
+        unknown = unknown_symbols(self._wish.globs, listed)
         if not symbols:
-            raise Refused(f"none of the {listed} symbols that this token grants is {' or '.join(self._wish.globs)}")
+            raise Refused("; ".join(unknown))
         self._follower.begin(symbols)
+        self._follower.listed(symbols, unknown)
         epoch, last = self._follower.resume_from()
         if epoch and self._wish.every_ms is None:
             known = [symbol for symbol in symbols if symbol in last]
@@ -314,16 +320,19 @@ class _Session:
         await self._subscribe(symbols)
 
     async def _subscribe_listed(self) -> None:
-        """Subscribe to what has been listed since; whoever is told knows of it when its first event comes."""
-        _, symbols = await self._symbols()
+        """Subscribe to what has been listed since; whoever is told has a row for it when its first event comes."""
+        listed, symbols = await self._symbols()
+        self._follower.listed(symbols, unknown_symbols(self._wish.globs, listed))
+        # One that comes back is subscribed to anew.
+        self._subscribed.intersection_update(symbols)
         await self._subscribe([symbol for symbol in symbols if symbol not in self._subscribed])
 
-    async def _symbols(self) -> tuple[int, list[str]]:
-        """Return how many symbols there are for this token, and those of them that are wished for."""
+    async def _symbols(self) -> tuple[list[str], list[str]]:
+        """Return which symbols there are for this token, and those of them that are wished for."""
         self._followed_of = self._listed
         globs = self._wish.globs
-        listed = await self._ask_until_ready(type="list")
-        return len(listed.symbols), [symbol for symbol in listed.symbols if not globs or any_matches(globs, symbol)]
+        listed: list[str] = (await self._ask_until_ready(type="list")).symbols
+        return listed, [symbol for symbol in listed if not globs or any_matches(globs, symbol)]
 
     async def _subscribe(self, symbols: Sequence[str]) -> None:
         every = {} if self._wish.every_ms is None else {"every_ms": self._wish.every_ms}

@@ -17,6 +17,8 @@ from components.watch.terminal import BoardFollower
 ANSWERS = frozenset({"pong", "symbols", "subscribed", "unsubscribed", "resumed", "renewed"})
 """What is the watch's own business."""
 
+UNLISTED = "no longer listed: the feed follows it no more"
+
 encode = msgspec.json.Encoder(decimal_format="number").encode
 """Numbers keep their digits."""
 
@@ -31,6 +33,17 @@ class Lines(BoardFollower):
         self._tell = say
         self._feed_missed: tuple[int | None, bool] = (0, False)
         """What was last told of that."""
+
+    def listed(self, symbols: Sequence[str], unknown: Sequence[str]) -> None:
+        """See ``Follower``."""
+        news = [line for line in unknown if line not in self.board.unknown]
+        for row in self.board.listed(symbols, unknown):
+            self._say_listed(row)
+        for line in news:
+            self._say(line)
+
+    def _say_listed(self, row: Row) -> None:
+        self._say(f"{row.symbol} is listed again" if row.listed else f"{row.symbol} is {UNLISTED}")
 
     def live(self) -> None:
         """See ``Follower``."""
@@ -91,6 +104,9 @@ class JsonLines(Lines):
         if self._feed_missed_more():
             misses = self.board.feed_misses
             self._write(encode({"type": "feed_missed", "trades": misses.total, "more": misses.more}).decode())
+
+    def _say_listed(self, row: Row) -> None:
+        self._write(encode({"type": "symbol", "symbol": row.symbol, "listed": row.listed}).decode())
 
     def _connection(self, **fields: Any) -> None:
         self._write(encode({"type": "connection", **fields}).decode())

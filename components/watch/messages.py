@@ -41,6 +41,7 @@ class Message(msgspec.Struct, frozen=True):
     epoch: int = 0
     symbols: Any = None
     """Names, or of a status their number."""
+    symbols_version: Any = None
     code: str = ""
     message: str = ""
     from_seq: int = 0

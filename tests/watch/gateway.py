@@ -19,6 +19,7 @@ class SmallGateway:
     def __init__(self) -> None:
         self.url = ""
         self.symbols = ["BTCUSDT", "ETHUSDT", "ETCUSDT"]
+        self.symbols_version = 1
         self.epoch = 7
         self.requests: list[dict[str, Any]] = []
         self.tokens: list[str] = []
@@ -59,6 +60,7 @@ class SmallGateway:
             "state": state,
             "since": 5,
             "symbols": len(self.symbols),
+            "symbols_version": self.symbols_version,
             "counters": {"missed_trades": self.missed_trades},
         }
 

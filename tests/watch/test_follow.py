@@ -22,6 +22,7 @@ from components.watch.screen import Screen
 from components.watch.terminal import BoardFollower, Drawn
 from components.watch.tokens import TokenSource
 from tests.watch.gateway import SmallGateway, small_gateway, until
+from tests.watch.test_board import texts
 
 SECRET = "s" * 32
 
@@ -103,7 +104,7 @@ async def test_it_follows_what_its_globs_name(gateway: SmallGateway) -> None:
 
 @with_gateway
 async def test_what_is_not_granted_is_refused(gateway: SmallGateway) -> None:
-    with pytest.raises(Refused, match=r"none of the 3 symbols .* NOPE"):
+    with pytest.raises(Refused, match=r"NOPE is none of the 3 symbols that this token grants$"):
         async with following(gateway, "NOPE"):
             pass
 
@@ -331,3 +332,43 @@ async def test_what_no_feed_got_is_told_though_nothing_is_pushed(gateway: SmallG
     assert len([line for line in written if '"status"' in line]) == 1
     for task in tasks:
         task.cancel()
+
+
+@with_gateway
+async def test_what_is_not_there_is_named_beside_what_is(gateway: SmallGateway) -> None:
+    said: list[str] = []
+    follower = Lines(Board(0.0, 0.0), lambda line: None, said.append)
+    unknown = "BTCUSD is none of the 3 symbols that this token grants: did you mean BTCUSDT?"
+    async with following(gateway, "BTCUSD", "ETH*", follower=follower) as board:
+        assert board.unknown == [unknown]
+        assert any(unknown in line for line in texts(Screen().lines(board, 1.0, 120, 20)))
+        gateway.symbols = [*gateway.symbols, "BTCUSD"]
+        gateway.seq["BTCUSD"] = 0
+        await until(lambda: "BTCUSD" in board.rows)
+        assert board.unknown == []
+    assert said.count(unknown) == 1
+
+
+@with_gateway
+async def test_a_symbol_that_is_listed_no_more_is_told_and_followed_again_when_it_is(gateway: SmallGateway) -> None:
+    said: list[str] = []
+    written: list[str] = []
+    as_json = JsonLines(Board(0.0, 0.0), written.append, pytest.fail)
+    follower = Lines(Board(0.0, 0.0), lambda line: None, said.append)
+    async with following(gateway, follower=follower) as board, following(gateway, follower=as_json):
+        # As many as before: another one has come.
+        gateway.symbols = ["BTCUSDT", "ETHUSDT", "NEWUSDT"]
+        gateway.seq["NEWUSDT"] = 1
+        gateway.symbols_version = 2
+        await until(lambda: not board.rows["ETCUSDT"].listed and "NEWUSDT" in board.rows)
+        shown = texts(Screen().lines(board, 1.0, 120, 20))
+        assert "4 symbols  1 no longer listed" in shown[2]
+        [row] = [line for line in shown if line.startswith("ETCUSDT")]
+        assert "gone" in row
+        gateway.symbols, gateway.symbols_version = ["BTCUSDT", "ETHUSDT", "ETCUSDT"], 3
+        await until(lambda: board.rows["ETCUSDT"].listed)
+        await until(lambda: gateway.asked("subscribe")[-1]["symbols"] == ["ETCUSDT"])
+        await until(lambda: '{"type":"symbol","symbol":"NEWUSDT","listed":false}' in written)
+    assert "ETCUSDT is no longer listed: the feed follows it no more" in said
+    assert "ETCUSDT is listed again" in said
+    assert '{"type":"symbol","symbol":"ETCUSDT","listed":false}' in written
