@@ -25,7 +25,7 @@ from components.core.globs import any_matches
 from components.uris import ERROR_LIMIT_EXCEEDED, ERROR_NOT_READY
 from components.watch.messages import Message, decode
 from components.watch.tokens import NoToken, TokenSource, is_loopback, renewal_delay_s
-from components.watch.unknown import unknown_symbols
+from components.watch.unknown import no_gateway, unknown_symbols
 
 FIRST_RETRY_CEILING_S = 1.0
 RETRY_CEILING_S = 30.0
@@ -46,6 +46,7 @@ AGAIN_S = 1.0
 """How often a request is made again for which the gateway has no room, or is not ready, and how long after."""
 
 NOT_NOW = frozenset({ERROR_LIMIT_EXCEEDED, ERROR_NOT_READY})
+NOT_FOUND = 404
 REFUSED_STATUS = frozenset({400, 401, 403})
 TOKEN_ENDED = {CLOSE_CODES[CloseReason.TOKEN_EXPIRED], CLOSE_CODES[CloseReason.TOKEN_REVOKED]}
 DRAINING = CLOSE_CODES[CloseReason.DRAINING]
@@ -122,27 +123,28 @@ async def follow(urls: Sequence[str], tokens: TokenSource, wish: Wish, follower:
     """Go on for ever; ``urls`` are those of gateways' plain WebSockets, tried in turn from a random one on.
 
     Raises:
-        Refused: the gateway accepts no token, or does not have what is wished for.
+        Refused: the gateway accepts no token, does not have what is wished for, or is not where it is said to be.
     """
     # Not all clients of a gateway are to come back in the same moment.
     generator = random.SystemRandom()
     backoff = Backoff(generator.random, FIRST_RETRY_CEILING_S, RETRY_CEILING_S)
     turn = generator.randrange(len(urls))
     loop = asyncio.get_running_loop()
+    met: set[str] = set()
     while True:
         url = urls[turn % len(urls)]
         turn += 1
         follower.connecting(url)
-        reason, least_s = await _attempt(url, tokens, wish, follower, backoff)
+        reason, least_s = await _attempt(url, tokens, wish, follower, backoff, met)
         delay_s = max(least_s, backoff.next_delay_s())
         follower.lost(reason, delay_s, loop.time())
         await asyncio.sleep(delay_s)
 
 
 async def _attempt(
-    url: str, tokens: TokenSource, wish: Wish, follower: Follower, backoff: Backoff
+    url: str, tokens: TokenSource, wish: Wish, follower: Follower, backoff: Backoff, met: set[str]
 ) -> tuple[str, float]:
-    """Connect and stay; return why that has ended, and how long to wait at least."""
+    """Connect and stay; return why that has ended, and how long to wait at least. ``met`` are URLs that gateways were at."""
     try:
         token = tokens.get()
         async with _connect(
@@ -158,10 +160,14 @@ async def _attempt(
             close_timeout=1.0,
             max_size=2**24,
         ) as socket:
+            met.add(url)
             await _Session(socket, tokens, token, wish, follower, backoff).run()
     except NoToken as error:
         return str(error), 1.0
     except InvalidStatus as error:
+        # Where there was one before, it is most likely a proxy's answer while it is away.
+        if error.response.status_code == NOT_FOUND and url not in met:
+            raise Refused(no_gateway(url)) from error
         return _of_status(error)
     except ConnectionClosed as error:
         return _of_close(error, tokens)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from urllib.parse import urlsplit
 
 from components.core.globs import any_matches
 
@@ -28,3 +29,12 @@ def unknown_symbols(globs: Sequence[str], listed: Sequence[str]) -> list[str]:
         suggestion = f": did you mean {' or '.join(near)}?" if near else ""
         said.append(f"{glob[:SHOWN]} is none of the {len(listed)} symbols that this token grants{suggestion}")
     return said
+
+
+def no_gateway(url: str) -> str:
+    """Return what is to be said of a plain WebSocket's address at which nothing of that kind is."""
+    parts = urlsplit(url)
+    said = f"{url}: nothing is there (HTTP 404)"
+    if parts.path.endswith("/ws/trade"):
+        return f"{said}: is it a gateway of Crosstick's?"
+    return f"{said}: did you mean --url {parts.scheme}://{parts.netloc}/ws?"

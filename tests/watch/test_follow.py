@@ -365,10 +365,31 @@ async def test_a_symbol_that_is_listed_no_more_is_told_and_followed_again_when_i
         assert "4 symbols  1 no longer listed" in shown[2]
         [row] = [line for line in shown if line.startswith("ETCUSDT")]
         assert "gone" in row
+        await until(lambda: '{"type":"symbol","symbol":"ETCUSDT","listed":false}' in written)
+        await until(lambda: "NEWUSDT" in as_json.board.rows)
         gateway.symbols, gateway.symbols_version = ["BTCUSDT", "ETHUSDT", "ETCUSDT"], 3
         await until(lambda: board.rows["ETCUSDT"].listed)
         await until(lambda: gateway.asked("subscribe")[-1]["symbols"] == ["ETCUSDT"])
         await until(lambda: '{"type":"symbol","symbol":"NEWUSDT","listed":false}' in written)
     assert "ETCUSDT is no longer listed: the feed follows it no more" in said
     assert "ETCUSDT is listed again" in said
-    assert '{"type":"symbol","symbol":"ETCUSDT","listed":false}' in written
+
+
+@with_gateway
+async def test_an_address_at_which_nothing_is_ends_it_at_once(gateway: SmallGateway) -> None:
+    gateway.http_answer = 404, {}, b"<html>"
+    with pytest.raises(Refused, match="nothing is there"):
+        async with following(gateway):
+            pass
+    assert len(gateway.tokens) == 1
+
+
+@with_gateway
+async def test_an_address_at_which_a_gateway_was_is_tried_on(gateway: SmallGateway) -> None:
+    follower = Recorded(Board(0.0, 0.0))
+    async with following(gateway, follower=follower) as board:
+        gateway.http_answer = 404, {}, b"<html>"
+        await gateway.connections[0].close(1012, "restart")
+        await until(lambda: "HTTP 404" in follower.reasons)
+        gateway.http_answer = None
+        await until(lambda: board.connections == 2)
