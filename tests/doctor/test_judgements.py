@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import resource
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -238,6 +239,8 @@ EXCHANGE = Port("port 9443", errno.EADDRINUSE, "x (process 8)", is_simulator=Tru
         ([Port("port 8080", errno.EADDRINUSE, "", {"ready": True, "degraded": ["bus: x"]})], [WARN]),
         ([without_feed({"ready": True, "degraded": ["no feed writes to the bus, for 9 s"]})], [FAIL]),
         ([without_feed({"ready": False, "because": ["no feed has reported", "bus: x"]})], [FAIL]),
+        ([replace(HELD, is_own=True, is_asked=True), replace(HELD, is_own=True)], [FAIL, OK]),
+        ([NODE, replace(HELD, is_own=True, is_asked=True)], [OK, OK]),
         ([Port("port 80", errno.EACCES)], [FAIL]),
         ([Port("10.9.9.9, port 80", errno.EADDRNOTAVAIL)], [FAIL]),
         ([Port("port 80", errno.EINVAL)], [FAIL]),
