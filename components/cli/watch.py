@@ -124,7 +124,8 @@ def watch(
     except NoToken as error:
         raise click.UsageError(str(error)) from error
     wish = Wish(
-        symbols,
+        # An exchange's symbols are in capitals.
+        tuple(symbol.upper() for symbol in symbols),
         every_ms or None,
         streams=("tick", "book") if once or as_json or sys.stdout.isatty() else ("tick",),
         batched=once or not as_json,
@@ -189,6 +190,7 @@ async def _until(stop: asyncio.Event) -> None:
 async def _once(order: _Order, follower: Any, stop: asyncio.Event) -> None:
     from rich.console import Console
 
+    from components.watch.follow import Refused
     from components.watch.lines import encode, row_object
     from components.watch.screen import Screen, sorted_rows
     from components.watch.terminal import Drawn
@@ -208,16 +210,19 @@ async def _once(order: _Order, follower: Any, stop: asyncio.Event) -> None:
     rows = sorted_rows(list(board.rows.values()), order.sort, now_s)
     if order.as_json:
         _write("\n".join(encode(row_object(row, now_s, is_live=is_live)).decode() for row in rows))
-        return
-    console = Console()
-    if not is_live:
-        _say("not live: " + (board.status.state if board.status is not None else "the feed has said nothing"))
-    width = console.width if console.is_terminal else None
-    lines = Screen().table(rows, now_s, width, is_live=is_live, at_once=True)
-    if console.is_terminal:
-        console.print(Drawn(lines), end="")
     else:
-        _write("\n".join("".join(text for text, _ in line).rstrip() for line in lines))
+        console = Console()
+        if not is_live:
+            _say("not live: " + (board.status.state if board.status is not None else "the feed has said nothing"))
+        width = console.width if console.is_terminal else None
+        lines = Screen().table(rows, now_s, width, is_live=is_live, at_once=True)
+        if console.is_terminal:
+            console.print(Drawn(lines), end="")
+        else:
+            _write("\n".join("".join(text for text, _ in line).rstrip() for line in lines))
+    if board.unknown:
+        # A script is not to take a part for the whole.
+        raise Refused("; ".join(board.unknown))
 
 
 def _plain_urls(given: tuple[str, ...]) -> list[str]:

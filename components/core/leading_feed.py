@@ -26,6 +26,12 @@ from typing import Any
 MAX_KNOWN_FEEDS = 16
 """Feeds whose counts are remembered; with more, the one that was heard least lately is forgotten."""
 
+NO_FEED_WRITES = "no feed writes to the bus"
+"""How what a gateway says of itself begins while it hears no feed, and serves what it has."""
+
+NO_FEED_YET = "no feed has reported"
+"""What it says instead while it has nothing to serve."""
+
 _COUNTED = ("gaps", "missed_trades")
 
 

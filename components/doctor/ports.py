@@ -9,14 +9,23 @@ import socket
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psutil
 
+from components.core.leading_feed import NO_FEED_WRITES, NO_FEED_YET
 from components.doctor.findings import Finding, fail, ok, warn
 from components.doctor.node_setup import Setup
 
 READYZ_TIMEOUT_S = 2.0
+NODES_OWN = ("crosstick", "crossbar")
+"""How the names of a node's processes begin."""
+
+NO_PRICES = (
+    "nobody has new prices: start a feed, or see what the feeds' logs and their /readyz say; "
+    "a bus that is full refuses what they write (see redis and kafka here)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +40,10 @@ class Port:
     readiness: dict[str, Any] | None = None
     """What ``/readyz`` answers there, if a node does."""
     is_simulator: bool = False
+    is_asked: bool = False
+    """Whether a node answers ``/readyz`` there."""
+    is_own: bool = False
+    """Whether who holds it is a process of this directory's node."""
 
 
 def judge_ports(ports: Sequence[Port]) -> list[Finding]:
@@ -56,6 +69,14 @@ def _judged(port: Port, *, runs: bool) -> Finding:
         return fail(f"{port.where}: {errno.errorcode.get(port.bind_error, port.bind_error)}", "correct the endpoint")
     if runs:
         return ok(f"{port.where} is held by {port.holder or 'another process'}, and a node runs")
+    if port.is_own and port.is_asked:
+        # Where it answers at another port, it is not taken for hung.
+        text = f"this directory's node runs ({port.holder} has {port.where}), and does not answer"
+        return fail(
+            text, "see its log; if it is stopped, kill -CONT lets it go on; if it hangs, end it and start it again"
+        )
+    if port.is_own:
+        return ok(f"{port.where} is held by {port.holder}, of this directory's node")
     other = "set CROSSTICK_SIMULATOR_PORT" if port.is_simulator else "correct the endpoint's port"
     return fail(f"{port.where} is held by {port.holder or 'another process'}", f"end it, or {other}")
 
@@ -64,12 +85,18 @@ def _judge_node(port: Port) -> Finding:
     answer = port.readiness or {}
     node = f"a node runs on {port.where}"
     if not answer.get("ready"):
+        because = answer.get("because", ["it does not say why"])
         return fail(
-            f"{node} and is not ready: {'; '.join(answer.get('because', ['it does not say why']))}", "see its log"
+            f"{node} and is not ready: {'; '.join(because)}", NO_PRICES if _lacks_feed(because) else "see its log"
         )
-    if answer.get("degraded"):
-        return warn(f"{node}, ready but degraded: {'; '.join(answer['degraded'])}", "see its log")
+    if degraded := answer.get("degraded"):
+        text = f"{node}, ready but degraded: {'; '.join(degraded)}"
+        return fail(text, NO_PRICES) if _lacks_feed(degraded) else warn(text, "see its log")
     return ok(f"{node} and is ready")
+
+
+def _lacks_feed(lines: Sequence[str]) -> bool:
+    return any(line.startswith((NO_FEED_WRITES, NO_FEED_YET)) for line in lines)
 
 
 def look(setup: Setup) -> list[Finding]:
@@ -81,12 +108,14 @@ def look(setup: Setup) -> list[Finding]:
             readiness = None
             if error == errno.EADDRINUSE and endpoint.answers_readyz:
                 readiness = _readiness(endpoint.host, endpoint.port, secure=endpoint.tls is not None)
-            ports.append(Port(str(endpoint), error, _holder(endpoint.port) if error else "", readiness))
+            holder, is_own = _holder(endpoint.port, setup.cbdir) if error else ("", False)
+            ports.append(Port(str(endpoint), error, holder, readiness, is_asked=endpoint.answers_readyz, is_own=is_own))
     simulator = setup.settings.simulator if setup.settings is not None else None
     if simulator is not None:
         error = _bind_error(simulator.host, simulator.port)
         where = f"{simulator.host}, port {simulator.port} (the simulated exchange)"
-        ports.append(Port(where, error, _holder(simulator.port) if error else "", is_simulator=True))
+        holder, is_own = _holder(simulator.port, setup.cbdir) if error else ("", False)
+        ports.append(Port(where, error, holder, is_simulator=True, is_own=is_own))
     return judge_ports(ports)
 
 
@@ -104,16 +133,27 @@ def _bind_error(interface: str, port: int) -> int:
     return 0
 
 
-def _holder(port: int) -> str:
+def _holder(port: int, cbdir: Path) -> tuple[str, bool]:
+    """Return who listens on a port, as far as this user may know, and whether that is of the node in ``cbdir``."""
     try:
         for one in psutil.net_connections("tcp"):
             if one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port == port and one.pid is not None:
                 # No more of its command line: that may have a secret.
-                return f"{psutil.Process(one.pid).name()} (process {one.pid})"
+                process = psutil.Process(one.pid)
+                name = process.name()
+                return f"{name} (process {one.pid})", name.startswith(NODES_OWN) and _works_in(process, cbdir)
     except psutil.Error:
         # Of others' processes not every system tells everybody.
-        return ""
-    return ""
+        return "", False
+    return "", False
+
+
+def _works_in(process: psutil.Process, cbdir: Path) -> bool:
+    """Tell whether a process works in a node directory, as all workers of its node do."""
+    try:
+        return Path(process.cwd()).samefile(cbdir)
+    except (psutil.Error, OSError):
+        return False
 
 
 def _readiness(host: str, port: int, *, secure: bool) -> dict[str, Any] | None:

@@ -85,7 +85,13 @@ def _memory(info: Mapping[str, str]) -> list[Finding]:
     most, used = int(info.get("maxmemory", 0)), int(info.get("used_memory", 0))
     if most == 0:
         return []
-    text = f"{used / 1e6:.0f} of {most / 1e6:.0f} MB are used"
+    text = f"{used / 1e6:.1f} of {most / 1e6:.1f} MB are used"
+    # By what Redis itself goes: buffers of replicas and of the append-only file do not count.
+    counted = used - int(info.get("mem_not_counted_for_evict", 0))
+    # One that may throw away any key makes room for what is written, mostly.
+    if counted > most and not info.get("maxmemory_policy", KEEPS_ALL).startswith("allkeys-"):
+        hint = "CONFIG SET maxmemory to more, and the same in redis.conf; or take from it what others keep there"
+        return [fail(f"{text}: it refuses what feeds write, and nobody has new prices", hint)]
     return [warn(text, "give it more: without memory it refuses writes")] if used > FULL * most else [ok(text)]
 
 

@@ -14,6 +14,7 @@ from twisted.logger import Logger
 
 from components.bus import BusReader
 from components.core.batch import Batch, Standing
+from components.core.leading_feed import NO_FEED_WRITES, NO_FEED_YET
 from components.core.market import Market
 from components.core.payload import EncodedPayload
 from components.core.replay import TickHistory
@@ -172,7 +173,7 @@ class Relay:
         degraded = self._bus_troubles()
         if self._market.feed_lost:
             if not degraded and self._goes_on_without_feed():
-                silent = f"no feed writes to the bus, for {self._market.feed_silent_s or 0.0:.0f} s"
+                silent = f"{NO_FEED_WRITES}, for {self._market.feed_silent_s or 0.0:.0f} s"
                 degraded = [": ".join([silent, *self._shortage()])]
         elif self._goes_on_without_exchange() and (trouble := self._feed_trouble()) is not None:
             degraded.append(trouble)
@@ -227,7 +228,7 @@ class Relay:
                 goes_on = self._served and now_s - self._bus_troubled_since_s < BUS_AWAY_GRACE_S
             else:
                 goes_on = self._goes_on_without_feed()
-            return [] if goes_on else ["no feed has reported", *troubles, *self._shortage()]
+            return [] if goes_on else [NO_FEED_YET, *troubles, *self._shortage()]
         trouble = self._feed_trouble()
         return [] if trouble is None or self._goes_on_without_exchange() else [trouble]
 

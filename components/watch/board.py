@@ -12,11 +12,12 @@ Rules:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
 
+from components.watch.feed_misses import FeedMisses
 from components.watch.messages import Message
 
 RATE_WINDOW_S = 5
@@ -88,6 +89,8 @@ class Row:
     merged: int = 0
     """Ticks that came within another one."""
     dropped: int = 0
+    listed: bool = True
+    """``False``: the feed follows it no longer, and nothing will come."""
     rate: Rate = field(default_factory=Rate)
     samples: deque[float | None] = field(default_factory=lambda: deque(maxlen=SAMPLES))
     _age_s: float = 0.0
@@ -148,7 +151,11 @@ class Board:
         """Times that the line has been live."""
         self.round_trip_s: float | None = None
         self.status: Message | None = None
+        self.feed_misses = FeedMisses()
+        """What is in nobody's sequence, and so in no row."""
         self.note = ""
+        self.unknown: list[str] = []
+        """What is wished for and is not there, a line each."""
         self._line_down_ms: float | None = wall_ms
         self._wall_offset_ms = wall_ms - now_s * 1000
         self._clock_offset_ms = 0.0
@@ -198,6 +205,15 @@ class Board:
         """Have a row for each of these, and no others."""
         self.rows = {symbol: self.rows.get(symbol) or Row(symbol) for symbol in symbols}
 
+    def listed(self, symbols: Sequence[str], unknown: Sequence[str]) -> list[Row]:
+        """Take note of which symbols there are, and of what there is not; return the rows of which that is news."""
+        there = frozenset(symbols)
+        changed = [row for row in self.rows.values() if row.listed is not (row.symbol in there)]
+        for row in changed:
+            row.listed = not row.listed
+        self.unknown = list(unknown)
+        return changed
+
     def resume_from(self) -> tuple[int, dict[str, int]]:
         """Return epoch and ``seq`` by symbol from which what was missed is to be asked for."""
         return self.epoch, {symbol: row.follows for symbol, row in self.rows.items() if row.follows is not None}
@@ -211,6 +227,7 @@ class Board:
         elif message.type in ("status", "subscribed", "resumed"):
             if message.type == "status":
                 self.status = message
+                self.feed_misses.take(message)
             self._enter(message.epoch)
 
     def sample(self, now_s: float) -> None:

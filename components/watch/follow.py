@@ -25,12 +25,16 @@ from components.core.globs import any_matches
 from components.uris import ERROR_LIMIT_EXCEEDED, ERROR_NOT_READY
 from components.watch.messages import Message, decode
 from components.watch.tokens import NoToken, TokenSource, is_loopback, renewal_delay_s
+from components.watch.unknown import no_gateway, unknown_symbols
 
 FIRST_RETRY_CEILING_S = 1.0
 RETRY_CEILING_S = 30.0
 OPEN_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 15.0
 PING_EVERY_S = 2.0
+STATUS_EVERY_S = 5.0
+"""The feed's counts come with what its state does, and change without that."""
+
 SILENT_S = 10.0
 """A line from which nothing has come for so long, pings being sent, is taken for dead."""
 
@@ -42,6 +46,7 @@ AGAIN_S = 1.0
 """How often a request is made again for which the gateway has no room, or is not ready, and how long after."""
 
 NOT_NOW = frozenset({ERROR_LIMIT_EXCEEDED, ERROR_NOT_READY})
+NOT_FOUND = 404
 REFUSED_STATUS = frozenset({400, 401, 403})
 TOKEN_ENDED = {CLOSE_CODES[CloseReason.TOKEN_EXPIRED], CLOSE_CODES[CloseReason.TOKEN_REVOKED]}
 DRAINING = CLOSE_CODES[CloseReason.DRAINING]
@@ -79,6 +84,9 @@ class Follower(Protocol):
     def begin(self, symbols: Iterable[str]) -> None:
         """Be told which symbols are going to be subscribed to."""
 
+    def listed(self, symbols: Sequence[str], unknown: Sequence[str]) -> None:
+        """Be told which symbols of those wished for there are now, and what is wished for that there is not, a line each."""
+
     def live(self) -> None:
         """Be told that all of them are."""
 
@@ -115,27 +123,28 @@ async def follow(urls: Sequence[str], tokens: TokenSource, wish: Wish, follower:
     """Go on for ever; ``urls`` are those of gateways' plain WebSockets, tried in turn from a random one on.
 
     Raises:
-        Refused: the gateway accepts no token, or does not have what is wished for.
+        Refused: the gateway accepts no token, does not have what is wished for, or is not where it is said to be.
     """
     # Not all clients of a gateway are to come back in the same moment.
     generator = random.SystemRandom()
     backoff = Backoff(generator.random, FIRST_RETRY_CEILING_S, RETRY_CEILING_S)
     turn = generator.randrange(len(urls))
     loop = asyncio.get_running_loop()
+    met: set[str] = set()
     while True:
         url = urls[turn % len(urls)]
         turn += 1
         follower.connecting(url)
-        reason, least_s = await _attempt(url, tokens, wish, follower, backoff)
+        reason, least_s = await _attempt(url, tokens, wish, follower, backoff, met)
         delay_s = max(least_s, backoff.next_delay_s())
         follower.lost(reason, delay_s, loop.time())
         await asyncio.sleep(delay_s)
 
 
 async def _attempt(
-    url: str, tokens: TokenSource, wish: Wish, follower: Follower, backoff: Backoff
+    url: str, tokens: TokenSource, wish: Wish, follower: Follower, backoff: Backoff, met: set[str]
 ) -> tuple[str, float]:
-    """Connect and stay; return why that has ended, and how long to wait at least."""
+    """Connect and stay; return why that has ended, and how long to wait at least. ``met`` are URLs that gateways were at."""
     try:
         token = tokens.get()
         async with _connect(
@@ -151,10 +160,14 @@ async def _attempt(
             close_timeout=1.0,
             max_size=2**24,
         ) as socket:
+            met.add(url)
             await _Session(socket, tokens, token, wish, follower, backoff).run()
     except NoToken as error:
         return str(error), 1.0
     except InvalidStatus as error:
+        # Where there was one before, it is most likely a proxy's answer while it is away.
+        if error.response.status_code == NOT_FOUND and url not in met:
+            raise Refused(no_gateway(url)) from error
         return _of_status(error)
     except ConnectionClosed as error:
         return _of_close(error, tokens)
@@ -222,10 +235,10 @@ class _Session:
         self._requests = 0
         self._answers: dict[int, asyncio.Future[Message]] = {}
         self._subscribed: set[str] = set()
-        self._listed: int | None = None
-        """How many symbols the feed has, as the last status says."""
-        self._followed_of: int | None = None
-        """How many there were when the list was asked for."""
+        self._listed: tuple[Any, Any] | None = None
+        """How many symbols the feed has, as the last status says, and the version of that choice."""
+        self._followed_of: tuple[Any, Any] | None = None
+        """Those when the list was asked for."""
 
     async def run(self) -> None:
         """Go on until something ends it, which is raised."""
@@ -256,7 +269,7 @@ class _Session:
                     if answer is not None and not answer.done():
                         answer.set_result(message)
                 if message.type == "status":
-                    self._listed = message.symbols
+                    self._listed = (message.symbols, message.symbols_version)
 
     async def _live(self) -> None:
         await self._ping()
@@ -265,9 +278,13 @@ class _Session:
         await self._ping()
         self._backoff.succeeded()
         self._follower.live()
+        asked_s = self._loop.time()
         while True:
             await asyncio.sleep(PING_EVERY_S)
             await self._ping()
+            if self._loop.time() - asked_s >= STATUS_EVERY_S:
+                asked_s = self._loop.time()
+                await self._ask_status()
             if self._listed != self._followed_of:
                 await self._subscribe_listed()
 
@@ -281,14 +298,25 @@ class _Session:
                 raise _Lost(f"nothing has come for {SILENT_S:g} s")
         self._follower.answered(answer.result(), asked_s, self._loop.time())
 
+    async def _ask_status(self) -> None:
+        """Have the status come, which whoever is told takes like any other."""
+        try:
+            await self._ask(type="status")
+        except RequestRefused as error:
+            # The next one will do.
+            if error.code not in NOT_NOW:
+                raise
+
     async def _begin(self) -> None:
         listed, symbols = await self._symbols()
         if not listed:
             # So it is, too, until a gateway that has just started hears of its feed.
             raise _Lost("the gateway lists no symbol that this token grants")
+        unknown = unknown_symbols(self._wish.globs, listed)
         if not symbols:
-            raise Refused(f"none of the {listed} symbols that this token grants is {' or '.join(self._wish.globs)}")
+            raise Refused("; ".join(unknown))
         self._follower.begin(symbols)
+        self._follower.listed(symbols, unknown)
         epoch, last = self._follower.resume_from()
         if epoch and self._wish.every_ms is None:
             known = [symbol for symbol in symbols if symbol in last]
@@ -298,16 +326,19 @@ class _Session:
         await self._subscribe(symbols)
 
     async def _subscribe_listed(self) -> None:
-        """Subscribe to what has been listed since; whoever is told knows of it when its first event comes."""
-        _, symbols = await self._symbols()
+        """Subscribe to what has been listed since; whoever is told has a row for it when its first event comes."""
+        listed, symbols = await self._symbols()
+        self._follower.listed(symbols, unknown_symbols(self._wish.globs, listed))
+        # One that comes back is subscribed to anew.
+        self._subscribed.intersection_update(symbols)
         await self._subscribe([symbol for symbol in symbols if symbol not in self._subscribed])
 
-    async def _symbols(self) -> tuple[int, list[str]]:
-        """Return how many symbols there are for this token, and those of them that are wished for."""
+    async def _symbols(self) -> tuple[list[str], list[str]]:
+        """Return which symbols there are for this token, and those of them that are wished for."""
         self._followed_of = self._listed
         globs = self._wish.globs
-        listed = await self._ask_until_ready(type="list")
-        return len(listed.symbols), [symbol for symbol in listed.symbols if not globs or any_matches(globs, symbol)]
+        listed: list[str] = (await self._ask_until_ready(type="list")).symbols
+        return listed, [symbol for symbol in listed if not globs or any_matches(globs, symbol)]
 
     async def _subscribe(self, symbols: Sequence[str]) -> None:
         every = {} if self._wish.every_ms is None else {"every_ms": self._wish.every_ms}

@@ -10,11 +10,14 @@ import msgspec
 
 from components.core.log_text import escaped
 from components.watch.board import AHEAD, Board, Row
+from components.watch.feed_misses import FeedMisses
 from components.watch.messages import Message, digits
 from components.watch.terminal import BoardFollower
 
 ANSWERS = frozenset({"pong", "symbols", "subscribed", "unsubscribed", "resumed", "renewed"})
 """What is the watch's own business."""
+
+UNLISTED = "no longer listed: the feed follows it no more"
 
 encode = msgspec.json.Encoder(decimal_format="number").encode
 """Numbers keep their digits."""
@@ -28,6 +31,19 @@ class Lines(BoardFollower):
         super().__init__(board)
         self._write = write
         self._tell = say
+        self._feed_missed: tuple[int | None, bool] = (0, False)
+        """What was last told of that."""
+
+    def listed(self, symbols: Sequence[str], unknown: Sequence[str]) -> None:
+        """See ``Follower``."""
+        news = [line for line in unknown if line not in self.board.unknown]
+        for row in self.board.listed(symbols, unknown):
+            self._say_listed(row)
+        for line in news:
+            self._say(line)
+
+    def _say_listed(self, row: Row) -> None:
+        self._say(f"{row.symbol} is listed again" if row.listed else f"{row.symbol} is {UNLISTED}")
 
     def live(self) -> None:
         """See ``Follower``."""
@@ -44,6 +60,14 @@ class Lines(BoardFollower):
         super().received(frame, messages, now_s)
         if lines := [line for message in messages if (line := self._line(message))]:
             self._write("\n".join(lines))
+        if self._feed_missed_more():
+            self._say(feed_missed_line(self.board.feed_misses))
+
+    def _feed_missed_more(self) -> bool:
+        """Tell whether there are more trades that no feed got than was told."""
+        before, misses = self._feed_missed, self.board.feed_misses
+        self._feed_missed = (misses.total or 0, misses.more)
+        return self._feed_missed != before
 
     def _say(self, line: str) -> None:
         self._tell(shown(line))
@@ -51,7 +75,7 @@ class Lines(BoardFollower):
     def _line(self, message: Message) -> str:
         if message.type == "gap":
             self._say(gap_line(message))
-        elif message.type == "status":
+        elif message.type == "status" and message.id is None:
             self._say(f"feed {message.state}")
         elif not message.type:
             return shown(tick_line(message))
@@ -74,8 +98,15 @@ class JsonLines(Lines):
     def received(self, frame: str | bytes, messages: Sequence[Message], now_s: float) -> None:
         """See ``Follower``; each frame is one object."""
         BoardFollower.received(self, frame, messages, now_s)
-        if messages[0].type not in ANSWERS:
+        # A status with an id is the answer to the watch's own question.
+        if messages[0].type not in ANSWERS and not (messages[0].type == "status" and messages[0].id is not None):
             self._write(frame if isinstance(frame, str) else frame.decode())
+        if self._feed_missed_more():
+            misses = self.board.feed_misses
+            self._write(encode({"type": "feed_missed", "trades": misses.total, "more": misses.more}).decode())
+
+    def _say_listed(self, row: Row) -> None:
+        self._write(encode({"type": "symbol", "symbol": row.symbol, "listed": row.listed}).decode())
 
     def _connection(self, **fields: Any) -> None:
         self._write(encode({"type": "connection", **fields}).decode())
@@ -92,6 +123,11 @@ def gap_line(gap: Message) -> str:
         return f"behind: {gap.symbol}: the gateway has not had {gap.from_seq - 1} yet, and goes on from what it has"
     end = "nobody knows where" if gap.to_seq is None else gap.to_seq
     return f"gap: {gap.symbol} {gap.from_seq} to {end}: {gap.reason}"
+
+
+def feed_missed_line(misses: FeedMisses) -> str:
+    """Return what no feed got as one line."""
+    return f"feed missed: {misses.total}{'+' if misses.more else ''} trades since the beginning, which nobody has"
 
 
 def tick_line(tick: Message) -> str:

@@ -41,6 +41,7 @@ class Message(msgspec.Struct, frozen=True):
     epoch: int = 0
     symbols: Any = None
     """Names, or of a status their number."""
+    symbols_version: Any = None
     code: str = ""
     message: str = ""
     from_seq: int = 0
@@ -50,6 +51,10 @@ class Message(msgspec.Struct, frozen=True):
     feed: str | None = None
     state: str = ""
     since: int | None = None
+    started: int | None = None
+    """When the feed was, ms; feeds of an earlier version do not say."""
+    counters: Any = None
+    since_lead: Any = None
     stale: int = 0
     exchange: Exchange = Exchange()
     expires: int = 0

@@ -23,6 +23,9 @@ SPARK_WIDTH = 20
 GAP = "  "
 ARROWS = {1: "▲", 0: " ", -1: "▼"}
 COLOURS = {1: "green", 0: "", -1: "red"}
+GONE = "gone"
+"""In place of the age of a symbol that is listed no more."""
+
 OLD_S = 60.0
 """A tick of that age is shown so; the feed calls a symbol stale then, unless told otherwise."""
 
@@ -86,7 +89,7 @@ COLUMNS = (
     Column("bid", 3, 10, lambda row, _: digits(row.bid)),
     Column("ask", 3, 10, lambda row, _: digits(row.ask)),
     Column("volume", 6, 10, lambda row, _: digits(row.volume)),
-    Column("age", 1, 5, lambda row, now_s: age_text(row.age_s(now_s))),
+    Column("age", 1, 5, lambda row, now_s: age_text(row.age_s(now_s)) if row.listed else GONE),
     Column("/s", 2, 5, lambda row, now_s: rate_text(row.rate.per_s(now_s)), over_time=True),
     Column(
         f"last {SPARK_WIDTH} s",
@@ -196,7 +199,9 @@ class Screen:
 
 
 def _style(column: Column, row: Row, now_s: float, *, is_live: bool) -> str:
-    if not is_live:
+    if not row.listed and column.title in ("symbol", "age"):
+        return "yellow"
+    if not is_live or not row.listed:
         return "dim"
     if column.coloured:
         return COLOURS[row.direction]
@@ -211,8 +216,7 @@ def _style(column: Column, row: Row, now_s: float, *, is_live: bool) -> str:
 
 def _head(board: Board, now_s: float, width: int) -> list[StyledLine]:
     lines = [_line_state(board, now_s), _feed_state(board, now_s), _totals(board, now_s)]
-    if board.note:
-        lines.append([(board.note, "yellow")])
+    lines += [[(note, "yellow")] for note in (board.note, "; ".join(board.unknown)) if note]
     return [_cut(line, width) for line in lines]
 
 
@@ -264,9 +268,14 @@ def _totals(board: Board, now_s: float) -> StyledLine:
     more = "+" if any(row.lost_epochs for row in rows) else ""
     merged, dropped = sum(row.merged for row in rows), sum(row.dropped for row in rows)
     behind = sum(row.behind for row in rows)
+    gone = sum(not row.listed for row in rows)
+    lost, lost_more = board.feed_misses.total or 0, "+" if board.feed_misses.more else ""
     return [
-        (f"{len(board.rows)} symbols  {rate_text(board.rate.per_s(now_s))} ticks/s  {board.ticks:,} ticks  ", ""),
+        (f"{len(board.rows)} symbols  ", ""),
+        (f"{gone} no longer listed  " if gone else "", "yellow"),
+        (f"{rate_text(board.rate.per_s(now_s))} ticks/s  {board.ticks:,} ticks  ", ""),
         (f"gaps {gaps}  missed {missed:,}{more}", "red" if gaps else ""),
+        (f"  feed missed {lost:,}{lost_more}" if lost or lost_more else "", "red"),
         (f"  merged {merged:,}  ", ""),
         (f"dropped {dropped:,}", "yellow" if dropped else ""),
         (f"  epochs {board.epochs}" if board.epochs > 1 else "", ""),

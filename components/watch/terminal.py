@@ -60,6 +60,10 @@ class BoardFollower:
         """See ``Follower``."""
         self.board.begin(symbols)
 
+    def listed(self, symbols: Sequence[str], unknown: Sequence[str]) -> None:
+        """See ``Follower``."""
+        self.board.listed(symbols, unknown)
+
     def live(self) -> None:
         """See ``Follower``."""
         self.board.live()

@@ -49,7 +49,7 @@ def token_source(environ: Mapping[str, str], file: Path | None, cbdir: Path, url
         NoToken: there is none.
     """
     if file is not None:
-        source = TokenSource(lambda: _from_file(file), renews=True)
+        source = _of_file(file)
     elif environ.get("CROSSTICK_TOKEN"):
         token = environ["CROSSTICK_TOKEN"].strip()
         source = TokenSource(lambda: _checked(token, "CROSSTICK_TOKEN"), renews=False)
@@ -57,6 +57,14 @@ def token_source(environ: Mapping[str, str], file: Path | None, cbdir: Path, url
         source = _development(environ, cbdir, urls)
     source.get()
     return source
+
+
+def _of_file(path: Path) -> TokenSource:
+    if path.is_file():
+        return TokenSource(lambda: _from_file(path), renews=True)
+    # A pipe, such as a shell makes of <(...), has its token once.
+    token = _from_file(path)
+    return TokenSource(lambda: token, renews=False)
 
 
 def _development(environ: Mapping[str, str], cbdir: Path, urls: Sequence[str]) -> TokenSource:

@@ -62,6 +62,20 @@ def test_once_prints_a_table_without_control_sequences(node: Node) -> None:
     assert "minted with the development key" in done.stderr
 
 
+def test_case_is_forgiven_and_what_is_not_there_is_named(node: Node) -> None:
+    done = run(node, "btcusdt", "ETHUSD", "--once")
+    assert done.returncode == 2
+    assert [row.split()[0] for row in done.stdout.splitlines()[1:]] == ["BTCUSDT"]
+    assert "refused: ETHUSD is none of the " in done.stderr
+    assert "ETHUSDT" in done.stderr
+
+
+def test_an_address_without_its_path_is_refused_at_once(node: Node) -> None:
+    done = run(node, "--once", "--url", f"ws://127.0.0.1:{node.port}")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"did you mean --url ws://127.0.0.1:{node.port}/ws?" in done.stderr
+
+
 def test_once_as_json_has_the_exchanges_digits(node: Node) -> None:
     done = run(node, "BTCUSDT", "--once", "--json", "--rate", "1s", CROSSTICK_TOKEN=node.token("alice"))
     assert (done.returncode, done.stderr) == (0, "")

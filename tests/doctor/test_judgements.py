@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import resource
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -215,6 +216,12 @@ def test_certificates_need_names_and_time(names: list[str], days: int, level: Le
 NODE = Port(
     "port 8080", errno.EADDRINUSE, "crosstick-router (process 1)", {"ready": True, "because": [], "degraded": []}
 )
+
+
+def without_feed(readiness: dict[str, Any]) -> Port:
+    return Port("port 8080", errno.EADDRINUSE, "", readiness)
+
+
 HELD = Port("port 8080", errno.EADDRINUSE, "nginx (process 7)")
 EXCHANGE = Port("port 9443", errno.EADDRINUSE, "x (process 8)", is_simulator=True)
 
@@ -230,6 +237,10 @@ EXCHANGE = Port("port 9443", errno.EADDRINUSE, "x (process 8)", is_simulator=Tru
         ([NODE, Port("port 9443", is_simulator=True)], [OK, OK]),
         ([Port("port 8080", errno.EADDRINUSE, "", {"ready": False, "because": ["draining"]})], [FAIL]),
         ([Port("port 8080", errno.EADDRINUSE, "", {"ready": True, "degraded": ["bus: x"]})], [WARN]),
+        ([without_feed({"ready": True, "degraded": ["no feed writes to the bus, for 9 s"]})], [FAIL]),
+        ([without_feed({"ready": False, "because": ["no feed has reported", "bus: x"]})], [FAIL]),
+        ([replace(HELD, is_own=True, is_asked=True), replace(HELD, is_own=True)], [FAIL, OK]),
+        ([NODE, replace(HELD, is_own=True, is_asked=True)], [OK, OK]),
         ([Port("port 80", errno.EACCES)], [FAIL]),
         ([Port("10.9.9.9, port 80", errno.EADDRNOTAVAIL)], [FAIL]),
         ([Port("port 80", errno.EINVAL)], [FAIL]),
@@ -239,6 +250,18 @@ def test_ports_are_free_or_the_nodes(ports: list[Port], expected: list[Level]) -
     findings = judge_ports(ports)
     assert levels(findings) == expected
     assert all(each.hint for each in findings if each.level is not OK)
+
+
+def test_without_a_feed_the_feeds_are_to_be_looked_at() -> None:
+    [finding] = judge_ports([without_feed({"ready": True, "degraded": ["no feed writes to the bus, for 9 s"]})])
+    assert "start a feed" in finding.hint
+
+
+def test_a_redis_that_throws_keys_away_still_takes_what_is_written() -> None:
+    full = {"maxmemory": "3000000", "used_memory": "3100000", "maxmemory_policy": "allkeys-lru"}
+    assert worst(redis.judge("Redis at x", redis.Seen(GOOD_REDIS | full, 0.001, None))) is WARN
+    buffers = {"maxmemory": "3000000", "used_memory": "3100000", "mem_not_counted_for_evict": "200000"}
+    assert worst(redis.judge("Redis at x", redis.Seen(GOOD_REDIS | buffers, 0.001, None))) is WARN
 
 
 def test_who_holds_a_port_is_named() -> None:
@@ -259,7 +282,8 @@ GOOD_REDIS = {"redis_version": "7.2.4", "role": "master", "maxmemory_policy": "n
         ({"valkey_version": "9.1.2"}, 0.001, 0.01, OK, ""),
         ({"role": "slave"}, 0.001, 0.01, FAIL, "it is a slave"),
         ({"maxmemory_policy": "allkeys-lru"}, 0.001, 0.01, WARN, "maxmemory-policy is allkeys-lru"),
-        ({"maxmemory": "1000000", "used_memory": "900000"}, 0.001, 0.01, WARN, "1 of 1 MB are used"),
+        ({"maxmemory": "1000000", "used_memory": "900000"}, 0.001, 0.01, WARN, "0.9 of 1.0 MB are used"),
+        ({"maxmemory": "3000000", "used_memory": "5000000"}, 0.001, 0.01, FAIL, "it refuses what feeds write"),
         ({"rdb_last_bgsave_status": "err"}, 0.001, 0.01, FAIL, "its last snapshot to disk failed"),
         ({}, 0.5, 0.01, WARN, "it answers within 500.0 ms"),
         ({}, 0.001, -7.0, WARN, "its clock is 7.00 s behind"),

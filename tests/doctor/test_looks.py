@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -253,6 +255,39 @@ def of_version(version: str) -> Callable[[socket.socket], None]:
     return answer
 
 
+@contextmanager
+def hanging_worker(directory: Path) -> Iterator[int]:
+    """Have a process of a worker's name that holds a port, and does not answer on it."""
+    text = (
+        "import setproctitle, socket; setproctitle.setproctitle('crosstick-router');"
+        "server = socket.create_server(('127.0.0.1', 0)); print(server.getsockname()[1], flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", text], cwd=directory, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            yield int(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+def test_a_node_that_hangs_is_told_from_somebody_elses_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "READYZ_TIMEOUT_S", 0.1)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for directory, text in ((tmp_path, "this directory's node runs"), (elsewhere, "end it, or correct")):
+        with hanging_worker(directory) as port:
+
+            def move(config: dict[str, Any], port: int = port) -> None:
+                config["workers"][0]["transports"][1]["endpoint"]["port"] = port
+
+            findings = ports.look(read(tmp_path, move))
+        assert worst(findings) is FAIL
+        assert text in said(findings)
+        assert "crosstick-router (process " in said(findings)
+
+
 def test_a_redis_that_is_too_old_and_has_another_time_is_found(tmp_path: Path) -> None:
     with listening(of_version("6.0.16")) as port:
         findings = redis.look(read(tmp_path, CROSSTICK_BUS=f"redis://127.0.0.1:{port}"))
@@ -299,6 +334,17 @@ def test_a_real_redis_is_well_and_one_with_another_password_refuses(tmp_path: Pa
     assert "it is the master" in said(good)
     assert "WRONGPASS" in said(wrong)
     assert SECRET not in said(wrong)
+
+
+def test_a_real_redis_without_memory_refuses_what_feeds_write(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path / "redis", "maxmemory-policy noeviction", "maxmemory 100kb")
+    server.start()
+    try:
+        findings = redis.look(read(tmp_path, CROSSTICK_BUS=server.url))
+    finally:
+        server.kill()
+    assert worst(findings) is FAIL
+    assert "it refuses what feeds write" in said(findings)
 
 
 def test_a_kafka_without_its_topics_or_that_is_not_there_is_found(

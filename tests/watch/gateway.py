@@ -19,6 +19,7 @@ class SmallGateway:
     def __init__(self) -> None:
         self.url = ""
         self.symbols = ["BTCUSDT", "ETHUSDT", "ETCUSDT"]
+        self.symbols_version = 1
         self.epoch = 7
         self.requests: list[dict[str, Any]] = []
         self.tokens: list[str] = []
@@ -28,6 +29,8 @@ class SmallGateway:
         """Instead of an upgrade."""
         self.answers_pings = True
         self.connections: list[ServerConnection] = []
+        self.missed_trades = 0
+        """Of the feed, since it was started."""
         self.seq = dict.fromkeys(self.symbols, 0)
 
     def asked(self, kind: str) -> list[dict[str, Any]]:
@@ -49,7 +52,17 @@ class SmallGateway:
         return {"symbol": symbol, "price": 2.5, "volume": 1, "side": "buy", "ts": 1, "id": 1, "seq": self.seq[symbol]}
 
     def _status(self, state: str) -> dict[str, Any]:
-        return {"type": "status", "epoch": self.epoch, "state": state, "since": 5, "symbols": len(self.symbols)}
+        return {
+            "type": "status",
+            "feed": "host:1",
+            "started": 1,
+            "epoch": self.epoch,
+            "state": state,
+            "since": 5,
+            "symbols": len(self.symbols),
+            "symbols_version": self.symbols_version,
+            "counters": {"missed_trades": self.missed_trades},
+        }
 
     async def _say(self, socket: ServerConnection, *objects: dict[str, Any]) -> None:
         if socket.subprotocol == "crosstick.json.batched":
@@ -78,6 +91,8 @@ class SmallGateway:
                 await self._say(socket, {"type": "pong", "id": number, "time": 1_700_000_000_000})
         elif request["type"] == "list":
             await self._say(socket, {"type": "symbols", "id": number, "symbols": self.symbols})
+        elif request["type"] == "status":
+            await self._say(socket, self._status("live") | {"id": number})
         elif request["type"] == "renew":
             await self._say(socket, {"type": "renewed", "id": number, "expires": 1})
         elif request["type"] == "resume":

@@ -22,6 +22,7 @@ from components.watch.screen import Screen
 from components.watch.terminal import BoardFollower, Drawn
 from components.watch.tokens import TokenSource
 from tests.watch.gateway import SmallGateway, small_gateway, until
+from tests.watch.test_board import texts
 
 SECRET = "s" * 32
 
@@ -38,6 +39,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nobody wait for what a gateway would be given time for."""
     monkeypatch.setattr(follow_module, "FIRST_RETRY_CEILING_S", 0.02)
     monkeypatch.setattr(follow_module, "PING_EVERY_S", 0.05)
+    monkeypatch.setattr(follow_module, "STATUS_EVERY_S", 0.05)
     monkeypatch.setattr(follow_module, "AGAIN_S", 0.02)
 
 
@@ -102,7 +104,7 @@ async def test_it_follows_what_its_globs_name(gateway: SmallGateway) -> None:
 
 @with_gateway
 async def test_what_is_not_granted_is_refused(gateway: SmallGateway) -> None:
-    with pytest.raises(Refused, match=r"none of the 3 symbols .* NOPE"):
+    with pytest.raises(Refused, match=r"NOPE is none of the 3 symbols that this token grants$"):
         async with following(gateway, "NOPE"):
             pass
 
@@ -309,3 +311,85 @@ async def test_json_has_the_gateways_objects_and_the_lines(gateway: SmallGateway
     assert [each.get("type") for each in objects] == ["status", None, "connection", None]
     assert objects[2] == {"type": "connection", "state": "live", "url": gateway.url}
     task.cancel()
+
+
+@with_gateway
+async def test_what_no_feed_got_is_told_though_nothing_is_pushed(gateway: SmallGateway) -> None:
+    gateway.missed_trades = 5
+    written: list[str] = []
+    said: list[str] = []
+    as_json = JsonLines(Board(0.0, 0.0), written.append, pytest.fail)
+    as_text = Lines(Board(0.0, 0.0), lambda line: None, said.append)
+    tasks = [
+        asyncio.ensure_future(follow([gateway.url], FIXED, Wish((), batched=False), as_json)),
+        asyncio.ensure_future(follow([gateway.url], FIXED, Wish(()), as_text)),
+    ]
+    await as_json.is_live.wait()
+    await as_text.is_live.wait()
+    gateway.missed_trades = 1170
+    await until(lambda: json.loads(written[-1]) == {"type": "feed_missed", "trades": 1165, "more": False})
+    await until(lambda: "feed missed: 1165 trades since the beginning, which nobody has" in said)
+    assert len([line for line in written if '"status"' in line]) == 1
+    for task in tasks:
+        task.cancel()
+
+
+@with_gateway
+async def test_what_is_not_there_is_named_beside_what_is(gateway: SmallGateway) -> None:
+    said: list[str] = []
+    follower = Lines(Board(0.0, 0.0), lambda line: None, said.append)
+    unknown = "BTCUSD is none of the 3 symbols that this token grants: did you mean BTCUSDT?"
+    async with following(gateway, "BTCUSD", "ETH*", follower=follower) as board:
+        assert board.unknown == [unknown]
+        assert any(unknown in line for line in texts(Screen().lines(board, 1.0, 120, 20)))
+        gateway.symbols = [*gateway.symbols, "BTCUSD"]
+        gateway.seq["BTCUSD"] = 0
+        await until(lambda: "BTCUSD" in board.rows)
+        assert board.unknown == []
+    assert said.count(unknown) == 1
+
+
+@with_gateway
+async def test_a_symbol_that_is_listed_no_more_is_told_and_followed_again_when_it_is(gateway: SmallGateway) -> None:
+    said: list[str] = []
+    written: list[str] = []
+    as_json = JsonLines(Board(0.0, 0.0), written.append, pytest.fail)
+    follower = Lines(Board(0.0, 0.0), lambda line: None, said.append)
+    async with following(gateway, follower=follower) as board, following(gateway, follower=as_json):
+        # As many as before: another one has come.
+        gateway.symbols = ["BTCUSDT", "ETHUSDT", "NEWUSDT"]
+        gateway.seq["NEWUSDT"] = 1
+        gateway.symbols_version = 2
+        await until(lambda: not board.rows["ETCUSDT"].listed and "NEWUSDT" in board.rows)
+        shown = texts(Screen().lines(board, 1.0, 120, 20))
+        assert "4 symbols  1 no longer listed" in shown[2]
+        [row] = [line for line in shown if line.startswith("ETCUSDT")]
+        assert "gone" in row
+        await until(lambda: '{"type":"symbol","symbol":"ETCUSDT","listed":false}' in written)
+        await until(lambda: "NEWUSDT" in as_json.board.rows)
+        gateway.symbols, gateway.symbols_version = ["BTCUSDT", "ETHUSDT", "ETCUSDT"], 3
+        await until(lambda: board.rows["ETCUSDT"].listed)
+        await until(lambda: gateway.asked("subscribe")[-1]["symbols"] == ["ETCUSDT"])
+        await until(lambda: '{"type":"symbol","symbol":"NEWUSDT","listed":false}' in written)
+    assert "ETCUSDT is no longer listed: the feed follows it no more" in said
+    assert "ETCUSDT is listed again" in said
+
+
+@with_gateway
+async def test_an_address_at_which_nothing_is_ends_it_at_once(gateway: SmallGateway) -> None:
+    gateway.http_answer = 404, {}, b"<html>"
+    with pytest.raises(Refused, match="nothing is there"):
+        async with following(gateway):
+            pass
+    assert len(gateway.tokens) == 1
+
+
+@with_gateway
+async def test_an_address_at_which_a_gateway_was_is_tried_on(gateway: SmallGateway) -> None:
+    follower = Recorded(Board(0.0, 0.0))
+    async with following(gateway, follower=follower) as board:
+        gateway.http_answer = 404, {}, b"<html>"
+        await gateway.connections[0].close(1012, "restart")
+        await until(lambda: "HTTP 404" in follower.reasons)
+        gateway.http_answer = None
+        await until(lambda: board.connections == 2)

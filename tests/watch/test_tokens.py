@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import jwt
@@ -22,6 +23,22 @@ def test_a_file_is_read_anew_each_time(tmp_path: Path) -> None:
     path.write_text("nothing")
     with pytest.raises(NoToken, match="holds no token with a subject"):
         source.get()
+
+
+def test_a_pipe_is_read_once(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, TOKEN.encode() + b"\n")
+    os.close(writer)
+    try:
+        source = token_source({}, Path(f"/dev/fd/{reader}"), tmp_path, LOCAL)
+    finally:
+        os.close(reader)
+    assert (source.get(), source.get(), source.renews) == (TOKEN, TOKEN, False)
+
+
+def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(NoToken, match="No such file"):
+        token_source({}, tmp_path / "token", tmp_path, LOCAL)
 
 
 def test_the_environments_token_stays_as_it_is(tmp_path: Path) -> None:
