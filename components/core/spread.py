@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 MIN_STEP_S = 0.01
 """Steps are not shorter than that: in one, several are due."""
 
@@ -24,4 +26,5 @@ def next_step(left: int, left_s: float) -> tuple[float, int]:
     step_s = left_s / (left + 1)
     if step_s >= MIN_STEP_S:
         return step_s, 1
-    return MIN_STEP_S, min(left, max(1, round(MIN_STEP_S / step_s)))
+    number = min(left, ceil(MIN_STEP_S / step_s))
+    return number * step_s, number

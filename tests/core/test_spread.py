@@ -35,7 +35,5 @@ def test_all_have_had_their_turn_in_time_and_in_each_part_of_it_as_many(number: 
     assert due[-1] <= over_s + 1e-9
     for part in (0.25, 0.5, 0.75):
         done = sum(each <= part * over_s for each in due)
-        # A step's worth more or less, and the rounding of a step's number.
-        assert abs(done - part * number) <= 0.26 * number * (number > 100) + 2 + number * MIN_STEP_S / max(
-            over_s, MIN_STEP_S
-        )
+        # A step's worth more or less, and one for the end of each.
+        assert abs(done - part * number) <= 2 + number * MIN_STEP_S / max(over_s, MIN_STEP_S)
