@@ -139,7 +139,7 @@ def _ask(url: str, request: str) -> dict[str, Any]:
     from twisted.internet import reactor
     from twisted.internet.endpoints import HostnameEndpoint
 
-    from components.cli.foreground import Foreground
+    from components.cli.foreground import Foreground, one_answer
 
     answers: list[dict[str, Any]] = []
     loop: Any = reactor
@@ -154,21 +154,11 @@ def _ask(url: str, request: str) -> dict[str, Any]:
             self.sendClose(1000)
 
         def onClose(self, wasClean: bool, code: int, reason: str) -> None:
-            foreground.stop(reason)
+            foreground.stop(f"no answer from {url}: {reason}")
 
     factory = WebSocketClientFactory(url)
     factory.protocol = Client
 
-    async def begin() -> None:
-        try:
-            await HostnameEndpoint(loop, factory.host, factory.port).connect(factory)
-        except Exception as error:
-            raise click.ClickException(str(error)) from error
-
-    loop.callLater(FAULT_TIMEOUT_S, foreground.stop, f"no answer within {FAULT_TIMEOUT_S:g} s")
-    problem = foreground.run(begin)
-    if answers:
-        return answers[0]
-    if foreground.interrupted:
-        raise click.Abort
-    raise click.ClickException(f"no answer from {url}: {problem}")
+    endpoint = HostnameEndpoint(loop, factory.host, factory.port)
+    answer: dict[str, Any] = one_answer(foreground, lambda: endpoint.connect(factory), answers, url, FAULT_TIMEOUT_S)
+    return answer

@@ -66,6 +66,10 @@ class Foreground:
             with suppress(ReactorNotRunning):
                 self._reactor.stop()
 
+    def stop_after(self, wait_s: float, problem: str) -> None:
+        """Have it end for a problem if it still runs then."""
+        self._reactor.callLater(wait_s, self.stop, problem)
+
     def run(self, begin: Callable[[], Awaitable[None]]) -> str | None:
         """Run until somebody calls ``stop`` or a signal comes; return the first problem.
 
@@ -118,3 +122,28 @@ class Foreground:
         with suppress(OSError):
             os.write(_STANDARD_ERROR, f"Ended at once, by another signal ({name}){self._left}.\n".encode())
         os._exit(128 + number)
+
+
+def one_answer(
+    foreground: Foreground, connect: Callable[[], Awaitable[Any]], answers: list[Any], url: str, within_s: float
+) -> Any:
+    """Run until the client that ``connect`` connects stops ``foreground``; return the first of the ``answers`` that it took.
+
+    Raises:
+        click.ClickException: there is none, and why.
+        click.Abort: a signal came before there was one.
+    """
+
+    async def begin() -> None:
+        try:
+            await connect()
+        except Exception as error:
+            raise click.ClickException(f"no answer from {url}: {error}") from error
+
+    foreground.stop_after(within_s, f"no answer from {url} within {within_s:g} s")
+    problem = foreground.run(begin)
+    if answers:
+        return answers[0]
+    if foreground.interrupted:
+        raise click.Abort
+    raise click.ClickException(problem or f"no answer from {url}")

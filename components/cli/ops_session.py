@@ -63,7 +63,7 @@ def _talk(url: str, token: str, talk: Callable[[Call], Awaitable[Any]]) -> Any:
     from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
     from twisted.internet.ssl import optionsForClientTLS
 
-    from components.cli.foreground import Foreground
+    from components.cli.foreground import Foreground, one_answer
 
     loop: Any = reactor
     subject = _subject(token)
@@ -110,17 +110,4 @@ def _talk(url: str, token: str, talk: Callable[[Call], Awaitable[Any]]) -> Any:
     endpoint: Any = HostnameEndpoint(loop, factory.host, factory.port)
     if factory.isSecure:
         endpoint = wrapClientTLS(optionsForClientTLS(factory.host), endpoint)
-
-    async def begin() -> None:
-        try:
-            await endpoint.connect(factory)
-        except Exception as error:
-            raise click.ClickException(f"{url}: {error}") from error
-
-    loop.callLater(ANSWER_TIMEOUT_S, foreground.stop, f"no answer from {url} within {ANSWER_TIMEOUT_S:g} s")
-    problem = foreground.run(begin)
-    if answers:
-        return answers[0]
-    if foreground.interrupted:
-        raise click.Abort
-    raise click.ClickException(problem or "no answer")
+    return one_answer(foreground, lambda: endpoint.connect(factory), answers, url, ANSWER_TIMEOUT_S)

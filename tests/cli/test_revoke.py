@@ -1,4 +1,4 @@
-"""``crosstick revoke`` where it cannot do what it is asked; what it does is in ``tests/test_readme.py``."""
+"""``crosstick revoke``: what it cannot do, and taking a revocation back; what the documentation says is in ``tests/docs``."""
 
 from __future__ import annotations
 
