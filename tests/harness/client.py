@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from autobahn.twisted.rawsocket import WampRawSocketClientFactory, WampRawSocketClientProtocol
@@ -20,6 +20,7 @@ from autobahn.websocket.compress import PerMessageDeflateOffer, PerMessageDeflat
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import SSL4ClientEndpoint, TCP4ClientEndpoint
 from twisted.internet.ssl import CertificateOptions
+from twisted.internet.task import deferLater
 
 SERIALIZERS = {"json": JsonSerializer, "msgpack": MsgPackSerializer, "cbor": CBORSerializer}
 
@@ -282,6 +283,19 @@ def follows(argument: dict[str, Any], last_seq: int) -> bool:
     A client that was too busy to read gets events merged, and each says how many it stands for.
     """
     return bool(argument["seq"] == last_seq + argument.get("merged", 1))
+
+
+async def first_answer(reactor: Any, ask: Callable[[], Awaitable[Any]], timeout_s: float = 20.0) -> Any:
+    """Ask ten times a second, and return the first answer that is one.
+
+    Raises:
+        AssertionError: none was in time.
+    """
+    deadline_s = reactor.seconds() + timeout_s
+    while not (answer := await ask()):
+        assert reactor.seconds() < deadline_s, f"still {answer!r}"
+        await deferLater(reactor, 0.1)
+    return answer
 
 
 async def until(reactor: Any, condition: Callable[[], bool], timeout_s: float = 20.0) -> None:

@@ -14,11 +14,10 @@ from typing import Any
 
 import pytest_twisted
 from twisted.internet import reactor
-from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
 from components.feed.choice_file import FILE_NAME
-from tests.harness.client import Clients, follows, until
+from tests.harness.client import Clients, first_answer, follows, until
 from tests.harness.node import Node
 
 CROSSTICK = str(Path(sys.executable).with_name("crosstick"))
@@ -100,9 +99,7 @@ async def test_symbols_are_changed_at_run_time_and_kept(make_node: Callable[...,
         said: dict[str, str] = (await olga.call("feed.symbols"))["rejected"]
         return said
 
-    while not await rejected():
-        await deferLater(reactor, 0.1)
-    assert await rejected() == {"NOSUCHUSDT": "the exchange sends nothing of it"}
+    assert await first_answer(reactor, rejected) == {"NOSUCHUSDT": "the exchange sends nothing of it"}
 
     # By the command; a symbol that comes back goes on where it was.
     last_of_eth = [tick for topic, tick, _ in events if topic == "market.ETHUSDT"][-1]["seq"]

@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
-from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
 from components.core.kafka_address import parse_kafka_url
 from tests.bus.kafka_parts import let_topics_be_made
-from tests.harness.client import Clients, follows, until
+from tests.harness.client import Clients, first_answer, follows, until
 from tests.harness.kafka import KafkaProcess
 from tests.harness.node import Node
 
@@ -59,8 +58,12 @@ async def test_brokers_that_go_and_come_back_are_a_pause_that_is_told(
     olga = await clients.join(node.ws_url, authid="olga", ticket=node.token("olga", "operator", "ops"), realm="ops")
     wanted = ["BTCUSDT", "ETHUSDT", "XRPUSDT"]
     chosen = await olga.call("feed.set_symbols", wanted, if_version=0)
-    while (await client.call("market.status"))["symbols_version"] != chosen["version"]:
-        await deferLater(reactor, 0.1)
+
+    async def is_told() -> bool:
+        version: int = (await client.call("market.status"))["symbols_version"]
+        return version == chosen["version"]
+
+    await first_answer(reactor, is_told)
     said = await olga.call("feed.symbols")
     assert (said["symbols"], said["version"], said["by"]) == (wanted, chosen["version"], "olga")
     assert await olga.refusal(olga.call("feed.reset_symbols", if_version=0)) == "crosstick.error.changed_meanwhile"

@@ -9,7 +9,7 @@ import pytest_twisted
 from twisted.internet import reactor
 
 from components.free_ports import free_port
-from tests.harness.client import Clients, Refused, until
+from tests.harness.client import Clients, Refused, first_answer, until
 from tests.harness.node import Node
 from tests.tokens.jwks_server import JwksServer
 from tests.tokens.keyring import claims, jwks, public_jwk, signing_key
@@ -69,9 +69,7 @@ async def test_an_issuer_may_come_late_change_its_keys_and_go(
     assert await refused(clients, node, ticket("unknown", 2, iss="https://issuer.example/"))
 
     issuer.body = jwks(public_jwk("ES256", 1, kid="current"))
-    while not await refused(clients, node, old):
-        asked = len(issuer.requests)
-        await until(reactor, lambda asked=asked: len(issuer.requests) > asked)  # type: ignore[misc]
+    await first_answer(reactor, lambda: refused(clients, node, old))
     assert not await refused(clients, node, current)
 
     await issuer.stop()

@@ -12,7 +12,7 @@ from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
 
 from components.free_ports import free_port
-from tests.harness.client import Client, Clients, follows, until
+from tests.harness.client import Client, Clients, first_answer, follows, until
 from tests.harness.node import Node
 
 EVENTS = 500
@@ -20,8 +20,11 @@ EVENTS = 500
 
 async def assert_events_arrive(client: Client) -> None:
     """Check that a session gets a snapshot and every event, and replies among them in order."""
-    while not any(newest["tick"] for newest in (await client.call("market.snapshot"))["symbols"].values()):
-        pass
+
+    async def has_ticks() -> bool:
+        return any(newest["tick"] for newest in (await client.call("market.snapshot"))["symbols"].values())
+
+    await first_answer(reactor, has_ticks)
     events = await client.events("market.", "prefix", retained=True)
     while len(events) < EVENTS:
         seen = len(events)

@@ -11,7 +11,7 @@ import pytest_twisted
 from autobahn.wamp.types import PublishOptions
 from twisted.internet import reactor
 
-from tests.harness.client import Client, Clients, follows, until
+from tests.harness.client import Client, Clients, first_answer, follows, until
 from tests.harness.node import Node
 
 
@@ -60,8 +60,11 @@ async def test_the_days_figures_come_each_second_and_fit_together(
     client = await clients.join(
         node.ws_url, authid="v", ticket=node.token("v", symbols=["BTC*"]), serializer=serializer
     )
-    while (await client.call("market.snapshot", ["BTCUSDT"]))["symbols"]["BTCUSDT"]["day"] is None:
-        pass
+
+    async def figures() -> Any:
+        return (await client.call("market.snapshot", ["BTCUSDT"]))["symbols"]["BTCUSDT"]["day"]
+
+    await first_answer(reactor, figures)
     received = await client.events("market.BTCUSDT.day", retained=True)
     await until(reactor, lambda: len(received) > 1)
     assert [retained for _, _, retained in received[:2]] == [True, False]
